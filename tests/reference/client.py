@@ -1,0 +1,184 @@
+"""What one client does with the parameters it receives: local training, written out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tests.reference.models import Parameters, Recommender
+from tests.reference.optimise import OptimiserState, fresh_state, optimiser_step
+
+Order = Callable[[int, int], Tensor]
+"""``order(client, epoch)``: the permutation ``int64 [S]`` of the client's examples; used only with batches."""
+
+
+@dataclass(frozen=True)
+class LocalOptions:
+    """The options of local training, named as in ``fedrec.client.LocalTraining``."""
+
+    rho_shared: float = 0.0
+    rho_private: float = 0.0
+    perturb: str = "separate"
+    order: str = "together"
+    local_epochs: int = 1
+    batch_size: int | None = None
+    loss_block: int = 128
+    optimizer: str = "adam"
+    lr: float = 0.1
+    upload: str = "gradient"
+    shared_optimizer: str = "sgd"
+    shared_lr: float = 1.0
+    shared_lr_per_item: bool = False
+
+
+@dataclass(frozen=True)
+class ClientExamples:
+    """One client's examples of the round: ``items [E, S]`` (a row per epoch, or one for all), ``labels [S]``."""
+
+    client: int
+    items: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class ClientResult:
+    """What local training leaves behind.
+
+    Attributes:
+        upload: What the client sends, dense.
+        shared: The client's copy of the shared parameters at the end (unmoved with ``upload: gradient``).
+        private: Its private parameters after the last step.
+        state: Its private optimiser after the last step.
+        losses: ``[steps, 3]``: at the base point, the perturbed shared and the perturbed private point; nan where a
+            point was not evaluated.
+        finite: Whether every evaluated loss and every entry of the upload is finite.
+    """
+
+    upload: Parameters
+    shared: Parameters
+    private: Parameters
+    state: OptimiserState
+    losses: Tensor
+    finite: bool
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Loss and gradients at one point."""
+
+    loss: float
+    shared: Parameters
+    private: Parameters
+
+
+def block_loss(logits: Tensor, labels: Tensor, loss_block: int) -> Tensor:
+    """Return the sum over consecutive blocks of the block's mean binary cross-entropy."""
+    pairs = zip(logits.split(loss_block), labels.split(loss_block), strict=True)
+    return torch.stack([F.binary_cross_entropy_with_logits(x, y) for x, y in pairs]).sum()
+
+
+def moved_along(values: Parameters, gradient: Parameters, rho: float, length: float) -> Parameters:
+    """Return ``values + rho * gradient / (length + 1e-12)``."""
+    return {name: value + rho * gradient[name] / (length + 1e-12) for name, value in values.items()}
+
+
+def norm(*sides: Parameters) -> float:
+    """Return the Euclidean norm over all entries of all given parameters together."""
+    return sum(float(value.square().sum()) for side in sides for value in side.values()) ** 0.5
+
+
+class LocalTraining:
+    """Local training of one client after another, with all it needs to know besides the client."""
+
+    def __init__(self, recommender: Recommender, options: LocalOptions) -> None:
+        self.recommender = recommender
+        self.options = options
+
+    def run(
+        self, server: Parameters, private: Parameters, state: OptimiserState, examples: ClientExamples, order: Order
+    ) -> ClientResult:
+        """Train ``examples.client`` on its examples, starting from the server's parameters and its own."""
+        options = self.options
+        shared = {name: value.clone() for name, value in server.items()}
+        shared_state = fresh_state(shared)
+        gradient_sum = {name: torch.zeros_like(value) for name, value in server.items()}
+        losses = []
+        for epoch in range(options.local_epochs):
+            items = examples.items[epoch if len(examples.items) > 1 else 0]
+            labels = examples.labels
+            if options.batch_size is not None:
+                permutation = order(examples.client, epoch)
+                items, labels = items[permutation], labels[permutation]
+            batch_size = options.batch_size or len(labels)
+            for batch in zip(items.split(batch_size), labels.split(batch_size), strict=True):
+                base, shared_side, private_side = self.gradients(shared, private, *batch)
+                private, state = optimiser_step(options.optimizer, options.lr, private, private_side.private, state)
+                if options.order == "private_first":
+                    _, shared_side, _ = self.gradients(shared, private, *batch)
+                losses.append([base.loss, shared_side.loss, private_side.loss])
+                if options.upload == "gradient":
+                    gradient_sum = {name: value + shared_side.shared[name] for name, value in gradient_sum.items()}
+                else:
+                    shared, shared_state = optimiser_step(
+                        options.shared_optimizer, self.shared_rate(shared), shared, shared_side.shared, shared_state
+                    )
+        upload = gradient_sum if options.upload == "gradient" else {n: server[n] - shared[n] for n in server}
+        return self.result(upload, shared, private, state, torch.tensor(losses, dtype=torch.float64))
+
+    def gradients(
+        self, shared: Parameters, private: Parameters, items: Tensor, labels: Tensor
+    ) -> tuple[Evaluated, Evaluated, Evaluated]:
+        """Evaluate the base point, the point that gives the shared gradient, the one that gives the private gradient.
+
+        FEDRECGEL.md, steps 4 and 5. A side that is not perturbed takes its gradient from the base point.
+        """
+        options = self.options
+        base = self.evaluate(shared, private, items, labels)
+        if options.perturb == "joint":
+            length = norm(base.shared, base.private)
+            shared_there = moved_along(shared, base.shared, options.rho_shared, length)
+            private_there = moved_along(private, base.private, options.rho_private, length)
+            there = self.evaluate(shared_there, private_there, items, labels)
+            return base, there, there
+        shared_side = private_side = Evaluated(float("nan"), base.shared, base.private)
+        if options.rho_shared > 0:
+            shared_there = moved_along(shared, base.shared, options.rho_shared, norm(base.shared))
+            shared_side = self.evaluate(shared_there, private, items, labels)
+        if options.rho_private > 0:
+            private_there = moved_along(private, base.private, options.rho_private, norm(base.private))
+            private_side = self.evaluate(shared, private_there, items, labels)
+        return base, shared_side, private_side
+
+    def evaluate(self, shared: Parameters, private: Parameters, items: Tensor, labels: Tensor) -> Evaluated:
+        """Return the loss and its gradients with respect to both sides, at one point."""
+        shared = {name: value.detach().requires_grad_() for name, value in shared.items()}
+        private = {name: value.detach().requires_grad_() for name, value in private.items()}
+        loss = block_loss(self.recommender.logits(shared, private, items), labels, self.options.loss_block)
+        gradients = torch.autograd.grad(loss, [*shared.values(), *private.values()])
+        by_side = gradients[: len(shared)], gradients[len(shared) :]
+        return Evaluated(
+            loss.item(), dict(zip(shared, by_side[0], strict=True)), dict(zip(private, by_side[1], strict=True))
+        )
+
+    def shared_rate(self, shared: Parameters) -> float:
+        """Return the client's rate for the shared side; PFedRec's is given per item."""
+        num_items = next(iter(shared.values())).shape[0]
+        return self.options.shared_lr * (num_items if self.options.shared_lr_per_item else 1)
+
+    def result(
+        self, upload: Parameters, shared: Parameters, private: Parameters, state: OptimiserState, losses: Tensor
+    ) -> ClientResult:
+        """Gather what the client leaves behind, and whether it may count."""
+        evaluated_finite = bool((losses.isfinite() | self.not_evaluated()).all())
+        upload_finite = all(bool(value.isfinite().all()) for value in upload.values())
+        return ClientResult(upload, shared, private, state, losses, evaluated_finite and upload_finite)
+
+    def not_evaluated(self) -> Tensor:
+        """Return ``bool [3]``: the points that this method never evaluates."""
+        options = self.options
+        separate = options.perturb == "separate"
+        return torch.tensor([False, separate and options.rho_shared == 0, separate and options.rho_private == 0])
