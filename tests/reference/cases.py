@@ -7,15 +7,15 @@ The layout is that of ``fedrecgel_rounds.npz`` (FEDRECGEL.md, last section) with
   ``CASE/config`` says all there is to say, as in the published file; with it, ``CASE/config`` still gives U, I, d,
   n_layers (0 for PFedRec) and the number of rounds.
 - ``CASE/init/NAME``: for PFedRec ``item [I, d]``, ``weight [U, d]`` and ``bias [U, 1]``.
-- ``CASE/round{r}/number``: the round's number, which the shuffles depend on (else ``r``).
 - ``CASE/round{r}/items`` may be ``[E, T]``, a row per local epoch.
 - ``CASE/round{r}/order`` ``[epochs, T]``: with batches, each client's permutation of its own examples (positions from
   0 within the client), per epoch.
 - ``CASE/round{r}/kept`` ``bool [C]``: which clients counted (else all).
 - ``CASE/round{r}/loss_*``: with several steps, the mean over the client's steps.
-- ``CASE/round{r}/mean_gradient/NAME``: the mean of what was uploaded, with ``upload: delta`` too.
+- ``CASE/round{r}/mean_gradient/NAME``: the mean of what was uploaded, with ``upload: delta`` too. The project's own
+  file records no ``first_client_gradient``.
 - ``CASE/round{r}/after/scores`` ``[U, I]``: every user's logits for every item after the round, a user's own copy of
-  the shared parameters used where the method keeps one.
+  the shared parameters used where the method keeps one (written only for such methods).
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def read_round(number: int, arrays: Arrays) -> RecordedRound:
     losses = np.stack([arrays[f"loss_{point}"] for point in LOSSES], axis=1)
     kept = arrays.get("kept", np.ones(len(clients), dtype=bool))
     return RecordedRound(
-        number=int(arrays.get("number", number)),
+        number=number,
         clients=clients,
         offsets=torch.from_numpy(arrays["offsets"]),
         items=items if items.dim() == 2 else items[None],
@@ -189,30 +189,31 @@ def case_arrays(case: Case) -> Arrays:
         "server": asdict(setting.server),
         "seed": setting.seed,
     }
+    kept_copies = setting.model().keeps_its_copy
     arrays = {
         "config": np.array([*sizes, *rates, setting.server.lr, len(case.rounds)], dtype=np.float64),
         "options": np.array(json.dumps(options, sort_keys=True)),
         **single(case.init, "init/"),
     }
     for r, recorded in enumerate(case.rounds):
-        arrays |= {f"round{r}/{name}": array for name, array in round_arrays(recorded).items()}
+        written = {name: a for name, a in round_arrays(recorded).items() if kept_copies or name != "after/scores"}
+        arrays |= {f"round{r}/{name}": array for name, array in written.items()}
     return {f"{case.name}/{name}": array for name, array in arrays.items()}
 
 
 def round_arrays(recorded: RecordedRound) -> Arrays:
     """Return a computed round as arrays, named without case and round."""
-    if recorded.losses is None or recorded.kept is None or recorded.after is None or recorded.first_upload is None:
+    if recorded.losses is None or recorded.kept is None or recorded.after is None:
         raise ValueError(f"round {recorded.number} has not been computed")
-    arrays = {"number": np.array(recorded.number)}
-    for name in ("clients", "offsets", "items", "labels", "kept"):
-        arrays[name] = getattr(recorded, name).numpy()
+    arrays = {name: getattr(recorded, name).numpy() for name in ("clients", "offsets", "items", "labels")}
+    if not bool(recorded.kept.all()):
+        arrays["kept"] = recorded.kept.numpy()
     if recorded.order is not None:
         arrays["order"] = recorded.order.numpy()
     arrays |= {f"loss_{point}": column.numpy() for point, column in zip(LOSSES, recorded.losses.T, strict=True)}
     return {
         **arrays,
         **single(recorded.mean_upload or {}, "mean_gradient/"),
-        **single(recorded.first_upload, "first_client_gradient/"),
         **single(recorded.after, "after/"),
     }
 
