@@ -1,0 +1,132 @@
+"""A client's loss and its gradients at a point, for a bucket of clients at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from fedrec.client.plan import Step
+from fedrec.models.linear import Gradient, OuterProducts, ShiftedWeight, Weight
+from fedrec.models.recommender import Params, Recommender, Reduce
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where B clients stand in parameter space.
+
+    Attributes:
+        dense: Shared dense parameters, ``[*shape]`` or one per client ``[B, *shape]``.
+        rows: Shared item rows of the clients, ``[B, S, D]``.
+        features: What follows from items and ``dense`` alone (see ``Recommender.item_features``), ``[B, S, K]``; empty
+            where the clients' shared parameters differ.
+        private: Private parameters, ``[B, *shape]``.
+    """
+
+    dense: dict[str, Weight]
+    rows: Params
+    features: Params
+    private: Params
+
+    def shifted_shared(self, gradients: Gradients, scale: Tensor) -> Point:
+        """The point moved along the shared gradients by ``scale [B]`` of each client; consumes the row gradients."""
+        dense = {name: _shifted(value, gradients.dense[name], scale) for name, value in self.dense.items()}
+        rows = {n: torch.addcmul(x, _like(scale, x), gradients.rows[n], out=gradients.rows[n]) for n, x in self.rows.items()}
+        return replace(self, dense=dense, rows=rows, features={})
+
+    def shifted_private(self, gradients: Gradients, scale: Tensor) -> Point:
+        """The point moved along the private gradients by ``scale [B]`` of each client."""
+        moved = {n: torch.addcmul(x, _like(scale, x), gradients.private[n]) for n, x in self.private.items()}
+        return replace(self, private=moved)
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Loss ``[B]`` and gradients; a side that was not asked for is empty.
+
+    Dense gradients are summed over clients ``[*shape]`` or one per client (``[B, *shape]`` or factored); row gradients
+    ``[B, S, D]`` and private ones ``[B, *shape]`` are always per client.
+    """
+
+    loss: Tensor
+    dense: dict[str, Gradient]
+    rows: Params
+    private: Params
+
+    def shared_norm(self) -> Tensor:
+        """Norm of each client's shared gradient, ``[B]``: item rows and (per client) dense gradients together."""
+        squares = [square_norm(g) for g in (*self.dense.values(), *self.rows.values())]
+        return torch.stack(squares).sum(0).sqrt()
+
+    def private_norm(self) -> Tensor:
+        """Norm of each client's private gradient, ``[B]``."""
+        return torch.stack([square_norm(g) for g in self.private.values()]).sum(0).sqrt()
+
+
+class Objective:
+    """The loss of one local step: ``sum_s weight softplus(z_s) - target z_s`` (weighted BCE with logits).
+
+    Args:
+        recommender: Computes the logits.
+        step: Weights and targets ``[B, S]``.
+        max_rows: Rows worked on at once; a step with more is evaluated in slices whose gradients are accumulated.
+    """
+
+    def __init__(self, recommender: Recommender, step: Step, max_rows: int) -> None:
+        self.recommender = recommender
+        self.weight, self.target = step.weight, step.target
+        self.max_rows = max_rows if len(step.weight) == 1 else step.weight.shape[1]
+
+    def __call__(self, point: Point, reduce: Reduce | None, private: bool) -> Gradients:
+        """Loss and gradients at ``point``.
+
+        Args:
+            point: Where.
+            reduce: Shared gradients summed over clients, one each, or none.
+            private: Whether the private gradients are wanted.
+        """
+        size = self.weight.shape[1]
+        parts = [self._slice(point, slice(s, s + self.max_rows), reduce, private) for s in range(0, size, self.max_rows)]
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+    def _slice(self, point: Point, rows: slice, reduce: Reduce | None, private: bool) -> Gradients:
+        part = {name: value[:, rows] for name, value in (point.rows | point.features).items()}
+        logits, pullback = self.recommender.vjp({**point.dense, **part}, point.private)
+        weight, target = self.weight[:, rows], self.target[:, rows]
+        loss = (weight * softplus(logits) - target * logits).sum(1)
+        dshared, dprivate = pullback(torch.sigmoid(logits).mul_(weight).sub_(target), reduce, private)
+        found = {name: dshared.pop(name) for name in point.rows} if reduce else {}
+        return Gradients(loss, dshared, found, dprivate)
+
+
+def square_norm(gradient: Gradient) -> Tensor:
+    """Squared norm per client, ``[B]``, of a gradient ``[B, *shape]`` or its factors."""
+    if isinstance(gradient, OuterProducts):
+        return gradient.square_norm()
+    flat = gradient.reshape(len(gradient), 1, -1)
+    return (flat @ flat.mT)[:, 0, 0]
+
+
+def _like(scale: Tensor, x: Tensor) -> Tensor:
+    return scale.view(-1, *(1,) * (x.dim() - 1))
+
+
+def _shifted(value: Weight, gradient: Gradient, scale: Tensor) -> Weight:
+    if isinstance(gradient, OuterProducts):
+        return ShiftedWeight(value, gradient.scaled(scale))  # type: ignore[arg-type]
+    return torch.addcmul(value, _like(scale, gradient), gradient)  # type: ignore[arg-type]
+
+
+def _joined(parts: list[Gradients]) -> Gradients:
+    """Gradients of one client's step from those of its slices: rows stand side by side, the rest adds up."""
+
+    def total(dicts: list[dict[str, Any]]) -> dict[str, Any]:
+        dense = [{n: g.dense() if isinstance(g, OuterProducts) else g for n, g in d.items()} for d in dicts]
+        return {name: torch.stack([d[name] for d in dense]).sum(0) for name in dense[0]}
+
+    rows = {name: torch.cat([part.rows[name] for part in parts], 1) for name in parts[0].rows}
+    loss = torch.stack([part.loss for part in parts]).sum(0)
+    return Gradients(loss, total([p.dense for p in parts]), rows, total([p.private for p in parts]))

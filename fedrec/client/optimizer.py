@@ -1,0 +1,77 @@
+"""First-order optimisers for many clients side by side, each with its own moments and step count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fedrec.models.recommender import Params
+
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
+
+
+@dataclass(frozen=True)
+class OptimizerState:
+    """State of B clients' optimisers.
+
+    Attributes:
+        moments: First and second moments by ``"<name>.mean"`` and ``"<name>.square"``, ``[B, *shape]``; none for SGD.
+        steps: ``int64 [B]`` steps taken.
+    """
+
+    moments: Params
+    steps: Tensor
+
+    @classmethod
+    def initial(cls, kind: Literal["adam", "sgd"], params: Params, clients: int) -> OptimizerState:
+        """The state before the first step of parameters ``[B, *shape]``."""
+        names = ("mean", "square") if kind == "adam" else ()
+        moments = {f"{name}.{moment}": torch.zeros_like(value) for name, value in params.items() for moment in names}
+        device = next(iter(params.values())).device if params else None
+        return cls(moments, torch.zeros(clients, dtype=torch.int64, device=device))
+
+
+def step(
+    kind: Literal["adam", "sgd"],
+    lr: float,
+    params: Params,
+    gradients: Params,
+    state: OptimizerState,
+    active: Tensor | None = None,
+) -> tuple[Params, OptimizerState]:
+    """One step of every client: new parameters and state.
+
+    Args:
+        kind: ``adam`` (Kingma & Ba, arXiv:1412.6980; betas 0.9 and 0.999, eps 1e-8) or ``sgd``.
+        lr: Learning rate.
+        params: ``[B, *shape]`` by name.
+        gradients: The same names and shapes.
+        state: Moments and step counts.
+        active: ``bool [B]`` clients that take the step; the others keep everything as it is. None: all.
+    """
+    steps = state.steps + (1 if active is None else active.long())
+    moved, moments = {}, {}
+    for name, value in params.items():
+        grad, keep = gradients[name], None if active is None else ~_like(active, value)
+        if kind == "sgd":
+            new = value - lr * grad
+        else:
+            count = _like(steps, value).double()  # 1 - beta^t cancels: in float64, as torch.optim has it
+            rate = (lr / (1 - BETA1**count)).to(value.dtype)
+            mean = state.moments[f"{name}.mean"].lerp(grad, 1 - BETA1)
+            square = state.moments[f"{name}.square"].mul(BETA2).addcmul_(grad, grad, value=1 - BETA2)
+            scale = (square / (1 - BETA2**count).to(value.dtype)).sqrt_().add_(EPS)
+            new = value - rate * mean / scale
+            if keep is not None:
+                mean = torch.where(keep, state.moments[f"{name}.mean"], mean)
+                square = torch.where(keep, state.moments[f"{name}.square"], square)
+            moments |= {f"{name}.mean": mean, f"{name}.square": square}
+        moved[name] = new if keep is None else torch.where(keep, value, new)
+    return moved, OptimizerState(moments, steps)
+
+
+def _like(per_client: Tensor, value: Tensor) -> Tensor:
+    return per_client.view(-1, *(1,) * (value.dim() - 1))

@@ -1,0 +1,214 @@
+"""From a cohort's flat examples to the steps of local training, in padded buckets of clients of similar size.
+
+Two exact reductions happen here, so that no later code repeats work:
+
+- The logit of an example depends on its (client, item) pair alone, so the examples of a pair within a step are merged
+  into one *row* with a weight and a target: ``sum_t w_t BCE(z, y_t) = (sum w) softplus(z) - (sum w y) z``.
+- A client's rows are its distinct items, sorted: its copy of the shared item tables exists only there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedrec.data.cohort import Cohort
+from fedrec.data.draws import hash_u64
+from fedrec.errors import InputError
+
+BYTES = 4  # of a float32
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of local training of a bucket.
+
+    Attributes:
+        rows: ``int64 [B, S]`` each entry's place among its client's rows (padding: 0), or None: all rows, in order.
+        weight: ``[B, S]`` sum of the weights of the entry's examples (padding: 0).
+        target: ``[B, S]`` sum of weight times label.
+        active: ``bool [B]`` clients that have such a step, or None: all.
+    """
+
+    rows: Tensor | None
+    weight: Tensor
+    target: Tensor
+    active: Tensor | None
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Clients of similar size, padded to the largest.
+
+    Attributes:
+        position: ``int64 [B]`` place of each client in the cohort.
+        clients: ``int64 [B]`` user indices.
+        items: ``int64 [B, P]`` items of the clients' rows, ascending (padding: 0).
+        counts: ``int64 [B]`` number of rows of each client.
+        examples: ``int64 [B]`` number of examples of each client.
+        steps: The steps, in order.
+        max_rows: Rows that may be worked on at once: fewer than a step's rows only for one client alone, which is then
+            processed in slices.
+    """
+
+    position: Tensor
+    clients: Tensor
+    items: Tensor
+    counts: Tensor
+    examples: Tensor
+    steps: list[Step]
+    max_rows: int
+
+
+class LocalPlan:
+    """The local steps of all clients of a cohort.
+
+    Args:
+        cohort: The cohort.
+        local_epochs: Passes over a client's examples.
+        batch_size: Examples a step; None takes all of a client's examples in the cohort's order. Otherwise each epoch
+            shuffles them by keys that are a function of (seed, round, client, epoch).
+        loss_block: The loss of a step is the sum, over consecutive blocks of this many of its examples, of the block's
+            mean.
+    """
+
+    def __init__(self, cohort: Cohort, local_epochs: int, batch_size: int | None, loss_block: int) -> None:
+        self.cohort = cohort
+        counts = cohort.offsets.diff()
+        self.examples, self.num_clients = counts, len(counts)
+        client = torch.repeat_interleave(torch.arange(self.num_clients, device=counts.device), counts)
+        stride = int(cohort.items.max()) + 1
+        pairs, row = torch.unique(client * stride + cohort.items, return_inverse=True)  # row: [E, T]
+        self.row_items, row_client = pairs % stride, pairs // stride
+        self.row_offsets = _offsets(row_client, self.num_clients)
+
+        place = torch.arange(len(client), device=client.device) - cohort.offsets[:-1][client]
+        steps, weights = [], []
+        for epoch in range(local_epochs):
+            order = place if batch_size is None else _shuffled_place(cohort, client, place, epoch)
+            step, weight = _step_and_weight(order, counts[client], batch_size, loss_block)
+            batches = 1 if batch_size is None else -(-counts // batch_size)[client]
+            steps.append(epoch * batches + step)
+            weights.append(weight)
+        self.num_steps = int(max(int(step.max()) for step in steps)) + 1
+        self._merge(torch.cat(steps), row.expand(local_epochs, -1).flatten(), torch.cat(weights), local_epochs)
+        self.client_steps = (self.entry_offsets.diff().view(self.num_steps, -1) > 0).sum(0)
+
+    def _merge(self, step: Tensor, row: Tensor, weight: Tensor, epochs: int) -> None:
+        """Merge the examples of one (step, row) into one entry; entries stand by step, then client, then item."""
+        rows, num_steps = len(self.row_items), self.num_steps
+        entries, entry = (None, row) if num_steps == 1 else torch.unique(step * rows + row, return_inverse=True)
+        size = rows if entries is None else len(entries)
+        label = self.cohort.labels.double().repeat(epochs)
+        # Sums in float64, in the order of the examples: the same bits for any bucket.
+        self.weight = torch.zeros(size, dtype=torch.float64, device=row.device).index_add_(0, entry, weight)
+        self.target = torch.zeros_like(self.weight).index_add_(0, entry, weight * label)
+        owner = torch.repeat_interleave(torch.arange(self.num_clients, device=row.device), self.row_offsets.diff())
+        if entries is None:
+            self.entry_row, group = None, owner
+        else:
+            at = entries % rows
+            self.entry_row = at - self.row_offsets[:-1][owner[at]]
+            group = entries // rows * self.num_clients + owner[at]
+        self.entry_offsets = _offsets(group, num_steps * self.num_clients)
+
+    def buckets(self, budget_bytes: int, row_floats: int, client_floats: int, dtype: torch.dtype) -> Iterator[Bucket]:
+        """Yield the clients in buckets, largest first, each within the budget of working memory.
+
+        Args:
+            budget_bytes: Bytes that a bucket's working memory may take.
+            row_floats: Working memory of a row, in float32 numbers.
+            client_floats: Working memory of a client beyond its rows.
+            dtype: Floating-point type of weights and targets.
+
+        Raises:
+            InputError: If not even one row of one client fits.
+        """
+        if budget_bytes < BYTES * (row_floats + client_floats):
+            needed = BYTES * (row_floats + client_floats) / 2**20
+            raise InputError(
+                f"model.memory_budget_mib={budget_bytes / 2**20:g}: too small for one client; at least {needed:.2g} MiB "
+                "are needed"
+            )
+        counts = self.row_offsets.diff()
+        order = torch.argsort(counts, descending=True, stable=True)
+        max_rows = (budget_bytes // BYTES - client_floats) // row_floats
+        sizes, start = counts[order].tolist(), 0
+        while start < len(sizes):
+            fitting = budget_bytes // (BYTES * (sizes[start] * row_floats + client_floats))
+            stop = start + max(1, fitting)
+            yield self._bucket(order[start:stop], max_rows, dtype)
+            start = stop
+
+    def _bucket(self, position: Tensor, max_rows: int, dtype: torch.dtype) -> Bucket:
+        counts = self.row_offsets.diff()[position]
+        at, real = _padded(self.row_offsets[position], counts)
+        steps = [self._step(k, position, dtype) for k in range(int(self.client_steps[position].max()))]
+        return Bucket(
+            position=position,
+            clients=self.cohort.clients[position],
+            items=torch.where(real, self.row_items[at], 0),
+            counts=counts,
+            examples=self.examples[position],
+            steps=steps,
+            max_rows=max_rows,
+        )
+
+    def _step(self, k: int, position: Tensor, dtype: torch.dtype) -> Step:
+        group = k * self.num_clients + position
+        start = self.entry_offsets[group]
+        counts = self.entry_offsets[group + 1] - start
+        at, real = _padded(start, counts)
+        active = counts > 0
+        return Step(
+            rows=None if self.entry_row is None else torch.where(real, self.entry_row[at], 0),
+            weight=torch.where(real, self.weight[at], 0).to(dtype),
+            target=torch.where(real, self.target[at], 0).to(dtype),
+            active=None if bool(active.all()) else active,
+        )
+
+
+def _offsets(groups: Tensor, num_groups: int) -> Tensor:
+    """Row pointers ``[num_groups + 1]`` of sorted group numbers."""
+    return torch.nn.functional.pad(torch.bincount(groups, minlength=num_groups).cumsum(0), (1, 0))
+
+
+def _padded(start: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Flat places ``[B, max count]`` of each client's entries, and which are real."""
+    column = torch.arange(int(counts.max()), device=counts.device)
+    real = column < counts[:, None]
+    return torch.where(real, start[:, None] + column, 0), real
+
+
+def _shuffled_place(cohort: Cohort, client: Tensor, place: Tensor, epoch: int) -> Tensor:
+    """Place of each example in its client's shuffled order: sorted by hashed keys within the client."""
+    keys = shuffle_keys(cohort.seed, cohort.round, cohort.clients[client].cpu().numpy(), epoch, place.cpu().numpy())
+    # The client's place in the cohort in the high bits keeps clients apart in one sort.
+    perm = torch.argsort(torch.from_numpy(keys).to(client.device) | (client << 40), stable=True)
+    shuffled = torch.empty_like(place)
+    shuffled[perm] = place
+    return shuffled
+
+
+def shuffle_keys(
+    seed: int, round_: int, client: np.ndarray[tuple[int], np.dtype[np.int64]], epoch: int, place: np.ndarray
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Keys of 40 bits by which a client's examples are sorted into an epoch's order; ties keep the cohort's order."""
+    return (hash_u64(seed, "shuffle", round_, client, epoch, place) >> np.uint64(24)).astype(np.int64)
+
+
+def _step_and_weight(
+    place: Tensor, count: Tensor, batch_size: int | None, loss_block: int
+) -> tuple[Tensor | int, Tensor]:
+    """Step of each example within its epoch, and its weight: one over the size of its block."""
+    if batch_size is None:
+        step, size = torch.zeros_like(place), count
+    else:
+        step = place // batch_size
+        place, size = place % batch_size, (count - step * batch_size).clamp(max=batch_size)
+    block = (size - place // loss_block * loss_block).clamp(max=loss_block)
+    return step, block.double().reciprocal()

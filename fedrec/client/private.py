@@ -1,0 +1,167 @@
+"""What a client keeps for itself: private parameters, their optimiser's state and, for some methods, tuned item rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from fedrec.client.optimizer import OptimizerState
+from fedrec.client.shared_side import gathered
+from fedrec.client.updates import ClientUpdates
+from fedrec.models.recommender import Params, Recommender
+
+
+class PrivateState(nn.Module):
+    """Private state of all clients.
+
+    Dense rows ``[U, *shape]`` with moments and step counts are buffers, so that they are saved with the model; tuned item
+    rows (``Recommender.keeps_rows``) are ragged and live in :class:`TunedRows`.
+
+    Args:
+        values: Initial private parameters ``[U, *shape]``.
+        optimizer: Their optimiser.
+        tables: Names of the item tables whose tuned rows a client keeps; empty for most methods.
+    """
+
+    def __init__(self, values: Params, optimizer: Literal["adam", "sgd"], tables: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.names = list(values)
+        users = len(next(iter(values.values())))
+        initial = OptimizerState.initial(optimizer, values, users)
+        self.moment_names = list(initial.moments)
+        for name, value in values.items():
+            self.register_buffer(name, value)
+        for name, value in initial.moments.items():
+            self.register_buffer(_buffer(name), value)
+        self.register_buffer("steps", initial.steps)
+        self.tuned = TunedRows(users) if tables else None
+
+    def values(self, clients: Tensor) -> Params:
+        """Private parameters of ``clients [B]``."""
+        return {name: self.get_buffer(name)[clients] for name in self.names}
+
+    def optimizer_state(self, clients: Tensor) -> OptimizerState:
+        """State of the optimisers of ``clients [B]``."""
+        moments = {name: self.get_buffer(_buffer(name))[clients] for name in self.moment_names}
+        return OptimizerState(moments, self.get_buffer("steps")[clients])
+
+    def mean(self) -> Params:
+        """Every private parameter's mean over all clients, ``[1, *shape]``."""
+        return {name: self.get_buffer(name).mean(0, keepdim=True) for name in self.names}
+
+    def write(self, updates: ClientUpdates) -> None:
+        """Store what the clients of ``updates`` learned."""
+        for name, value in updates.private.items():
+            self.get_buffer(name)[updates.clients] = value
+        for name, value in updates.state.moments.items():
+            self.get_buffer(_buffer(name))[updates.clients] = value
+        self.get_buffer("steps")[updates.clients] = updates.state.steps
+        if self.tuned is not None:
+            self.tuned.collect(updates)
+
+    def end_round(self, tables: Params) -> None:
+        """Close the round in which ``tables [I, D]`` were broadcast."""
+        if self.tuned is not None:
+            self.tuned.end_round(tables)
+
+    def item_rows(self, tables: Params, clients: Tensor, items: Tensor) -> Params:
+        """Item rows that ``clients [B]`` score ``items [B, M]`` with, ``[B, M, D]`` by table.
+
+        Args:
+            tables: The server's tables ``[I, D]`` (and features ``[I, K]``, passed through by items).
+            clients: User indices.
+            items: Items; one row for all clients, ``[1, M]``, will do where clients keep none of their own.
+        """
+        if self.tuned is None:
+            return self.server_rows(tables, items)
+        return self.tuned.item_rows(tables, clients, items.expand(len(clients), -1))
+
+    @staticmethod
+    def server_rows(tables: Params, items: Tensor) -> Params:
+        """Rows of the server's tables at ``items [B, M]``, the same for all clients."""
+        return {name: gathered(table, items) for name, table in tables.items()}
+
+
+def _buffer(name: str) -> str:
+    return name.replace(".", "_")
+
+
+class TunedRows(nn.Module):
+    """Item rows that clients tuned, over the table of the round in which each last took part.
+
+    Per client: the number of that round's table among those still needed, and its own rows (item -> row, CSR by client).
+    With full participation one table is kept; a fraction f keeps about ``1/f ln U`` of them.
+
+    Attributes:
+        table_of: ``int64 [U]`` place of the client's table in ``tables``, or -1: it has not taken part yet.
+        keys: ``int64 [R]`` ``client * I + item`` of the rows, ascending.
+        rows: ``[R, D]`` by table name.
+        tables: Broadcast tables still needed, ``[V, I, D]`` by table name.
+    """
+
+    def __init__(self, users: int) -> None:
+        super().__init__()
+        self.table_of = torch.full((users,), -1)
+        self.keys = torch.zeros(0, dtype=torch.int64)
+        self.rows: Params = {}
+        self.tables: Params = {}
+        self._collected: list[ClientUpdates] = []
+
+    def get_extra_state(self) -> dict[str, Tensor | Params]:
+        """State as tensors: its sizes change from round to round, which buffers cannot."""
+        return {"table_of": self.table_of, "keys": self.keys, "rows": self.rows, "tables": self.tables}
+
+    def set_extra_state(self, state: Mapping[str, Tensor | Params]) -> None:
+        """Restore :meth:`get_extra_state`."""
+        self.table_of, self.keys, self.rows, self.tables = (state[n] for n in ("table_of", "keys", "rows", "tables"))  # type: ignore[assignment]
+
+    def collect(self, updates: ClientUpdates) -> None:
+        """Remember the tuned rows of a bucket until the round ends."""
+        self._collected.append(updates)
+
+    def end_round(self, tables: Params) -> None:
+        """Replace the rows of the clients that took part by ``received - upload`` over ``tables [I, D]``."""
+        if not self._collected:
+            return
+        collected, self._collected = self._collected, []
+        num_items = len(next(iter(tables.values())))
+        self.table_of = self.table_of.to(collected[0].clients.device)
+        clients = torch.cat([updates.clients for updates in collected])
+        self.table_of[clients] = len(next(iter(self.tables.values()), ()))
+
+        keys, rows = [], {name: [] for name in tables}
+        for updates in collected:
+            real = torch.arange(updates.items.shape[1], device=clients.device) < updates.counts[:, None]
+            keys.append((updates.clients[:, None] * num_items + updates.items)[real])
+            for name, table in tables.items():
+                rows[name].append(table[updates.items[real]] - updates.rows[name][real])
+        stay = ~torch.isin(self.keys.to(clients.device) // num_items, clients)
+        self.keys, order = torch.cat([self.keys.to(clients.device)[stay], *keys]).sort()
+        for name, table in tables.items():
+            old = self.rows.get(name, table[:0]).to(table)[stay]
+            self.rows[name] = torch.cat([old, *rows[name]])[order]
+            kept = self.tables.get(name, table[None][:0]).to(table)
+            self.tables[name] = torch.cat([kept, table.detach()[None].clone()])
+        self._forget_tables()
+
+    def _forget_tables(self) -> None:
+        """Drop the tables that no client needs any more."""
+        needed, place = torch.unique(self.table_of[self.table_of >= 0], return_inverse=True)
+        self.table_of[self.table_of >= 0] = place
+        self.tables = {name: table[needed] for name, table in self.tables.items()}
+
+    def item_rows(self, tables: Params, clients: Tensor, items: Tensor) -> Params:
+        """See :meth:`PrivateState.item_rows`; ``items [B, M]``."""
+        table_of = self.table_of.to(items.device)[clients][:, None].expand_as(items)
+        found = {name: gathered(table, items) for name, table in tables.items() if name not in self.tables}
+        for name, kept in self.tables.items():
+            own = kept[table_of.clamp(min=0), items]
+            own = torch.where((table_of >= 0)[..., None], own, gathered(tables[name], items))
+            keys = clients[:, None] * kept.shape[1] + items
+            place = torch.searchsorted(self.keys, keys).clamp(max=max(len(self.keys) - 1, 0))
+            tuned = self.keys[place] == keys if len(self.keys) else torch.zeros_like(keys, dtype=torch.bool)
+            found[name] = torch.where(tuned[..., None], self.rows[name][place], own) if len(self.keys) else own
+        return found

@@ -1,0 +1,137 @@
+"""What leaves local training: uploads for the server, new private state for the client, figures for the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from fedrec.client.optimizer import OptimizerState
+from fedrec.data.cohort import Cohort
+from fedrec.errors import DivergenceError
+from fedrec.models.recommender import Params
+
+
+@dataclass(frozen=True)
+class ClientUpdates:
+    """Results of B clients' local training.
+
+    Attributes:
+        clients: ``int64 [B]`` user indices.
+        dense: Uploads of dense shared parameters: summed over the clients ``[*shape]``, or ``[B, *shape]`` if ``each``.
+        rows: Uploads of item rows ``[B, P, D]`` by table (padding: 0).
+        items: ``int64 [B, P]`` items of the rows (padding: 0).
+        counts: ``int64 [B]`` number of rows of each client.
+        each: Whether ``dense`` has a client axis.
+        private: New private parameters ``[B, *shape]``.
+        state: New state of the private optimiser.
+        loss: ``float64 [B]`` the loss at the points themselves, summed over steps.
+        loss_shared: ``float64 [B]`` likewise at the points moved on their shared side; NaN if there was none.
+        loss_private: ``float64 [B]`` likewise for the private side.
+        blocks: ``[B]`` number of loss blocks: ``loss / blocks`` is a mean binary cross-entropy.
+        examples: ``int64 [B]`` number of examples.
+        private_step: ``[B]`` length of the change of the private parameters.
+    """
+
+    clients: Tensor
+    dense: Params
+    rows: Params
+    items: Tensor
+    counts: Tensor
+    each: bool
+    private: Params
+    state: OptimizerState
+    loss: Tensor
+    loss_shared: Tensor
+    loss_private: Tensor
+    blocks: Tensor
+    examples: Tensor
+    private_step: Tensor
+
+    def finite(self) -> Tensor:
+        """Which clients' loss, upload and private parameters are finite, ``bool [B]``.
+
+        Where ``dense`` is a sum, one client's infinity makes all of them suspect.
+        """
+        parts = [self.loss, *self.rows.values(), *self.private.values()]
+        fine = torch.stack([_largest(part).isfinite() for part in parts]).all(0)
+        for upload in self.dense.values():
+            fine = fine & (_largest(upload) if self.each else _largest(upload[None])).isfinite()
+        return fine
+
+    def only(self, kept: Tensor) -> ClientUpdates:
+        """The updates of the clients ``kept``, ``bool [B]``; needs one upload each."""
+
+        def pick(params: Params) -> Params:
+            return {name: value[kept] for name, value in params.items()}
+
+        per_client = ("clients", "items", "counts", "examples", "loss", "loss_shared", "loss_private", "blocks")
+        return replace(
+            self,
+            **{name: getattr(self, name)[kept] for name in (*per_client, "private_step")},
+            **{name: pick(getattr(self, name)) for name in ("dense", "rows", "private")},
+            state=OptimizerState(pick(self.state.moments), self.state.steps[kept]),
+        )
+
+    def summed(self) -> ClientUpdates:
+        """The same updates with ``dense`` summed over the clients."""
+        if not self.each:
+            return self
+        return replace(self, dense={name: value.sum(0) for name, value in self.dense.items()}, each=False)
+
+
+def _largest(value: Tensor) -> Tensor:
+    """Largest absolute value per client; NaN where there is a NaN."""
+    return torch.linalg.vector_norm(value.flatten(1) if value.dim() > 1 else value[:, None], ord=float("inf"), dim=1)
+
+
+class RoundFigures:
+    """Per-client figures of a round, for its line in the log."""
+
+    NAMES = ("loss", "loss_shared", "loss_private", "blocks", "examples", "private_step")
+
+    def __init__(self, cohort: Cohort) -> None:
+        self.cohort = cohort
+        self._parts: dict[str, list[Tensor]] = {name: [] for name in self.NAMES}
+
+    def add(self, updates: ClientUpdates) -> None:
+        """Take a bucket's figures; nothing of its uploads is held."""
+        for name, parts in self._parts.items():
+            parts.append(getattr(updates, name).double())
+
+    def check(self) -> None:
+        """Stop the run if nobody's update could be used.
+
+        Raises:
+            DivergenceError: Naming the round.
+        """
+        if not sum(len(part) for part in self._parts["loss"]):
+            raise DivergenceError(
+                f"round {self.cohort.round}: the loss or upload of all {len(self.cohort.clients)} clients is not finite; "
+                "lower the learning rates or rho"
+            )
+
+    def metrics(self, num_bytes: int) -> dict[str, Tensor | float]:
+        """Figures of the round: means over the clients kept.
+
+        ``train/loss`` is the mean binary cross-entropy of a loss block; ``train/sharpness_*`` by how much the loss rises
+        at the points that SAM looks at (0 where rho is 0); bytes are those of all shared parameters in float32.
+
+        Args:
+            num_bytes: Size of the shared parameters.
+        """
+        figures = {name: torch.cat(parts) for name, parts in self._parts.items()}
+        loss, blocks = figures["loss"], figures["blocks"]
+        kept = len(loss)
+        return {
+            "train/loss": (loss / blocks).mean(),
+            "train/sharpness_shared": ((figures["loss_shared"] - loss) / blocks).mean(),
+            "train/sharpness_private": ((figures["loss_private"] - loss) / blocks).mean(),
+            "train/norm_private": figures["private_step"].mean(),
+            "train/examples": figures["examples"].sum(),
+            "train/clients": float(kept),
+            "train/clients_left_out": float(len(self.cohort.clients) - kept),
+            "train/bytes_up": float(kept * num_bytes),
+            "train/bytes_down": float(len(self.cohort.clients) * num_bytes),
+        }

@@ -1,0 +1,1 @@
+"""Data: from a file to cohorts and held-out items."""

@@ -1,0 +1,13 @@
+"""Errors that are the user's to mend."""
+
+
+class InputError(ValueError):
+    """Bad input: a file, an option, a configuration or a checkpoint that fedrec cannot use.
+
+    The message is one or two sentences that name the file and line, or the option and its value, and say what was
+    expected. The command line prints it without a traceback and exits with status 2.
+    """
+
+
+class DivergenceError(InputError):
+    """Training cannot go on: in some round no client's update is finite. The message names the round."""

@@ -1,0 +1,201 @@
+"""The federated round as one training step, and evaluation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from fedrec.client import LocalTraining
+from fedrec.client.private import PrivateState
+from fedrec.client.shared_side import Broadcast
+from fedrec.client.updates import RoundFigures
+from fedrec.data.cohort import Cohort
+from fedrec.data.heldout import HeldOut
+from fedrec.errors import InputError
+from fedrec.evaluation import Scorer, full_ranks, popularity_score, sampled_ranks, top_items
+from fedrec.memory import keep_freed_memory
+from fedrec.metrics import RankingMetrics
+from fedrec.models.recommender import Recommender
+from fedrec.server import Server
+
+
+class FederatedRecommender(L.LightningModule):
+    """Federated training of a recommender: an algorithm is a composition of recommender, client and server.
+
+    One communication round is one training step and one epoch, so ``trainer.max_epochs`` is the number of rounds. The
+    one optimiser registered with Lightning is the server's; the clients' optimisers are rows of :attr:`private`.
+
+    Args:
+        recommender: Which parameters are shared, which private, how a score is computed.
+        client: What a client does with what it receives.
+        server: How uploads are aggregated and the shared parameters step.
+        seed: Training seed: initial values (cohorts, negatives and shuffles are the data module's with the same seed).
+        memory_budget_mib: Working memory of local training and evaluation in MiB, beyond tensors as large as the model or
+            the index of examples. Results do not depend on it but for rounding. Small buckets stay in the processor's
+            cache.
+
+    Attributes:
+        private: Private state of all clients.
+        test_results: After ``test``: per-user ranks, ``int64 [V]`` by name.
+        top_k: Items per user that ``predict`` gives.
+    """
+
+    private: PrivateState
+
+    def __init__(
+        self,
+        recommender: Recommender,
+        client: LocalTraining,
+        server: Server,
+        seed: int = 0,
+        memory_budget_mib: float = 8.0,
+    ) -> None:
+        super().__init__()
+        if not memory_budget_mib > 0:
+            raise InputError(f"model.memory_budget_mib={memory_budget_mib}: expected a number of MiB above 0")
+        if recommender.keeps_rows and client.upload != "delta":
+            name = type(recommender).__name__
+            raise InputError(f"model.client.upload={client.upload}: {name} keeps tuned item rows, which needs 'delta'")
+        self.automatic_optimization = False
+        self.recommender, self.client, self.server = recommender, client, server
+        self.seed, self.budget = seed, int(memory_budget_mib * 2**20)
+        self.top_k = 10
+        self.test_results: dict[str, Tensor] = {}
+        self._validation_metrics = RankingMetrics()
+
+    # ------------------------------------------------------------------ the round
+
+    def training_step(self, cohort: Cohort, batch_idx: int) -> None:
+        """One communication round."""
+        broadcast = self.broadcast(cohort)
+        figures = RoundFigures(cohort)
+        for bucket in self.client.buckets(cohort, self.recommender, broadcast, self.budget):
+            private, state = self.private.values(bucket.clients), self.private.optimizer_state(bucket.clients)
+            updates = self.client.train(self.recommender, broadcast, private, state, bucket, self.server.reduce)
+            self.server.aggregate(updates)
+            self.private.write(updates)
+            figures.add(updates)
+        figures.check()
+        self.private.end_round(broadcast.tables)
+        norm = self.server.step(self.optimizers())
+        self.log_dict({"round": float(cohort.round), "train/norm_shared": norm, **figures.metrics(broadcast.num_bytes())})
+
+    def broadcast(self, cohort: Cohort) -> Broadcast:
+        """What the cohort's clients receive, with the item features of its distinct items computed once for all."""
+        shared = self.server.broadcast(cohort.round, cohort.clients)
+        tables = {name: shared.pop(name) for name in self.recommender.item_tables}
+        num_items = len(next(iter(tables.values())))
+        touched = torch.zeros(num_items, dtype=torch.bool, device=cohort.items.device)
+        touched[cohort.items] = True
+        distinct, slot = touched.nonzero()[:, 0], touched.cumsum(0) - 1
+        rows = {name: table[distinct] for name, table in tables.items()}
+        return Broadcast(shared, tables, self.recommender.item_features(shared | rows), slot)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The server's optimiser."""
+        return self.server.make_optimizer()
+
+    # ------------------------------------------------------------------ evaluation
+
+    def scorer(self, mean_private: bool = False) -> Scorer:
+        """Scores with the current parameters; ``mean_private`` gives every client the mean private state."""
+        shared = {name: value.detach() for name, value in self.server.shared.items()}
+        return Scorer.prepared(self.recommender, shared, self.private, mean_private)
+
+    @property
+    def tile(self) -> int:
+        """User-item pairs that evaluation scores at once."""
+        return max(1, self.budget // (4 * self.recommender.working_floats()[0]))
+
+    def validation_step(self, held_out: HeldOut, batch_idx: int) -> None:
+        """Rank the selection items among their candidates."""
+        self._validation_metrics.update(sampled_ranks(self.scorer(), held_out, self.tile))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over users."""
+        self.log_dict({f"val/{name}": value for name, value in self._validation_metrics.compute().items()})
+        self._validation_metrics.reset()
+
+    def test_step(self, held_out: HeldOut, batch_idx: int) -> None:
+        """Rank the test items, among candidates and among all unseen items: the model and two references."""
+        found = {"users": held_out.users}
+        scores = {
+            "": self.scorer(),
+            "popularity_": popularity_score(held_out.popularity),
+            "mean_private_": self.scorer(mean_private=True),
+        }
+        for reference, score in scores.items():
+            found[f"{reference}sampled"] = sampled_ranks(score, held_out, self.tile)
+            found[f"{reference}full"] = full_ranks(score, held_out, self.tile)
+        for name, rank in found.items():
+            if name != "users":
+                self.log_dict(_test_metrics(name, rank))
+        self.test_results = {name: value.cpu() for name, value in found.items()}
+
+    def predict_step(self, held_out: HeldOut, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Users ``[V]``, their K best unseen items ``[V, K]`` and the scores ``[V, K]``."""
+        items, scores = top_items(self.scorer(), held_out, self.tile, self.top_k)
+        return held_out.users, items, scores
+
+    # ------------------------------------------------------------------ state
+
+    def configure_model(self) -> None:
+        """Make the parameters for the data module's users and items."""
+        if not len(self.server.shared):
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            self.initialise(data.num_users, data.num_items)
+
+    def initialise(self, num_users: int, num_items: int) -> None:
+        """Make shared and private parameters: initial values are a function of the seed.
+
+        Args:
+            num_users: Number of clients U.
+            num_items: Number of items I.
+        """
+        keep_freed_memory()
+        generator = torch.Generator().manual_seed(self.seed)
+        self.server.initialise(self.recommender.initial_shared(num_items, generator))
+        values = self.recommender.initial_private(num_users, generator)
+        tables = self.recommender.item_tables if self.recommender.keeps_rows else ()
+        self.private = PrivateState(values, self.client.optimizer, tables)
+        self.to(self.device)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what the checkpoint is of, so that it cannot be loaded into something else."""
+        checkpoint["fedrec"] = self._identity()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another data set, protocol or model.
+
+        Raises:
+            InputError: Naming what differs.
+        """
+        theirs, ours = checkpoint.get("fedrec", {}), self._identity()
+        differing = [name for name in ours if theirs.get(name) != ours[name]]
+        if differing:
+            said = "; ".join(f"{name} is {theirs.get(name)}, here {ours[name]}" for name in differing)
+            raise InputError(f"the checkpoint is of another run: {said}")
+
+    def _identity(self) -> dict[str, Any]:
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        return {
+            "data": data.interactions.name,
+            "protocol": data.protocol,
+            "split_seed": data.split_seed,
+            "users": data.num_users,
+            "items": data.num_items,
+            "recommender": type(self.recommender).__name__,
+            "shapes": {name: list(value.shape) for name, value in self.server.shared.items()},
+        }
+
+
+def _test_metrics(name: str, rank: Tensor) -> dict[str, Tensor]:
+    """Metrics of one set of test ranks by DESIGN's names: ``test/hr_10``, ``test/full_hr_10``, ``test/popularity_…``."""
+    metrics = RankingMetrics().to(rank.device)
+    metrics.update(rank)
+    prefix = name.replace("popularity", "popular").removesuffix("sampled")
+    prefix = prefix if not prefix.endswith("full") else f"{prefix}_"
+    return {f"test/{prefix}{metric}": value for metric, value in metrics.compute().items()}

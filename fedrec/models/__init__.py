@@ -1,0 +1,7 @@
+"""Recommenders: one per file."""
+
+from fedrec.models.ncf import NCF
+from fedrec.models.pfedrec import PFedRec
+from fedrec.models.recommender import Recommender
+
+__all__ = ["NCF", "PFedRec", "Recommender"]

@@ -1,0 +1,109 @@
+"""What a recommender is: which parameters are shared, which are private, how a score is computed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+Params = dict[str, Tensor]
+Reduce = Literal["sum", "each"]
+# (gradient at the logits [B, S], how to give the shared gradients or None, whether to give the private ones)
+# -> (shared gradients, private gradients)
+Pullback = Callable[[Tensor, Reduce | None, bool], tuple[dict[str, Any], Params]]
+
+
+class Recommender(ABC):
+    """A scoring model split between server and clients. It holds no parameters, only their shapes and the arithmetic.
+
+    All arithmetic is *batched first*: B clients side by side, each with S rows (items to score). A shared dense
+    parameter comes as ``[*shape]`` (one for all clients) or ``[B, *shape]`` (one per client); the rows of a shared item
+    table come gathered, ``[B, S, D]`` (B or S may be 1 and broadcast); a private parameter comes as ``[B, *shape]``.
+
+    Attributes:
+        item_tables: Names of the shared parameters that have one row per item, ``[I, D]``.
+        keeps_rows: Whether a client keeps the item rows it tuned in local training as private state and scores with
+            them (over the table of the round in which it last took part) instead of with the server's table.
+    """
+
+    item_tables: ClassVar[tuple[str, ...]]
+    keeps_rows: ClassVar[bool] = False
+
+    @abstractmethod
+    def initial_shared(self, num_items: int, generator: torch.Generator) -> Params:
+        """Initial shared parameters: item tables ``[I, D]`` and dense parameters ``[*shape]``."""
+
+    @abstractmethod
+    def initial_private(self, num_users: int, generator: torch.Generator) -> Params:
+        """Initial private parameters of all clients, ``[U, *shape]``."""
+
+    @abstractmethod
+    def forward(self, shared: Mapping[str, Any], private: Mapping[str, Tensor]) -> Tensor:
+        """Logits ``[B, S]`` of S items for each of B clients.
+
+        Args:
+            shared: Dense parameters and gathered item rows by name; may hold what :meth:`item_features` computed.
+            private: Private parameters by name.
+        """
+
+    def item_features(self, shared: Params) -> Params:
+        """What depends on an item alone and is the same for all clients, computed once per item.
+
+        Args:
+            shared: Dense parameters ``[*shape]`` and item rows ``[J, D]``.
+
+        Returns:
+            Tables ``[J, K]`` by name, whose gathered rows :meth:`forward` finds in ``shared``; by default none.
+        """
+        return {}
+
+    def score_tables(self, shared: Params) -> Params:
+        """The tables ``[I, K]`` whose rows :meth:`forward` needs for scores with one set of shared parameters."""
+        return {name: shared[name] for name in self.item_tables} | self.item_features(shared)
+
+    def vjp(self, shared: Mapping[str, Any], private: Params) -> tuple[Tensor, Pullback]:
+        """Logits ``[B, S]`` and the function that pulls a gradient at the logits back to the parameters.
+
+        The pullback takes (gradient ``[B, S]``, ``"sum"``, ``"each"`` or ``None`` for the shared side, whether the private
+        side is wanted). Shared dense gradients come summed over clients ``[*shape]`` or one per client ``[B, *shape]``
+        (there also as :class:`~fedrec.models.linear.OuterProducts`); item rows always per client ``[B, S, D]``.
+
+        This default lets autograd do the work; a recommender may write it out.
+        """
+        rows, clients = set(self.item_tables), next(iter(private.values())).shape[0]
+        leaves = {name: shared[name].detach().requires_grad_() for name in self.parameter_names(shared)}
+        users = {name: value.detach().requires_grad_() for name, value in private.items()}
+        with torch.enable_grad():
+            # One leaf per client, as a view: its gradient is then the client's own.
+            own = {
+                name: leaf if name in rows or leaf.dim() > self.dense_dims[name] else leaf.expand(clients, *leaf.shape)
+                for name, leaf in leaves.items()
+            }
+            logits = self.forward(own, users)
+
+        def pullback(dlogits: Tensor, reduce: Reduce | None, want_private: bool) -> tuple[dict[str, Any], Params]:
+            wanted = {**(own if reduce else {}), **(users if want_private else {})}
+            grads = torch.autograd.grad(
+                logits, list(wanted.values()), dlogits, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            found = dict(zip(wanted, grads, strict=True))
+            dshared = {n: g if n in rows or reduce == "each" else g.sum(0) for n, g in found.items() if n in own}
+            return dshared if reduce else {}, {n: found[n] for n in users} if want_private else {}
+
+        return logits.detach(), pullback
+
+    @property
+    @abstractmethod
+    def dense_dims(self) -> Mapping[str, int]:
+        """Number of dimensions of each shared dense parameter (without a client axis)."""
+
+    def parameter_names(self, shared: Mapping[str, Any]) -> list[str]:
+        """The names in ``shared`` that are parameters (not features)."""
+        return [name for name in shared if name in self.item_tables or name in self.dense_dims]
+
+    @abstractmethod
+    def working_floats(self) -> tuple[int, int]:
+        """Working memory of local training in float32 numbers: (per row of a client, per client)."""
