@@ -19,7 +19,7 @@ from tests.reference.vectors import PATH, all_cases
 def test_reference_gives_recorded_numbers(recorded: Recorded, dtype: torch.dtype) -> None:
     case = recorded.case()
     found = list(differences(case, replay(case, dtype)))
-    assert len(found) >= 10 * len(case.rounds)
+    assert len(found) >= 7 * len(case.rounds)  # losses, kept, the mean of one table, four arrays after
     # FEDRECGEL.md: the formulas alone replay the published code within 2e-6; single precision costs no more.
     assert [difference for difference in found if not difference.value <= 2e-6] == []
 

@@ -1,0 +1,1 @@
+"""Benchmarks, and the published style of loop that they compare with."""
