@@ -1,0 +1,85 @@
+"""One set of items per user, and its complement without ever writing the complement down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.data.draws import Int64s
+
+
+@dataclass(frozen=True)
+class ItemSets:
+    """A set of items for every user, as compressed sparse rows.
+
+    Attributes:
+        num_items: Number of items I.
+        indptr: ``int64 [U + 1]``; user ``u`` owns ``items[indptr[u]:indptr[u + 1]]``.
+        items: ``int64 [*]``, ascending and distinct within a user.
+    """
+
+    num_items: int
+    indptr: Int64s
+    items: Int64s
+
+    @classmethod
+    def of(cls, users: Int64s, items: Int64s, num_users: int, num_items: int) -> ItemSets:
+        """Collect rows (user, item), in any order and with repetitions, both ``int64 [N]``."""
+        pairs = np.unique(users * num_items + items)
+        indptr = np.searchsorted(pairs, np.arange(num_users + 1, dtype=np.int64) * num_items)
+        return cls(num_items, indptr.astype(np.int64), pairs % num_items)
+
+    @property
+    def num_users(self) -> int:
+        """Number of users U."""
+        return len(self.indptr) - 1
+
+    @cached_property
+    def num_outside(self) -> Int64s:
+        """``int64 [U]`` how many items are not in each user's set."""
+        return self.num_items - np.diff(self.indptr)
+
+    def outside(self, users: Int64s, ranks: Int64s) -> Int64s:
+        """The items outside a user's set, by rank: rank 0 is the lowest item that is not in it.
+
+        The i-th member a_i has a_i - i non-members below it, so the r-th non-member is r plus the number of members
+        with a_i - i <= r: one binary search among all users' values, kept apart by an offset per user.
+
+        Args:
+            users: ``int64``, broadcasts against ``ranks``.
+            ranks: ``int64``, each from 0 to below ``num_outside[user]``.
+
+        Returns:
+            ``int64``, the broadcast shape.
+        """
+        found = np.searchsorted(self._search_keys, users * self._stride + ranks, side="right")
+        found -= self.indptr[users]
+        found += ranks
+        return found
+
+    def contain(self, users: Int64s, items: Int64s) -> NDArray[np.bool_]:
+        """Whether each item is in its user's set; ``users`` and ``items`` broadcast."""
+        pairs = users * self.num_items + items
+        places = np.searchsorted(self._pairs, pairs)
+        return np.asarray(np.append(self._pairs, -1)[places] == pairs)
+
+    @property
+    def owners(self) -> Int64s:
+        """``int64 [*]`` the user of every entry of ``items``."""
+        return np.repeat(np.arange(self.num_users, dtype=np.int64), np.diff(self.indptr))
+
+    @property
+    def _stride(self) -> int:
+        return self.num_items + 1
+
+    @cached_property
+    def _search_keys(self) -> Int64s:
+        below = self.items - (np.arange(len(self.items)) - np.repeat(self.indptr[:-1], np.diff(self.indptr)))
+        return self.owners * self._stride + below
+
+    @cached_property
+    def _pairs(self) -> Int64s:
+        return self.owners * self.num_items + self.items

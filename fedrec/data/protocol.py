@@ -1,0 +1,121 @@
+"""Protocols: how interactions become training rows, held-out items and candidates.
+
+A protocol is a list of choices; the presets are the lists that the field uses. Each choice can be overridden alone, so
+that what one of them does to a score can be measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Literal, get_args, get_type_hints
+
+from fedrec.errors import InputError
+
+Duplicates = Literal["keep", "drop"]
+Ties = Literal["hash", "lowest_item"]
+Negatives = Literal["train", "all"]
+Stage = Literal["validation", "test"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The parts of a protocol.
+
+    Attributes:
+        name: The preset it is or began as.
+        duplicates: ``drop`` leaves one row per (user, item), the newest; ``keep`` leaves all, so that the held-out
+            item can also stand in its user's training rows.
+        min_user_rows: Users with fewer rows are left out; counted after duplicates are dropped.
+        min_item_rows: Items with fewer rows are left out; with a number above 1 both limits are applied in turn until
+            both hold (k-core).
+        ties: Which of a user's rows with equal timestamps counts as the newest. ``hash``: one drawn by ``split_seed``,
+            whatever its id and its place in the file; where there are no timestamps at all, that draws the held-out
+            items. ``lowest_item``: the one with the lowest item id, as the published FedRecGEL loader has it; where
+            there are no timestamps they are drawn as that loader draws them, from the row order of the file.
+        validation_item: Whether the second newest row is held out for selection.
+        negatives_avoid: What a training negative may not be: one of the user's training items (``train``), or one of
+            all of the user's items (``all``), which leaks the held-out ones: they are never trained as negatives.
+        candidates: Items that the user never touched, drawn for every held-out item to be ranked against.
+        selection_on: The held-out item that picks the best round; on ``test`` the reported score is optimistic.
+    """
+
+    name: str
+    duplicates: Duplicates = "drop"
+    min_user_rows: int = 5
+    min_item_rows: int = 1
+    ties: Ties = "hash"
+    validation_item: bool = True
+    negatives_avoid: Negatives = "train"
+    candidates: int = 99
+    selection_on: Stage = "validation"
+
+    def __post_init__(self) -> None:
+        kept_out = 2 if self.validation_item else 1
+        if self.min_user_rows <= kept_out:
+            raise InputError(
+                f"Protocol option min_user_rows is {self.min_user_rows}; it must be at least {kept_out + 1}, since "
+                f"{kept_out} of a user's rows are held out and one must be left to train on."
+            )
+        if self.min_item_rows < 1:
+            raise InputError(f"Protocol option min_item_rows is {self.min_item_rows}; it must be at least 1.")
+        if self.candidates < 1:
+            raise InputError(f"Protocol option candidates is {self.candidates}; it must be at least 1.")
+        if self.selection_on == "validation" and not self.validation_item:
+            raise InputError(
+                f"Protocol {self.name} has no validation item, so selection_on cannot be 'validation'; "
+                "set validation_item to true or selection_on to 'test'."
+            )
+
+    @property
+    def label(self) -> str:
+        """The name, with every part that differs from the preset of that name."""
+        preset = asdict(PRESETS[self.name])
+        changed = [f"{part}={value}" for part, value in asdict(self).items() if value != preset[part]]
+        return f"{self.name} ({', '.join(changed)})" if changed else self.name
+
+
+@dataclass(frozen=True)
+class ProtocolOverrides:
+    """Parts of a protocol to set by hand; null leaves the preset's choice. See :class:`Protocol` for what they mean."""
+
+    duplicates: Duplicates | None = None
+    min_user_rows: int | None = None
+    min_item_rows: int | None = None
+    ties: Ties | None = None
+    validation_item: bool | None = None
+    negatives_avoid: Negatives | None = None
+    candidates: int | None = None
+    selection_on: Stage | None = None
+
+
+PRESETS: dict[str, Protocol] = {
+    "fair": Protocol("fair"),
+    "fedrecgel": Protocol(
+        "fedrecgel", duplicates="keep", ties="lowest_item", validation_item=False, selection_on="test"
+    ),
+    "legacy-negatives": Protocol("legacy-negatives", negatives_avoid="all"),
+}
+
+
+def protocol_named(name: str, overrides: ProtocolOverrides | None = None) -> Protocol:
+    """Return the preset ``name`` with the given parts replaced.
+
+    Raises:
+        InputError: For an unknown name, an unknown choice, or parts that contradict each other.
+    """
+    if name not in PRESETS:
+        raise InputError(f"Unknown protocol {name!r}; expected one of {', '.join(PRESETS)}.")
+    chosen = {part: value for part, value in asdict(overrides or ProtocolOverrides()).items() if value is not None}
+    for part, value in chosen.items():
+        _check_part(part, value)
+    return replace(PRESETS[name], **chosen)
+
+
+def _check_part(part: str, value: object) -> None:
+    """Reject a value that is not of the part's type, as the command line's parser would."""
+    hint = get_type_hints(Protocol)[part]
+    choices = get_args(hint)
+    if choices and value not in choices:
+        raise InputError(f"Protocol option {part} is {value!r}; expected one of {', '.join(map(repr, choices))}.")
+    if not choices and type(value) is not hint:
+        raise InputError(f"Protocol option {part} is {value!r}; expected {hint.__name__}.")
