@@ -68,7 +68,7 @@ def newest_rows(rows: Rows, ties: Ties, split_seed: int) -> Int64s:
     tied = np.flatnonzero(rows.time == newest_time[rows.user])
     if ties == "hash":
         # The interactions' own indices: who else is kept has no say in the order of a user's ties.
-        words = hash_u64(split_seed, "order of ties", rows.users[rows.user[tied]], rows.items[rows.item[tied]])
+        words = hash_u64(split_seed, "tie order", rows.users[rows.user[tied]], rows.items[rows.item[tied]])
         tied = tied[shuffled_within(rows.user[tied], words)]
     _, first = np.unique(rows.user[tied], return_index=True)
     return tied[first]

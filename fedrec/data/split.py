@@ -90,21 +90,24 @@ class Split:
         """``int64 [I]`` number of training rows of each item."""
         return np.bincount(self.train_item, minlength=self.num_items)
 
-    def held_out(self, stage: Stage) -> HeldOut:
-        """The held-out items of one stage, as an evaluation takes them.
+    def held_out_items(self, stage: Stage) -> tuple[Int64s, Int64s]:
+        """The held-out items of one stage, ``int64 [U]``, and their candidates, ``int64 [U, M]``.
 
         ``validation`` means the item that picks the best round; where the protocol selects on the test item it is the
         test item with its candidates.
         """
+        if self.candidates_validation is None or "test" in (stage, self.selection_on):
+            return self.test, self.candidates_test
+        return self.validation, self.candidates_validation
+
+    def held_out(self, stage: Stage) -> HeldOut:
+        """The same as tensors, with what a full ranking leaves out and the items' popularity."""
         import torch
 
         from fedrec.data.heldout import HeldOut
 
-        on_test = stage == "test" or self.selection_on == "test"
-        items, candidates = self.test, self.candidates_test
-        if not on_test and self.candidates_validation is not None:
-            items, candidates = self.validation, self.candidates_validation
-        seen = self._seen_in_test if on_test else self.train_sets
+        items, candidates = self.held_out_items(stage)
+        seen = self._seen_in_test if items is self.test else self.train_sets
         return HeldOut(
             stage=stage,
             users=torch.arange(self.num_users),

@@ -1,0 +1,45 @@
+"""Small interactions for tests, and strategies that draw them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from hypothesis import strategies as st
+
+from fedrec.data.interactions import Interactions
+
+
+def interactions(rows: list[tuple[int, ...]]) -> Interactions:
+    """Interactions of rows (user, item) or (user, item, timestamp), numbered from 0, in the order given."""
+    table = np.array(rows, dtype=np.int64)
+    user, item = table[:, 0], table[:, 1]
+    return Interactions(
+        name="tiny",
+        user=user,
+        item=item,
+        timestamp=table[:, 2] if table.shape[1] == 3 else None,
+        user_ids=np.arange(user.max() + 1),
+        item_ids=np.arange(item.max() + 1),
+        source="tiny.csv",
+    )
+
+
+def others(first_user: int, items: Iterable[int]) -> list[tuple[int, ...]]:
+    """Rows (user, item, time) of two more users who share the items between them, so that all of them are kept."""
+    return [(first_user + place % 2, item, place) for place, item in enumerate(items)]
+
+
+@st.composite
+def random_interactions(draw: st.DrawFn, max_users: int = 8, max_items: int = 30) -> Interactions:
+    """Rows with repeated pairs and tied timestamps, or without timestamps; every user and item occurs."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    users, items = draw(st.integers(2, max_users)), draw(st.integers(12, max_items))
+    count = draw(st.integers(users * 3, users * 9))
+    everyone, everything = np.arange(users), np.arange(items)
+    user = np.concatenate([everyone, everything % users, rng.integers(0, users, count)])
+    item = np.concatenate([everyone % items, everything, rng.integers(0, items, count)])
+    time = rng.integers(0, 6, len(user))
+    columns = [user, item, time] if draw(st.booleans()) else [user, item]
+    order = rng.permutation(len(user))
+    return interactions(np.stack(columns, axis=1)[order].tolist())
