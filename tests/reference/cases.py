@@ -11,7 +11,7 @@ The layout is that of ``fedrecgel_rounds.npz`` (FEDRECGEL.md, last section) with
 - ``CASE/round{r}/order`` ``[epochs, T]``: with batches, each client's permutation of its own examples (positions from
   0 within the client), per epoch.
 - ``CASE/round{r}/kept`` ``bool [C]``: which clients counted (else all).
-- ``CASE/round{r}/loss_*``: with several steps, the mean over the client's steps.
+- ``CASE/round{r}/loss_*``: with several steps, their sum over the client's steps.
 - ``CASE/round{r}/mean_gradient/NAME``: the mean of what was uploaded, with ``upload: delta`` too. The project's own
   file records no ``first_client_gradient``.
 - ``CASE/round{r}/after/scores`` ``[U, I]``: every user's logits for every item after the round, a user's own copy of

@@ -91,6 +91,12 @@ def norm(*sides: Parameters) -> float:
     return sum(float(value.square().sum()) for side in sides for value in side.values()) ** 0.5
 
 
+def not_evaluated(options: LocalOptions) -> Tensor:
+    """Return ``bool [3]``: which of base, shared and private point the options never evaluate."""
+    separate = options.perturb == "separate"
+    return torch.tensor([False, separate and options.rho_shared == 0, separate and options.rho_private == 0])
+
+
 class LocalTraining:
     """Local training of one client after another, with all it needs to know besides the client."""
 
@@ -173,12 +179,6 @@ class LocalTraining:
         self, upload: Parameters, shared: Parameters, private: Parameters, state: OptimiserState, losses: Tensor
     ) -> ClientResult:
         """Gather what the client leaves behind, and whether it may count."""
-        evaluated_finite = bool((losses.isfinite() | self.not_evaluated()).all())
+        evaluated_finite = bool((losses.isfinite() | not_evaluated(self.options)).all())
         upload_finite = all(bool(value.isfinite().all()) for value in upload.values())
         return ClientResult(upload, shared, private, state, losses, evaluated_finite and upload_finite)
-
-    def not_evaluated(self) -> Tensor:
-        """Return ``bool [3]``: the points that this method never evaluates."""
-        options = self.options
-        separate = options.perturb == "separate"
-        return torch.tensor([False, separate and options.rho_shared == 0, separate and options.rho_private == 0])

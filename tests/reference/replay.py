@@ -42,7 +42,7 @@ def replay_round(
     private = {name: torch.stack([own[name] for own in federation.private]) for name in recommender.private_names}
     return replace(
         recorded,
-        losses=torch.stack([one.losses.mean(dim=0) for one in result.results]),
+        losses=torch.stack([one.losses.sum(dim=0) for one in result.results]),
         kept=torch.tensor(result.kept),
         mean_upload=result.mean_upload or {},
         first_upload=result.results[0].upload,

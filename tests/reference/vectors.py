@@ -78,8 +78,17 @@ PFEDREC_CASES = {
         2,
     ),
     "pfedrec_joint": (
-        LocalOptions(rho_shared=0.1, rho_private=0.05, perturb="joint", order="private_first", lr=0.05),
-        ADAM,
+        LocalOptions(
+            rho_shared=0.1,
+            rho_private=0.05,
+            perturb="joint",
+            local_epochs=2,
+            lr=0.05,
+            upload="delta",
+            shared_optimizer="adam",
+            shared_lr=0.02,
+        ),
+        MEAN,
         2,
     ),
 }
