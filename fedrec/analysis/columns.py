@@ -1,0 +1,140 @@
+"""The columns of a frame of runs: settings, metrics, and what to call them on a figure."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fedrec.errors import InputError
+
+RUN, ROUND, SEED = "run", "round", "seed_everything"
+
+# Settings that change what a run computes; all others (paths, loggers, devices, callbacks) only change how.
+_EXPERIMENT = re.compile(r"(model|data)(\.|$)|trainer\.max_epochs$")
+_HOW = re.compile(r"\.seed$|^data\.root$|memory_budget_mib$")
+_METRICS = {"hr": "HR", "ndcg": "NDCG", "mrr": "MRR"}
+_METRIC = re.compile(r"(?:(?P<which>popular|mean_private)_)?(?P<full>full_)?(?P<name>hr|ndcg|mrr)_(?P<k>\d+)")
+_SYMBOLS = {
+    "model.client.rho_shared": "$\\rho_\\mathrm{shared}$",
+    "model.client.rho_private": "$\\rho_\\mathrm{private}$",
+    "data.client_fraction": "fraction",
+}
+_LABELS = {
+    ROUND: "round",
+    SEED: "seed",
+    "train/loss": "training loss (binary cross-entropy)",
+    "train/norm_shared": "norm of the mean upload",
+    "train/norm_private": "norm of the private step",
+    "model.client.rho_shared": "radius of the shared side, $\\rho_\\mathrm{shared}$",
+    "model.client.rho_private": "radius of the private side, $\\rho_\\mathrm{private}$",
+    "model.client.lr": "client learning rate",
+    "model.server.lr": "server learning rate",
+    "model.client.local_epochs": "local epochs",
+    "model.recommender.embedding_dim": "embedding size",
+    "data.client_fraction": "share of the clients in a cohort",
+}
+
+
+def flat_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten a resolved configuration to the command line's dotted keys.
+
+    A class becomes its name under the key of the argument (``model.recommender: NCF``) and its arguments stand
+    below it without ``init_args`` (``model.recommender.layers: 3``). Lists become their JSON text, so that values can
+    be compared.
+
+    Args:
+        config: Nested configuration as ``config.yaml`` holds it, or one that is flat already.
+        prefix: Put before every key, with a dot.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}.{key}" if prefix else str(key)
+        if isinstance(value, Mapping) and "class_path" in value:
+            flat[name] = str(value["class_path"]).rpartition(".")[2]
+            flat |= flat_settings(value.get("init_args") or {}, name)
+        elif isinstance(value, Mapping):
+            flat |= flat_settings(value, name)
+        else:
+            flat[name] = json.dumps(value, sort_keys=True) if isinstance(value, list | tuple) else value
+    return flat
+
+
+def is_metric(column: str) -> bool:
+    """Whether a column is a figure of a run, and not a setting: metric names hold a slash."""
+    return "/" in column
+
+
+def experiment_settings(frame: pd.DataFrame) -> list[str]:
+    """Columns that say what was computed (model, data, rounds), seeds left out."""
+    return [c for c in frame.columns if _EXPERIMENT.match(c) and not is_metric(c) and not _HOW.search(c)]
+
+
+def require(frame: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Check that a frame has columns.
+
+    Raises:
+        InputError: Naming the first that is missing and the ones that look most like it.
+    """
+    for column in columns:
+        if column not in frame.columns:
+            near = difflib.get_close_matches(column, [str(c) for c in frame.columns], n=3, cutoff=0.5)
+            said = f"; did you mean {' or '.join(near)}?" if near else f"; the frame has {len(frame.columns)} columns"
+            raise InputError(f"the runs have no column {column}{said}")
+
+
+def methods(frame: pd.DataFrame) -> pd.Series[str]:
+    """Name of each row's method: NCF with SAM is FedRecGEL, without it FedNCF; others go by their recommender.
+
+    Args:
+        frame: Runs, with the settings of recommender and client.
+
+    Returns:
+        Names, aligned with the rows.
+    """
+    require(frame, ["model.recommender", "model.client.rho_shared", "model.client.rho_private"])
+    shared, private = frame["model.client.rho_shared"] > 0, frame["model.client.rho_private"] > 0
+    joint = frame.get("model.client.perturb", pd.Series("separate", frame.index)) == "joint"
+    ncf = frame["model.recommender"] == "NCF"
+    sides = np.select(
+        [~shared & ~private, joint, shared & private, shared],
+        ["", " (one norm)", "", " (shared side)"],
+        " (private side)",
+    )
+    base = np.where(ncf, np.where(shared | private, "FedRecGEL", "FedNCF"), frame["model.recommender"])
+    sam = np.where(~ncf & (shared | private), " + SAM", "")
+    return pd.Series(base.astype(object) + sam + sides, frame.index, dtype=str)
+
+
+def label(column: str) -> str:
+    """What to call a column on a figure."""
+    if column in _LABELS:
+        return _LABELS[column]
+    stage, _, name = column.partition("/")
+    found = _METRIC.fullmatch(name.removesuffix("_best"))
+    if not found:
+        return column.rpartition(".")[2].replace("_", " ")
+    text = f"{_METRICS[found['name']]}@{found['k']}"
+    if stage == "test":
+        text += " among all items" if found["full"] else " in test"
+    return text + (" (best so far)" if name.endswith("_best") else "")
+
+
+def series_name(column: str, value: object) -> str:
+    """What to call the runs with one value of a column in a legend."""
+    if isinstance(value, str):
+        return value
+    number = f"{value:g}" if isinstance(value, int | float | np.number) else str(value)
+    return f"{_SYMBOLS.get(column) or label(column)} = {number}"
+
+
+def context(frame: pd.DataFrame) -> str:
+    """Data set, protocol and recommender that all rows have in common, for a title."""
+    shared = [c for c in ("data", "data.protocol", "model.recommender") if c in frame and frame[c].nunique() == 1]
+    parts = [str(frame[c].iloc[0]) for c in shared]
+    return " · ".join(f"protocol {p}" if c == "data.protocol" else p for c, p in zip(shared, parts, strict=True))

@@ -1,0 +1,151 @@
+"""From runs with several seeds to a mean and its interval, and which round of a run counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import pandas as pd
+
+from fedrec.analysis.columns import ROUND, RUN, SEED, experiment_settings, require
+from fedrec.errors import InputError
+
+
+def select_round(
+    frame: pd.DataFrame, which: Literal["best", "last"] = "best", metric: str = "val/ndcg_10"
+) -> pd.DataFrame:
+    """One row per run: its best or its last round.
+
+    Args:
+        frame: Runs, one row per (run, round).
+        which: ``best``: the first round with the largest ``metric``. ``last``: the last round that has the metric, so
+            that it is an evaluated one.
+        metric: What is best.
+
+    Raises:
+        InputError: The metric is missing from the frame or from a run.
+    """
+    require(frame, [RUN, ROUND, metric])
+    known = frame.dropna(subset=[metric]).sort_values([RUN, ROUND], ignore_index=True)
+    without = sorted(set(frame[RUN]) - set(known[RUN]))
+    if without:
+        raise InputError(f"run {without[0]}: no round has {metric}")
+    groups = known.groupby(RUN, sort=False)
+    place = groups[metric].idxmax() if which == "best" else groups[ROUND].idxmax()
+    return known.loc[place].reset_index(drop=True)
+
+
+def over_seeds(
+    frame: pd.DataFrame, metrics: Sequence[str], by: Sequence[str], confidence: float = 0.95
+) -> pd.DataFrame:
+    """Mean over seeds with a Student t interval, for every setting and metric.
+
+    The interval is about the training seed alone: the split is the same in all runs of a setting.
+
+    Args:
+        frame: One row per run and value of ``by`` (select a round, or let ``by`` hold ``round``).
+        metrics: Columns to average; missing values are left out.
+        by: Columns that make a setting. Runs that differ in any other setting are not averaged.
+        confidence: Coverage of the interval.
+
+    Returns:
+        One row per setting and metric: the columns of ``by``, ``metric``, ``mean``, ``low``, ``high``, ``deviation``
+        (standard deviation over seeds) and ``seeds`` (how many); the interval and deviation of one seed are NaN.
+
+    Raises:
+        InputError: A column is missing, a seed stands twice in a setting, or a setting mixes different experiments.
+    """
+    by = list(by)
+    require(frame, [*by, *metrics])
+    _require_one_experiment(frame, by)
+    groups = frame.groupby(by, sort=True, dropna=False)
+    tables = []
+    for metric in metrics:
+        table = groups[metric].agg(mean="mean", deviation="std", seeds="count").reset_index()
+        table.insert(len(by), "metric", metric)
+        tables.append(table[table["seeds"] > 0])
+    result = pd.concat(tables, ignore_index=True)
+    quantiles = {n: t_quantile(0.5 + confidence / 2, n - 1) for n in result["seeds"].unique() if n > 1}
+    half = result["seeds"].map(quantiles) * result["deviation"] / result["seeds"] ** 0.5
+    result["low"], result["high"] = result["mean"] - half, result["mean"] + half
+    return result[[*by, "metric", "mean", "low", "high", "deviation", "seeds"]]
+
+
+def _require_one_experiment(frame: pd.DataFrame, by: list[str]) -> None:
+    """Refuse to average what differs in more than the seed: that is how a figure comes to show something else."""
+    groups = frame.groupby(by, dropna=False)
+    others = [column for column in experiment_settings(frame) if column not in by]
+    if others:
+        mixed = groups[others].nunique(dropna=False) > 1
+        if mixed.to_numpy().any():
+            setting = mixed.any(axis=1).idxmax()
+            differing = ", ".join(mixed.columns[mixed.to_numpy()[mixed.index.get_loc(setting)]])
+            raise InputError(
+                f"the runs with {_setting(by, setting)} differ in {differing} too; keep one value or add it to `by`"
+            )
+    if SEED in frame:
+        twice = frame[frame.duplicated([*by, SEED], keep=False)]
+        if len(twice):
+            first = twice.iloc[0]
+            same = twice[(twice[[*by, SEED]] == first[[*by, SEED]]).all(axis=1)]
+            if same[RUN].nunique() == 1:
+                raise InputError(f"run {first[RUN]} has several rows a setting: select a round or add round to `by`")
+            raise InputError(f"runs {', '.join(same[RUN].unique()[:2])} have the same setting and seed; keep one")
+
+
+def _setting(by: list[str], values: object) -> str:
+    each = values if isinstance(values, tuple) else (values,)
+    return ", ".join(f"{name} {value}" for name, value in zip(by, each, strict=True))
+
+
+def t_quantile(probability: float, freedom: int) -> float:
+    """Quantile of Student's t distribution for a whole number of degrees of freedom.
+
+    With ``t = sqrt(n) tan(a)`` the distribution function is a finite sum in sines and cosines of ``a`` (Abramowitz and
+    Stegun 26.7.3 and 26.7.4), inverted by bisection.
+
+    Args:
+        probability: Above 0.5 and below 1.
+        freedom: Degrees of freedom n, at least 1.
+    """
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if 0.5 + _t_within(middle, freedom) / 2 < probability else (low, middle)
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def _t_within(angle: float, freedom: int) -> float:
+    """Probability that ``|t| < sqrt(n) tan(angle)``."""
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = freedom % 2
+    term, total = (cosine, 0.0) if odd else (1.0, 0.0)
+    for k in range(1 + odd, freedom, 2):
+        total += term
+        term *= cosine**2 * k / (k + 1)
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total
+
+
+def unsteadiness(frame: pd.DataFrame, metric: str = "val/ndcg_10", share: float = 0.5) -> pd.Series[float]:
+    """How much a metric jumps from one evaluated round to the next, late in training.
+
+    The root mean square of successive differences over the square root of two: von Neumann's estimate of the noise
+    around a slow trend (*The Mean Square Successive Difference*, 1941), in the units of the metric.
+
+    Args:
+        frame: Runs, one row per (run, round).
+        metric: What is watched.
+        share: Share of the evaluated rounds, the last ones, that count.
+
+    Returns:
+        One value per run, by its id; NaN with fewer than two such rounds.
+    """
+    require(frame, [RUN, ROUND, metric])
+
+    def one(values: pd.Series[float]) -> float:
+        late = values.iloc[len(values) - max(2, math.ceil(share * len(values))) :] if len(values) > 1 else values
+        return float((late.diff().dropna() ** 2).mean() ** 0.5 / 2**0.5)
+
+    ordered = frame.dropna(subset=[metric]).sort_values([RUN, ROUND])
+    return ordered.groupby(RUN)[metric].apply(one).rename("unsteadiness")
