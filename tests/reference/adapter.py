@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
+import lightning as L
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from fedrec.client import LocalTraining
 from fedrec.client.updates import ClientUpdates
@@ -23,7 +25,25 @@ from tests.reference.cases import Case, RecordedRound, Setting
 from tests.reference.client import not_evaluated
 from tests.reference.models import Parameters
 
-MIB = 2**20
+BUDGETS = {
+    "minimum": (1, 1),
+    "slices": (7, 1),
+    "one_client": (None, 1),
+    "three_clients": (None, 3),
+    "all": (None, None),
+}
+"""Working memory by name: rows of a client at once (all if None), clients at once (all if None)."""
+
+
+def budget_mib(case: Case, name: str) -> float:
+    """Return the memory budget in MiB at which production works on as much at once as :data:`BUDGETS` says."""
+    rows, clients = BUDGETS[name]
+    if clients is None:
+        return 64.0
+    row_floats, client_floats = production_recommender(case.setting).working_floats()
+    most = max(int(recorded.offsets.diff().max()) for recorded in case.rounds)
+    needed = 4 * clients * ((rows or most) * row_floats + client_floats)
+    return (needed + 0.5) / 2**20  # half a byte, so that no rounding takes one away
 
 
 class WatchedServer(MeanServer):
@@ -60,7 +80,7 @@ def production_recommender(setting: Setting) -> Recommender:
 
 def federation(
     case: Case,
-    budget_mib: float,
+    budget: str,
     *,
     dtype: torch.dtype = torch.float32,
     reduce: Reduce = "sum",
@@ -70,7 +90,7 @@ def federation(
     setting = case.setting
     server = WatchedServer(setting.server.optimizer, setting.server.lr, reduce)
     client = LocalTraining(**asdict(setting.local))
-    module = kind(production_recommender(setting), client, server, setting.seed, budget_mib)
+    module = kind(production_recommender(setting), client, server, setting.seed, budget_mib(case, budget))
     module.initialise(setting.num_users, setting.num_items)
     values = to_production(setting, case.init)
     with torch.no_grad():
@@ -95,15 +115,54 @@ def cohort_of(setting: Setting, recorded: RecordedRound, dtype: torch.dtype = to
 
 
 def replay_in_production(
-    case: Case, budget_mib: float, *, dtype: torch.dtype = torch.float32, reduce: Reduce = "sum"
+    case: Case, budget: str, *, dtype: torch.dtype = torch.float32, reduce: Reduce = "sum"
 ) -> Case:
     """Compute every round of ``case`` with production's ``training_step`` and return what came of it."""
-    module = federation(case, budget_mib, dtype=dtype, reduce=reduce)
+    module = federation(case, budget, dtype=dtype, reduce=reduce)
     rounds = []
     for recorded in case.rounds:
         module.training_step(cohort_of(case.setting, recorded, dtype), 0)
         rounds.append(outcome(case.setting, recorded, module))
     return replace(case, rounds=rounds)
+
+
+class RecordedRounds(L.LightningDataModule):
+    """A case's rounds, one an epoch."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__()
+        self.cohorts = [cohort_of(case.setting, recorded) for recorded in case.rounds]
+
+    def train_dataloader(self) -> DataLoader[Cohort]:
+        return DataLoader([self.cohorts[self.trainer.current_epoch]], batch_size=None)
+
+
+class TakeDown(L.Callback):
+    """Takes down what comes of every round of a case."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.rounds: list[RecordedRound] = []
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        self.rounds.append(outcome(self.case.setting, self.case.rounds[trainer.current_epoch], pl_module))
+
+
+def replay_under_trainer(case: Case, budget: str) -> Case:
+    """Compute every round of ``case`` as ``fedrec fit`` does, one epoch each, and return what came of it."""
+    take_down = TakeDown(case)
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_epochs=len(case.rounds),
+        reload_dataloaders_every_n_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[take_down],
+    )
+    trainer.fit(federation(case, budget, kind=FederatedRecommender), datamodule=RecordedRounds(case))
+    return replace(case, rounds=take_down.rounds)
 
 
 def outcome(setting: Setting, recorded: RecordedRound, module: FederatedRecommender) -> RecordedRound:

@@ -1,0 +1,163 @@
+"""Production agrees with the slow reference on random small problems: any size, option and memory budget."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from fedrec.data.heldout import HeldOut
+from fedrec.errors import DivergenceError
+from fedrec.evaluation import full_ranks, sampled_ranks
+from tests.reference.adapter import BUDGETS, cohort_of, federation, replay_in_production
+from tests.reference.cases import Case, RecordedRound, Setting
+from tests.reference.client import LocalOptions
+from tests.reference.evaluation import full_rank, rank
+from tests.reference.replay import differences, replay, replay_round, start
+from tests.reference.round import ServerOptions
+from tests.reference.vectors import draw_parameters, with_order
+
+RADII = st.sampled_from([0.0, 0.0, 0.05, 0.5])
+
+
+@st.composite
+def local_options(draw: st.DrawFn, recommender: str) -> LocalOptions:
+    """Draw any combination of options that production accepts."""
+    perturb = draw(st.sampled_from(["separate", "joint"]))
+    together = perturb == "joint" or draw(st.booleans())
+    return LocalOptions(
+        rho_shared=draw(RADII),
+        rho_private=draw(RADII),
+        perturb=perturb,
+        order="together" if together else "private_first",
+        local_epochs=draw(st.integers(1, 3)),
+        batch_size=draw(st.none() | st.integers(1, 9) | st.just(1000)),
+        loss_block=draw(st.integers(1, 6) | st.just(128)),
+        optimizer=draw(st.sampled_from(["adam", "sgd"])),
+        lr=draw(st.sampled_from([0.01, 0.1])),
+        upload="delta" if recommender == "pfedrec" or draw(st.booleans()) else "gradient",
+        shared_optimizer=draw(st.sampled_from(["adam", "sgd"])),
+        shared_lr=draw(st.sampled_from([0.01, 0.1])),
+        shared_lr_per_item=draw(st.booleans()),
+    )
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Draw a federation and one to three rounds; now and then one client's private values are not numbers."""
+    recommender = draw(st.sampled_from(["ncf", "pfedrec"]))
+    setting = Setting(
+        recommender,
+        embedding_dim=draw(st.integers(1, 4)),
+        layers=draw(st.integers(1, 3)) if recommender == "ncf" else 0,
+        num_users=draw(st.integers(1, 6)),
+        num_items=draw(st.integers(2, 12)),
+        local=draw(local_options(recommender)),
+        server=draw(st.sampled_from([ServerOptions("adam", 0.01), ServerOptions("sgd", 1.0)])),
+        seed=draw(st.integers(0, 3)),
+    )
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    init = draw_parameters(setting, generator)
+    if draw(st.integers(0, 4)) == 0:
+        name = "user" if recommender == "ncf" else "weight"
+        init[name][generator.integers(setting.num_users)] = float("nan")
+    rounds = []
+    for number in range(draw(st.integers(1, 3))):
+        sizes = [0, *draw(st.lists(st.integers(1, 14), min_size=1, max_size=setting.num_users))]
+        rounds.append(draw_examples(number, sizes, setting, generator, redrawn=draw(st.booleans())))
+    return Case("drawn", setting, init, rounds)
+
+
+def draw_examples(
+    number: int, sizes: list[int], setting: Setting, generator: np.random.Generator, *, redrawn: bool
+) -> RecordedRound:
+    """Draw a cohort with clients of the given sizes; few items, so that many examples occur several times."""
+    offsets = np.cumsum(sizes)
+    clients = np.sort(generator.choice(setting.num_users, len(sizes) - 1, replace=False))
+    items = generator.integers(0, setting.num_items, (setting.local.local_epochs if redrawn else 1, offsets[-1]))
+    labels = torch.from_numpy(generator.integers(0, 2, offsets[-1])).to(torch.float32)
+    recorded = RecordedRound(
+        number, torch.from_numpy(clients), torch.from_numpy(offsets), torch.from_numpy(items), labels
+    )
+    return with_order(recorded, setting)
+
+
+def up_to_the_end(expected: Case) -> Case:
+    """Return the rounds before the first in which nobody is left, where production stops."""
+    ended = [not bool(recorded.kept.any()) for recorded in expected.rounds if recorded.kept is not None]
+    return replace(expected, rounds=expected.rounds[: ended.index(True)] if any(ended) else expected.rounds)
+
+
+def check(case: Case, budget: str, dtype: torch.dtype, tolerance: float) -> None:
+    """Compare production with the reference, both in ``dtype``."""
+    whole = replay(case, dtype)
+    expected = up_to_the_end(whole)
+    event(f"recommender {case.setting.recommender}, upload {case.setting.local.upload}")
+    event(f"budget {budget}")
+    if len(expected.rounds) < len(whole.rounds):
+        event("nobody left")
+        with pytest.raises(DivergenceError, match=f"round {len(expected.rounds)}:"):
+            replay_in_production(case, budget, dtype=dtype)
+    if not expected.rounds:
+        return
+    found = replay_in_production(replace(case, rounds=case.rounds[: len(expected.rounds)]), budget, dtype=dtype)
+    compared = [d for d in differences(expected, found) if "first_client_gradient" not in d.what]
+    assert [difference for difference in compared if not difference.value <= tolerance] == []
+
+
+SETTINGS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+
+
+@settings(max_examples=150, **SETTINGS)
+@given(case=cases(), budget=st.sampled_from(sorted(BUDGETS)))
+def test_rounds_in_double_precision(case: Case, budget: str) -> None:
+    # Sums in another order differ by some 1e-16 of the largest term; three rounds of training amplify that a little.
+    check(case, budget, torch.float64, 1e-9)
+
+
+@settings(max_examples=50, **SETTINGS)
+@given(case=cases(), budget=st.sampled_from(sorted(BUDGETS)))
+def test_rounds_in_single_precision(case: Case, budget: str) -> None:
+    # Adam turns rounding errors of a gradient as small as its eps, 1e-8, into steps; SGD does not.
+    local = replace(case.setting.local, optimizer="sgd", shared_optimizer="sgd")
+    setting = replace(case.setting, local=local, server=ServerOptions("sgd", 1.0))
+    check(replace(case, setting=setting), budget, torch.float32, 1e-5)
+
+
+@settings(max_examples=40, **SETTINGS)
+@given(case=cases(), budget=st.sampled_from(sorted(BUDGETS)), seed=st.integers(0, 2**32 - 1))
+def test_ranks_after_a_round(case: Case, budget: str, seed: int) -> None:
+    recommender, setting = case.setting.model(), case.setting
+    reference, module = start(case, recommender, torch.float64), federation(case, budget, dtype=torch.float64)
+    first = replay_round(case, case.rounds[0], reference, recommender)
+    if first.kept is None or not bool(first.kept.any()):
+        return
+    module.training_step(cohort_of(setting, case.rounds[0], torch.float64), 0)
+    held_out, seen = draw_held_out(setting, np.random.default_rng(seed))
+    among_candidates = sampled_ranks(module.scorer(), held_out, module.tile).tolist()
+    among_all = full_ranks(module.scorer(), held_out, module.tile).tolist()
+    for user, item in enumerate(held_out.items.tolist()):
+        assert among_candidates[user] == rank(reference, recommender, user, item, held_out.candidates[user])
+        assert among_all[user] == full_rank(reference, recommender, user, item, setting.num_items, seen[user])
+
+
+def draw_held_out(setting: Setting, generator: np.random.Generator) -> tuple[HeldOut, list[list[int]]]:
+    """Draw held-out items, candidates and what each user has seen (now and then the held-out item itself)."""
+    users, items = setting.num_users, setting.num_items
+    drawn = np.stack([generator.permutation(items) for _ in range(users)])
+    seen = [np.flatnonzero(generator.random(items) < 0.3).tolist() for _ in range(users)]
+    counts = torch.tensor([0, *(len(own) for own in seen)])
+    held_out = HeldOut(
+        stage="test",
+        users=torch.arange(users),
+        items=torch.from_numpy(drawn[:, 0]),
+        candidates=torch.from_numpy(drawn[:, 1 : 1 + max(1, items // 2)]),
+        seen_indptr=counts.cumsum(0),
+        seen_items=torch.tensor([item for own in seen for item in own], dtype=torch.int64),
+        popularity=torch.ones(items, dtype=torch.int64),
+    )
+    return held_out, seen
