@@ -18,6 +18,7 @@ RUN, ROUND, SEED = "run", "round", "seed_everything"
 # Settings that change what a run computes; all others (paths, loggers, devices, callbacks) only change how.
 _EXPERIMENT = re.compile(r"(model|data)(\.|$)|trainer\.max_epochs$")
 _HOW = re.compile(r"\.seed$|^data\.root$|memory_budget_mib$")
+_CLASS = re.compile(r"data|model\.(recommender|client|server)")
 _METRICS = {"hr": "HR", "ndcg": "NDCG", "mrr": "MRR"}
 _METRIC = re.compile(r"(?:(?P<which>popular|mean_private)_)?(?P<full>full_)?(?P<name>hr|ndcg|mrr)_(?P<k>\d+)")
 _SYMBOLS = {
@@ -41,28 +42,35 @@ _LABELS = {
 }
 
 
-def flat_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten a resolved configuration to the command line's dotted keys.
 
-    A class becomes its name under the key of the argument (``model.recommender: NCF``) and its arguments stand
-    below it without ``init_args`` (``model.recommender.layers: 3``). Lists become their JSON text, so that values can
-    be compared.
+    The classes of data, recommender, client and server become their names (``model.recommender: NCF``); arguments stand
+    below their class without ``init_args`` (``model.recommender.layers: 3``). Lists become their JSON text, so that
+    values can be compared.
 
     Args:
-        config: Nested configuration as ``config.yaml`` holds it, or one that is flat already.
-        prefix: Put before every key, with a dot.
+        config: Configuration, nested as ``config.yaml`` holds it or flat as W&B does.
     """
     flat: dict[str, Any] = {}
-    for key, value in config.items():
-        name = f"{prefix}.{key}" if prefix else str(key)
-        if isinstance(value, Mapping) and "class_path" in value:
-            flat[name] = str(value["class_path"]).rpartition(".")[2]
-            flat |= flat_settings(value.get("init_args") or {}, name)
-        elif isinstance(value, Mapping):
-            flat |= flat_settings(value, name)
-        else:
-            flat[name] = json.dumps(value, sort_keys=True) if isinstance(value, list | tuple) else value
-    return flat
+
+    def walk(node: Mapping[str, Any], prefix: str) -> None:
+        for key, value in node.items():
+            if key == "class_path":
+                flat[prefix] = value
+            elif isinstance(value, Mapping):
+                walk(value, prefix if key == "init_args" else f"{prefix}.{key}".lstrip("."))
+            else:
+                flat[f"{prefix}.{key}".lstrip(".")] = value
+
+    walk(config, "")
+    return {key: _plain(key, value) for key, value in flat.items()}
+
+
+def _plain(key: str, value: Any) -> Any:
+    if _CLASS.fullmatch(key):
+        return str(value).rpartition(".")[2]
+    return json.dumps(value, sort_keys=True) if isinstance(value, list | tuple) else value
 
 
 def is_metric(column: str) -> bool:

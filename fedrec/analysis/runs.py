@@ -77,7 +77,7 @@ def run_folders(folder: str | Path) -> list[Path]:
 
 def _runs_of_folder(folder: Path) -> Iterator[_Run]:
     for path in run_folders(folder):
-        yield _Run(path.resolve().name, _settings(path / "config.yaml"), _history(path), _results(path / "test.json"))
+        yield _Run(path.resolve().name, _settings(path / "config.yaml"), _history(path), _results(path))
 
 
 def _settings(path: Path) -> dict[str, Any]:
@@ -94,29 +94,50 @@ def _settings(path: Path) -> dict[str, Any]:
 
 def _history(run: Path) -> pd.DataFrame:
     """Metrics and, where there are some, seconds per round: they stand in two files because seconds cannot repeat."""
-    history = _table(run / "metrics.csv")
-    if history.empty:
+    metrics = _table(run / "metrics.csv")
+    if metrics.empty:
         raise InputError(f"{run / 'metrics.csv'}: no metrics; the run ended before its first round")
-    return pd.concat([history, _table(run / "timings.csv")], ignore_index=True)
+    if ROUND not in metrics:
+        raise InputError(f"{run / 'metrics.csv'}: no column round; it was not made by fedrec")
+    return pd.concat([metrics, _table(run / "timings.csv")], ignore_index=True)
 
 
 def _table(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, float_precision="round_trip")
+        # By way of text: numbers come back with the bits they were written from, whatever pandas' own default.
+        return pd.read_csv(path, dtype=str).astype("float64")
     except (FileNotFoundError, pd.errors.EmptyDataError):
         return pd.DataFrame()
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a table of metrics: {error}") from None
+    except ValueError as error:  # also pandas' ParserError and UnicodeDecodeError
+        raise InputError(f"{path}: not a table of numbers: {error}") from None
 
 
-def _results(path: Path) -> dict[str, float]:
-    if not path.exists():  # a run that was not tested
+def _results(run: Path) -> dict[str, float]:
+    return {name: value for name, value in tested(run).get("metrics", {}).items() if is_metric(name)}
+
+
+def tested(run: str | Path) -> dict[str, Any]:
+    """What ``fedrec test`` left in a run folder: the metrics and the rules under which they came about.
+
+    Args:
+        run: Run folder.
+
+    Returns:
+        The content of ``test.json``; empty if the run was not tested.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    path = Path(run) / "test.json"
+    if not path.exists():
         return {}
     try:
-        results = json.loads(path.read_text())
+        report = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}: not a JSON file: {error.msg}") from None
-    return {name: value for name, value in results.items() if is_metric(name) and isinstance(value, int | float)}
+    if not isinstance(report, dict):
+        raise InputError(f"{path}: expected the results of a test, names and values")
+    return report
 
 
 def _runs_of_project(project: str) -> Iterator[_Run]:
@@ -131,8 +152,10 @@ def _runs_of_project(project: str) -> Iterator[_Run]:
         raise InputError(f"{project}: the project holds no runs")
     for run in sorted(found, key=lambda run: str(run.id)):
         history = pd.DataFrame(run.scan_history())
-        if history.empty:
-            raise InputError(f"{project}/{run.id}: no metrics; the run ended before its first round")
+        if ROUND not in history:
+            raise InputError(
+                f"{project}/{run.id}: no metrics; the run ended before its first round, or is not fedrec's"
+            )
         results = {name: value for name, value in run.summary.items() if name.startswith("test/")}
         yield _Run(str(run.id), flat_settings(run.config), history, results)
 
@@ -151,8 +174,6 @@ def _tidy(runs: Iterable[_Run]) -> pd.DataFrame:
 def _rows(run: _Run) -> pd.DataFrame:
     """One row per round of a run: what was logged for a round in several steps is put together."""
     history = run.history
-    if ROUND not in history or history[ROUND].isna().all():
-        raise InputError(f"run {run.name}: its metrics have no column round; it was not made by fedrec")
     kept = [name for name in history.columns if is_metric(name) and not name.startswith(("test/", "trainer/"))]
     values = history[[ROUND, *kept]].dropna(subset=[ROUND]).apply(pd.to_numeric, errors="coerce")
     rows: pd.DataFrame = values.groupby(ROUND).last().reset_index()

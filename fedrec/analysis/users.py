@@ -61,10 +61,14 @@ class Comparison:
 
 
 def load_ranks(run: str | Path) -> pd.DataFrame:
-    """Per-user ranks that ``fedrec test`` left in a run folder: one row per user, a column per reference and ranking.
+    """Read the ranks that ``fedrec test`` left in a run folder.
 
     Args:
         run: Run folder.
+
+    Returns:
+        One row per user, indexed by raw id, and a column per model and ranking (``sampled``, ``full``,
+        ``popular_sampled``, ``mean_private_full``, …).
 
     Raises:
         InputError: The run was not tested.
@@ -72,7 +76,7 @@ def load_ranks(run: str | Path) -> pd.DataFrame:
     path = Path(run) / "ranks.parquet"
     if not path.exists():
         raise InputError(f"{path}: missing; `fedrec test` writes it")
-    return pd.read_parquet(path)
+    return pd.read_parquet(path).set_index("user")
 
 
 def value_of_rank(rank: Ranks, metric: Metric, k: int = 10) -> Floats:

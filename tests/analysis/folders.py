@@ -11,6 +11,17 @@ import numpy as np
 import pandas as pd
 import yaml
 
+ABOUT = {
+    "data": "filmtrust",
+    "protocol": "fedrecgel",
+    "selection_on": "test",
+    "checkpoint": "best.ckpt",
+    "rounds": 3,
+    "users": 1227,
+    "items": 2059,
+    "candidates": 99,
+}
+
 
 def config(
     seed: int = 0,
@@ -67,7 +78,7 @@ def write_run(
     table.to_csv(run / "metrics.csv", index=False)
     pd.DataFrame({"round": rounds, "time/round_seconds": 0.1}).to_csv(run / "timings.csv", index=False)
     if results is not None:
-        (run / "test.json").write_text(json.dumps(dict(results)))
+        (run / "test.json").write_text(json.dumps({**ABOUT, "metrics": dict(results)}))
     if ranks is not None:
         pd.DataFrame(dict(ranks)).to_parquet(run / "ranks.parquet", index=False)
     return run

@@ -1,0 +1,70 @@
+"""Columns of a frame of runs."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from fedrec.analysis.columns import experiment_settings, flat_settings, label, methods, require
+from fedrec.errors import InputError
+from tests.analysis.folders import config
+
+
+def test_settings_of_a_nested_and_of_a_flat_configuration_are_the_same() -> None:
+    nested = config(rho_shared=0.1)
+    flat = {
+        "seed_everything": 0,
+        "model.recommender": "fedrec.models.NCF",
+        "model.recommender.layers": 3,
+        "trainer.devices": [0, 1],
+        "model.client.batch_size": None,
+    }
+    found = flat_settings(nested | {"trainer": {"devices": [0, 1]}})
+    assert found["model.recommender"] == "NCF"
+    assert found["data"] == "FilmTrust"
+    assert found["model.client.rho_shared"] == 0.1
+    assert not any("init_args" in key or "class_path" in key for key in found)
+    assert flat_settings(flat).items() <= found.items()
+
+
+def test_methods_are_named_by_their_composition() -> None:
+    rows = [
+        ("NCF", 0.0, 0.0, "separate", "FedNCF"),
+        ("NCF", 0.1, 0.1, "separate", "FedRecGEL"),
+        ("NCF", 0.1, 0.1, "joint", "FedRecGEL (one norm)"),
+        ("NCF", 0.1, 0.0, "separate", "FedRecGEL (shared side)"),
+        ("NCF", 0.0, 0.1, "separate", "FedRecGEL (private side)"),
+        ("PFedRec", 0.0, 0.0, "separate", "PFedRec"),
+        ("PFedRec", 0.1, 0.1, "separate", "PFedRec + SAM"),
+    ]
+    names = ["model.recommender", "model.client.rho_shared", "model.client.rho_private", "model.client.perturb", "name"]
+    frame = pd.DataFrame(rows, columns=names, index=range(10, 17))
+    assert list(methods(frame)) == list(frame["name"])
+    assert methods(frame).index.equals(frame.index)
+
+
+def test_seeds_paths_and_budgets_are_no_experiment() -> None:
+    names = ["run", "seed_everything", "model.seed", "data.seed", "data.root", "model.memory_budget_mib", "val/hr_10"]
+    frame = pd.DataFrame(columns=[*names, "trainer.logger", "trainer.max_epochs", "model.client.lr", "data.protocol"])
+    assert experiment_settings(frame) == ["trainer.max_epochs", "model.client.lr", "data.protocol"]
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("val/hr_10", "HR@10"),
+        ("val/ndcg_10_best", "NDCG@10 (best so far)"),
+        ("test/ndcg_20", "NDCG@20 in test"),
+        ("test/full_hr_10", "HR@10 among all items"),
+        ("model.client.lr", "client learning rate"),
+        ("model.client.loss_block", "loss block"),
+    ],
+)
+def test_label(column: str, text: str) -> None:
+    assert label(column) == text
+
+
+def test_an_unknown_column_names_its_nearest() -> None:
+    frame = pd.DataFrame(columns=["model.client.rho_shared", "run"])
+    with pytest.raises(InputError, match=r"no column model\.client\.rho_share; did you mean model\.client\.rho_shared"):
+        require(frame, ["run", "model.client.rho_share"])

@@ -1,0 +1,104 @@
+"""Means and intervals over seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fedrec.analysis import load_runs
+from fedrec.analysis.statistics import over_seeds, select_round, t_quantile, unsteadiness
+from fedrec.errors import InputError
+from tests.analysis.folders import config, write_run
+
+
+@pytest.mark.parametrize(
+    ("probability", "freedom", "expected"),
+    # A table of Student's distribution, such as Abramowitz and Stegun's 26.10.
+    [
+        (0.975, 1, 12.706),
+        (0.975, 2, 4.303),
+        (0.975, 3, 3.182),
+        (0.975, 10, 2.228),
+        (0.95, 5, 2.015),
+        (0.995, 29, 2.756),
+        (0.9, 1, 3.078),
+        (0.975, 120, 1.980),
+    ],
+)
+def test_t_quantile(probability: float, freedom: int, expected: float) -> None:
+    assert t_quantile(probability, freedom) == pytest.approx(expected, abs=6e-4)
+
+
+def frame(**columns: list[object]) -> pd.DataFrame:
+    return pd.DataFrame(columns)
+
+
+def test_over_seeds() -> None:
+    runs = frame(
+        run=["a", "b", "c", "d"],
+        seed_everything=[0, 1, 2, 0],
+        **{"model.client.lr": [0.1, 0.1, 0.1, 0.2], "val/hr_10": [0.5, 0.6, 0.7, 0.9]},
+    )
+    table = over_seeds(runs, ["val/hr_10"], ["model.client.lr"])
+    first, second = table.iloc[0], table.iloc[1]
+    # Mean 0.6, deviation 0.1; half the interval is 4.3027 * 0.1 / sqrt(3) = 0.24841.
+    assert first["mean"] == pytest.approx(0.6)
+    assert first["deviation"] == pytest.approx(0.1)
+    assert first["seeds"] == 3
+    assert first["high"] - first["mean"] == pytest.approx(0.24841, abs=1e-5)
+    assert first["mean"] - first["low"] == pytest.approx(0.24841, abs=1e-5)
+    assert second["mean"] == 0.9
+    assert second["seeds"] == 1
+    assert pd.isna(second["low"])
+
+
+def test_missing_values_do_not_count_as_seeds() -> None:
+    runs = frame(run=["a", "b", "c"], seed_everything=[0, 1, 2], x=[1, 1, 1], **{"val/hr_10": [0.5, None, 0.7]})
+    table = over_seeds(runs, ["val/hr_10"], ["x"])
+    assert table["seeds"].tolist() == [2]
+    assert table["mean"].tolist() == [pytest.approx(0.6)]
+
+
+def test_different_experiments_are_not_averaged() -> None:
+    columns = {"model.client.lr": [0.1, 0.2], "data.protocol": ["fair", "fair"], "val/hr_10": [0.1, 0.2]}
+    runs = frame(run=["a", "b"], seed_everything=[0, 1], x=[1, 1], **columns)
+    with pytest.raises(InputError, match=r"with x 1 differ in model\.client\.lr too"):
+        over_seeds(runs, ["val/hr_10"], ["x"])
+
+
+def test_one_seed_twice_is_refused() -> None:
+    runs = frame(run=["a", "b"], seed_everything=[0, 0], x=[1, 1], **{"val/hr_10": [0.1, 0.2]})
+    with pytest.raises(InputError, match="runs a, b have the same setting and seed"):
+        over_seeds(runs, ["val/hr_10"], ["x"])
+    rounds = frame(run=["a", "a"], seed_everything=[0, 0], x=[1, 1], **{"val/hr_10": [0.1, 0.2]})
+    with pytest.raises(InputError, match="run a has several rows"):
+        over_seeds(rounds, ["val/hr_10"], ["x"])
+
+
+def test_best_and_last_round(tmp_path: Path) -> None:
+    write_run(tmp_path, "a", config(seed=0), [0.1, 0.5, 0.5, 0.3])
+    write_run(tmp_path, "b", config(seed=1), [0.1, 0.2])
+    runs = load_runs(tmp_path)
+    best, last = select_round(runs, "best"), select_round(runs, "last")
+    assert best[["run", "round"]].to_numpy().tolist() == [["a", 1], ["b", 1]]  # the first of equals
+    assert last[["run", "round"]].to_numpy().tolist() == [["a", 3], ["b", 1]]
+    assert best["val/hr_10"].tolist() == [0.5, 0.2]
+
+
+def test_the_last_round_is_an_evaluated_one() -> None:
+    runs = frame(run=["a", "a"], round=[0, 1], **{"val/ndcg_10": [0.1, None]})
+    assert select_round(runs, "last")["round"].tolist() == [0]
+    never = frame(run=["a", "b"], round=[0, 0], **{"val/ndcg_10": [0.1, None]})
+    with pytest.raises(InputError, match="run b: no round has val/ndcg_10"):
+        select_round(never)
+
+
+def test_unsteadiness() -> None:
+    # The last half is 1, 2, 1, 2: differences 1, -1, 1, so sqrt(1) / sqrt(2).
+    values = [9, 9, 9, 9, 1, 2, 1, 2]
+    runs = frame(run=["a"] * 8 + ["b"] * 2, round=[*range(8), 0, 1], **{"val/ndcg_10": [*values, 0.1, 0.1]})
+    found = unsteadiness(runs)
+    assert found["a"] == pytest.approx(2**-0.5)
+    assert found["b"] == 0
