@@ -1,0 +1,119 @@
+"""``fedrec sweep FILE``: a W&B sweep file, run on this machine with no server and no account."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from fedrec.commands.sweep_check import check_against_parser
+from fedrec.commands.sweep_driver import Driver
+from fedrec.commands.sweep_engine import check_space, number_of_trials
+from fedrec.commands.sweep_file import SweepFile, read_sweep_file
+from fedrec.commands.sweep_ledger import SweepFolder, Trial, holds_sweep, only_one
+from fedrec.errors import InputError
+
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells expect it
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command.
+
+    Args:
+        argv: Arguments after ``sweep``.
+
+    Returns:
+        Exit status: 0 when no trial failed, 1 when one did, 130 after Ctrl-C.
+
+    Raises:
+        InputError: If the file, an option or the folder cannot be used.
+    """
+    options = _parser().parse_args(argv)
+    if options.parallel < 1:
+        raise InputError(f"--parallel is {options.parallel}; expected at least 1")
+    sweep = read_sweep_file(options.file)
+    check_space(sweep)
+    out = options.out or Path("sweep_runs") / sweep.path.stem
+    new = not holds_sweep(out)
+    if new and options.resume:
+        raise InputError(f"--resume: {out} holds no sweep; leave --resume out to start one")
+    if new:  # before anything is written; a folder that holds the sweep holds only what has passed
+        check_against_parser(sweep)
+    console = Console(highlight=False, soft_wrap=True)
+    with only_one(out), _progress(sweep, console) as progress:
+        folder = SweepFolder(out, sweep)
+        driver = Driver(sweep, folder, options.parallel, console.print, progress)
+        if driver.nothing_left:
+            console.print("Nothing is left to do.")
+        elif not new and not options.resume:
+            raise InputError(
+                f"{out} holds this sweep with {driver.ended} of {number_of_trials(sweep)} trials done; "
+                "go on with --resume, or give another folder with --out"
+            )
+        else:
+            try:
+                driver.run()
+            except KeyboardInterrupt:
+                console.print(f"Stopped with {driver.ended} trials done; go on with --resume --out {out}")
+                return INTERRUPTED
+    return _conclude(driver, console, out)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fedrec sweep",
+        description="Run a W&B sweep file on this machine, with no server and no account.",
+        epilog="OUT holds the ledger (one line per ended trial), every trial's options and log, and ordinary run "
+        "folders in one W&B group, which `wandb sync` can upload later. After Ctrl-C, kill -9 or a power cut, --resume "
+        "goes on: ended trials are not repeated, interrupted ones continue from their last checkpoint.",
+    )
+    parser.add_argument("file", type=Path, help="sweep file, such as sweeps/rho.yaml")
+    parser.add_argument("--out", type=Path, help="folder of this sweep (default: sweep_runs/<name of the file>)")
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="trials at a time (default: 1)")
+    parser.add_argument("--resume", action="store_true", help="go on with a sweep that was interrupted")
+    return parser
+
+
+class _Display:
+    """The progress bar's two facts: how many trials ended, and the best objective so far."""
+
+    def __init__(self, sweep: SweepFile, progress: Progress) -> None:
+        self._sweep = sweep
+        self._progress = progress
+        self._task = progress.add_task("", total=number_of_trials(sweep))
+
+    def __call__(self, ended: int, running: int, best: Trial | None) -> None:
+        found = "" if best is None else f" · best {self._sweep.metric} {best.best:.4f} (trial {best.number})"
+        self._progress.update(self._task, completed=ended, description=f"{running} running{found}")
+
+
+@contextmanager
+def _progress(sweep: SweepFile, console: Console) -> Iterator[_Display]:
+    """Show progress while the block runs, and let SIGTERM end it as Ctrl-C does."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            yield _Display(sweep, progress)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _conclude(driver: Driver, console: Console, out: Path) -> int:
+    failed = sum(trial.state == "failed" for trial in driver.trials)
+    stopped = sum(trial.state == "stopped" for trial in driver.trials)
+    console.print(f"{driver.ended} trials done ({stopped} stopped early, {failed} failed); runs in {out / 'runs'}")
+    if driver.best is not None and driver.best.best is not None:
+        setting = ", ".join(f"{key}={value}" for key, value in driver.best.parameters.items())
+        console.print(f"Best {driver.sweep.metric} {driver.best.best:.4f}: trial {driver.best.number} ({setting})")
+    return 1 if failed else 0

@@ -1,0 +1,1 @@
+def check_against_parser(sweep): pass

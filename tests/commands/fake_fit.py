@@ -1,0 +1,53 @@
+"""A stand-in for ``fedrec fit`` that takes milliseconds: it writes a run folder as the real one does, and trains nothing.
+
+Tests of the sweep's driver put it in a working directory as the package ``fedrec``, where ``python -m fedrec`` of a
+trial finds it first. Its objective is ``x * (1 + round / 100)``. Each round it appends the round to ``rounds.log``
+beside the run folders, so that a test sees whether work was done twice.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+ROUNDS = 20
+SECONDS_PER_ROUND = 0.02
+
+
+def main() -> None:
+    arguments = sys.argv[2:]
+    if arguments[0] == "--resume":
+        run = Path(arguments[1])
+        options = json.loads((run / "config.yaml").read_text())
+        start = int((run / "checkpoints" / "last.ckpt").read_text())
+        lines = (run / "metrics.csv").read_text().splitlines()[: start + 1]
+        (run / "metrics.csv").write_text("\n".join(lines) + "\n")
+    else:
+        options = json.loads(Path(arguments[arguments.index("--config") + 1]).read_text())
+        root = Path(arguments[-1].removeprefix("--trainer.default_root_dir="))
+        run = root / "runs" / os.environ["WANDB_RUN_ID"]
+        (run / "checkpoints").mkdir(parents=True)
+        (run / "config.yaml").write_text(json.dumps(options))
+        (run / "metrics.csv").write_text("round,val/ndcg_10_best\n")
+        start = 0
+    if options.get("deaf"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if options["x"] < 0:
+        sys.exit("x must not be negative")
+    for number in range(start, ROUNDS):
+        time.sleep(SECONDS_PER_ROUND)
+        with (run / "metrics.csv").open("a") as file:
+            file.write(f"{number},{options['x'] * (1 + number / 100)}\n")
+        with (run.parent / "rounds.log").open("a") as file:
+            file.write(f"{run.name} {number}\n")
+        part = run / "checkpoints" / "last.ckpt.part"
+        part.write_text(str(number + 1))
+        part.replace(run / "checkpoints" / "last.ckpt")
+
+
+if __name__ == "__main__":
+    main()
