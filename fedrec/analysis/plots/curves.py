@@ -35,6 +35,7 @@ def learning_curves(
         for name, look, curve in split_series(part, by):
             _band(ax, curve, ROUND, name, look)
         style.popularity_line(ax, frame, metric)
+        style.fit_height(ax, table[table["metric"] == metric])
         style.name_axes(ax, "communication round", label(metric))
         ax.margins(x=0.02)
     style.head(figure, title or context(frame), axes[0])
@@ -65,6 +66,7 @@ def accuracy_against_megabytes(
             line = curve[curve["metric"] == metric]
             _band(ax, line.assign(**{MEGABYTES: line[ROUND].map(sent)}), MEGABYTES, name, look)
         style.popularity_line(ax, frame, metric)
+        style.fit_height(ax, table[table["metric"] == metric])
         ax.set_xscale("log")
         style.log_ticks(ax.xaxis, (1.0, 2.0, 5.0))
         style.name_axes(ax, "sent so far, up and down [MB]", label(metric))

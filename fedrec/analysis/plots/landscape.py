@@ -72,7 +72,7 @@ def surfaces(landscapes: Mapping[str, Landscape], title: str = "Loss around the 
     columns = len(landscapes)
     figure = Figure(figsize=(4.4 * columns, 4.2), layout="constrained", facecolor=style.PAPER, dpi=110)
     lowest = min(float(found.rise.min()) for found in landscapes.values())
-    highest = max(float(found.rise.max()) for found in landscapes.values())
+    highest = max(lowest + 1e-9, *(float(found.rise.max()) for found in landscapes.values()))
     for place, (name, found) in enumerate(landscapes.items()):
         ax: Any = figure.add_subplot(1, columns, place + 1, projection="3d")
         first, second = np.meshgrid(found.steps, found.steps, indexing="ij")

@@ -48,6 +48,7 @@ def sensitivity(
             part = part[part["metric"] == metric].sort_values(x)
             _points(ax, _places(part[x].to_numpy(), ticks) + shift, part, name, look, zero=part[x].iloc[0] == 0)
         style.popularity_line(ax, frame, metric)
+        style.fit_height(ax, table[table["metric"] == metric])
         _log_axis_with_zero(ax, ticks)
         style.name_axes(ax, label(x), label(metric))
     style.head(figure, title or context(frame), axes[0])

@@ -149,6 +149,24 @@ def head(figure: Figure, title: str, ax: Axes | None = None) -> None:
     )
 
 
+def fit_height(ax: Axes, table: pd.DataFrame) -> None:
+    """Choose the y axis by the means: an interval much wider than they are apart runs out of the panel.
+
+    Call it after everything is drawn, reference lines included.
+
+    Args:
+        ax: Where.
+        table: What is drawn there, with ``mean``, ``low`` and ``high``.
+    """
+    levels = [float(np.asarray(line.get_ydata())[0]) for line in ax.lines if line.get_label() == REFERENCE]
+    low, high = min([table["mean"].min(), *levels]), max([table["mean"].max(), *levels])
+    reach = max(high - low, 0.02 * abs(high))
+    lowest, highest = table["low"].fillna(low).min(), table["high"].fillna(high).max()
+    low, high = min(low, max(low - reach, lowest)), max(high, min(high + reach, highest))
+    margin = 0.06 * (high - low) or 0.02 * abs(high) or 1.0
+    ax.set_ylim(low - margin, high + margin)
+
+
 def popularity_line(ax: Axes, frame: pd.DataFrame, metric: str) -> None:
     """A dashed line at what most popular scores in the same ranking, where the runs know it.
 
