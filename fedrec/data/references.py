@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedrec.data.draws import Int64s
 from fedrec.data.protocol import Stage
@@ -20,17 +19,17 @@ class Reference:
     ndcg: float
 
 
-def ranks(held_out_scores: NDArray[np.generic], candidate_scores: NDArray[np.generic]) -> Int64s:
+def ranks(held_out_scores: Int64s, candidate_scores: Int64s) -> Int64s:
     """Rank of each held-out item among its candidates, from 1; ties count against the held-out item.
 
     Args:
-        held_out_scores: ``[U]``.
-        candidate_scores: ``[U, M]``.
+        held_out_scores: ``int64 [U]``, for instance counts of rows.
+        candidate_scores: ``int64 [U, M]``.
 
     Returns:
         ``int64 [U]``, from 1 to M + 1.
     """
-    return 1 + np.count_nonzero(candidate_scores >= held_out_scores[:, None], axis=1)
+    return np.asarray(1 + np.count_nonzero(candidate_scores >= held_out_scores[:, None], axis=1))
 
 
 def hit_rate(ranks: Int64s, k: int) -> float:

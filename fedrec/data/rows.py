@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedrec.data.draws import Int64s, hash_u64, shuffled_within
 from fedrec.data.protocol import Duplicates, Protocol, Ties
@@ -72,6 +73,17 @@ def newest_rows(rows: Rows, ties: Ties, split_seed: int) -> Int64s:
         tied = tied[shuffled_within(rows.user[tied], words)]
     _, first = np.unique(rows.user[tied], return_index=True)
     return tied[first]
+
+
+def tied_users(rows: Rows) -> NDArray[np.bool_]:
+    """``bool [U]``: whether a user has several items at its newest time, so that a tie decides which one is newest."""
+    newest_time = np.maximum.reduceat(rows.time, rows.indptr[:-1])
+    tied = rows.time == newest_time[rows.user]
+    # By user and item, so a user's tied rows have one item alone if the first and the last have the same.
+    user, item = rows.user[tied], rows.item[tied]
+    starts = np.flatnonzero(np.diff(user, prepend=-1))
+    ends = np.append(starts[1:], len(user)) - 1
+    return np.asarray(item[starts] != item[ends])
 
 
 def _by_user_and_item(
