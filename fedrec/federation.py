@@ -15,7 +15,7 @@ from fedrec.client.updates import RoundFigures
 from fedrec.data.cohort import Cohort
 from fedrec.data.heldout import HeldOut
 from fedrec.errors import InputError
-from fedrec.evaluation import Scorer, full_ranks, popularity_score, sampled_ranks, top_items
+from fedrec.evaluation import Score, Scorer, full_ranks, popularity_score, sampled_ranks, top_items
 from fedrec.memory import keep_freed_memory
 from fedrec.metrics import RankingMetrics
 from fedrec.models.recommender import Recommender
@@ -33,9 +33,8 @@ class FederatedRecommender(L.LightningModule):
         client: What a client does with what it receives.
         server: How uploads are aggregated and the shared parameters step.
         seed: Training seed: initial values (cohorts, negatives and shuffles are the data module's with the same seed).
-        memory_budget_mib: Working memory of local training and evaluation in MiB, beyond tensors as large as the model or
-            the index of examples. Results do not depend on it but for rounding. Small buckets stay in the processor's
-            cache.
+        memory_budget_mib: Working memory of local training and evaluation in MiB, beyond tensors as large as the model
+            or the index of examples. Results do not depend on it but for rounding.
 
     Attributes:
         private: Private state of all clients.
@@ -51,7 +50,7 @@ class FederatedRecommender(L.LightningModule):
         client: LocalTraining,
         server: Server,
         seed: int = 0,
-        memory_budget_mib: float = 8.0,
+        memory_budget_mib: float = 64.0,
     ) -> None:
         super().__init__()
         if not memory_budget_mib > 0:
@@ -81,7 +80,9 @@ class FederatedRecommender(L.LightningModule):
         figures.check()
         self.private.end_round(broadcast.tables)
         norm = self.server.step(self.optimizers())
-        self.log_dict({"round": float(cohort.round), "train/norm_shared": norm, **figures.metrics(broadcast.num_bytes())})
+        self.log_dict(
+            {"round": float(cohort.round), "train/norm_shared": norm, **figures.metrics(broadcast.num_bytes())}
+        )
 
     def broadcast(self, cohort: Cohort) -> Broadcast:
         """What the cohort's clients receive, with the item features of its distinct items computed once for all."""
@@ -90,7 +91,7 @@ class FederatedRecommender(L.LightningModule):
         num_items = len(next(iter(tables.values())))
         touched = torch.zeros(num_items, dtype=torch.bool, device=cohort.items.device)
         touched[cohort.items] = True
-        distinct, slot = touched.nonzero()[:, 0], touched.cumsum(0) - 1
+        distinct, slot = touched.nonzero()[:, 0], (touched.cumsum(0) - 1).clamp(min=0)
         rows = {name: table[distinct] for name, table in tables.items()}
         return Broadcast(shared, tables, self.recommender.item_features(shared | rows), slot)
 
@@ -122,7 +123,7 @@ class FederatedRecommender(L.LightningModule):
     def test_step(self, held_out: HeldOut, batch_idx: int) -> None:
         """Rank the test items, among candidates and among all unseen items: the model and two references."""
         found = {"users": held_out.users}
-        scores = {
+        scores: dict[str, Score] = {
             "": self.scorer(),
             "popularity_": popularity_score(held_out.popularity),
             "mean_private_": self.scorer(mean_private=True),
@@ -193,9 +194,8 @@ class FederatedRecommender(L.LightningModule):
 
 
 def _test_metrics(name: str, rank: Tensor) -> dict[str, Tensor]:
-    """Metrics of one set of test ranks by DESIGN's names: ``test/hr_10``, ``test/full_hr_10``, ``test/popularity_…``."""
+    """Metrics of one set of test ranks by their public names: ``test/hr_10``, ``test/popularity_full_hr_10``."""
     metrics = RankingMetrics().to(rank.device)
     metrics.update(rank)
-    prefix = name.replace("popularity", "popular").removesuffix("sampled")
-    prefix = prefix if not prefix.endswith("full") else f"{prefix}_"
+    prefix = name.removesuffix("sampled") if name.endswith("sampled") else f"{name}_"
     return {f"test/{prefix}{metric}": value for metric, value in metrics.compute().items()}

@@ -132,7 +132,9 @@ class LocalTraining:
         for step in bucket.steps:
             objective, point = Objective(recommender, step, bucket.max_rows), shared.point(step, private)
             found = self._gradients(objective, point, shared.reduce)
-            private, state = optimizers.step(self.optimizer, self.lr, private, found.private.private, state, step.active)
+            private, state = optimizers.step(
+                self.optimizer, self.lr, private, found.private.private, state, step.active
+            )
             if self.order == "private_first":
                 at = replace(point, private=private)
                 base = objective(at, "each" if self.rho_shared else shared.reduce, private=False)
@@ -154,7 +156,7 @@ class LocalTraining:
             loss_private=losses[2],
             blocks=torch.stack([step.weight.sum(1) for step in bucket.steps]).sum(0),
             examples=bucket.examples,
-            private_step=torch.stack([square_norm(private[n] - start[n]) for n in private]).sum(0).sqrt(),
+            private_step=square_norm([private[n] - start[n] for n in private]).sqrt(),
         )
 
     def _gradients(self, objective: Objective, point: Point, reduce: Reduce) -> sam.SamGradients:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,8 @@ from torch.nn.functional import softplus
 from fedrec.client.plan import Step
 from fedrec.models.linear import Gradient, OuterProducts, ShiftedWeight, Weight
 from fedrec.models.recommender import Params, Recommender, Reduce
+
+SMALL = 1024
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,9 @@ class Point:
     def shifted_shared(self, gradients: Gradients, scale: Tensor) -> Point:
         """The point moved along the shared gradients by ``scale [B]`` of each client; consumes the row gradients."""
         dense = {name: _shifted(value, gradients.dense[name], scale) for name, value in self.dense.items()}
-        rows = {n: torch.addcmul(x, _like(scale, x), gradients.rows[n], out=gradients.rows[n]) for n, x in self.rows.items()}
+        rows = {
+            n: torch.addcmul(x, _like(scale, x), gradients.rows[n], out=gradients.rows[n]) for n, x in self.rows.items()
+        }
         return replace(self, dense=dense, rows=rows, features={})
 
     def shifted_private(self, gradients: Gradients, scale: Tensor) -> Point:
@@ -58,12 +63,11 @@ class Gradients:
 
     def shared_norm(self) -> Tensor:
         """Norm of each client's shared gradient, ``[B]``: item rows and (per client) dense gradients together."""
-        squares = [square_norm(g) for g in (*self.dense.values(), *self.rows.values())]
-        return torch.stack(squares).sum(0).sqrt()
+        return square_norm([*self.dense.values(), *self.rows.values()]).sqrt()
 
     def private_norm(self) -> Tensor:
         """Norm of each client's private gradient, ``[B]``."""
-        return torch.stack([square_norm(g) for g in self.private.values()]).sum(0).sqrt()
+        return square_norm(list(self.private.values())).sqrt()
 
 
 class Objective:
@@ -89,7 +93,9 @@ class Objective:
             private: Whether the private gradients are wanted.
         """
         size = self.weight.shape[1]
-        parts = [self._slice(point, slice(s, s + self.max_rows), reduce, private) for s in range(0, size, self.max_rows)]
+        parts = [
+            self._slice(point, slice(s, s + self.max_rows), reduce, private) for s in range(0, size, self.max_rows)
+        ]
         return parts[0] if len(parts) == 1 else _joined(parts)
 
     def _slice(self, point: Point, rows: slice, reduce: Reduce | None, private: bool) -> Gradients:
@@ -102,12 +108,14 @@ class Objective:
         return Gradients(loss, dshared, found, dprivate)
 
 
-def square_norm(gradient: Gradient) -> Tensor:
-    """Squared norm per client, ``[B]``, of a gradient ``[B, *shape]`` or its factors."""
-    if isinstance(gradient, OuterProducts):
-        return gradient.square_norm()
-    flat = gradient.reshape(len(gradient), 1, -1)
-    return (flat @ flat.mT)[:, 0, 0]
+def square_norm(gradients: Sequence[Gradient]) -> Tensor:
+    """Squared norm per client, ``[B]``, of gradients ``[B, *shape]`` or their factors taken together."""
+    flat = [g.reshape(len(g), 1, -1) for g in gradients if not isinstance(g, OuterProducts)]
+    large = [g for g in flat if g.shape[2] >= SMALL]
+    small = [g for g in flat if g.shape[2] < SMALL]  # biases and the like: together, for fewer operations
+    squares = [torch.bmm(g, g.mT).view(-1) for g in (*large, *([torch.cat(small, 2)] if small else []))]
+    squares += [g.square_norm() for g in gradients if isinstance(g, OuterProducts)]
+    return torch.stack(squares).sum(0)
 
 
 def _like(scale: Tensor, x: Tensor) -> Tensor:

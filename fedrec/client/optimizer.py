@@ -53,7 +53,8 @@ def step(
         active: ``bool [B]`` clients that take the step; the others keep everything as it is. None: all.
     """
     steps = state.steps + (1 if active is None else active.long())
-    moved, moments = {}, {}
+    moved: Params = {}
+    moments: Params = {}
     for name, value in params.items():
         grad, keep = gradients[name], None if active is None else ~_like(active, value)
         if kind == "sgd":

@@ -21,6 +21,8 @@ from fedrec.data.draws import hash_u64
 from fedrec.errors import InputError
 
 BYTES = 4  # of a float32
+# A bucket takes clients down to this fraction of its largest one, and more until it has this many rows.
+LEAST_FILL, LEAST_ROWS = 0.7, 1024
 
 
 @dataclass(frozen=True)
@@ -131,16 +133,21 @@ class LocalPlan:
         if budget_bytes < BYTES * (row_floats + client_floats):
             needed = BYTES * (row_floats + client_floats) / 2**20
             raise InputError(
-                f"model.memory_budget_mib={budget_bytes / 2**20:g}: too small for one client; at least {needed:.2g} MiB "
-                "are needed"
+                f"model.memory_budget_mib={budget_bytes / 2**20:g}: too small for one client; "
+                f"at least {needed:.2g} MiB are needed"
             )
         counts = self.row_offsets.diff()
         order = torch.argsort(counts, descending=True, stable=True)
         max_rows = (budget_bytes // BYTES - client_floats) // row_floats
-        sizes, start = counts[order].tolist(), 0
+        sizes = counts[order].cpu().numpy()
+        total, start = np.cumsum(sizes), 0
         while start < len(sizes):
-            fitting = budget_bytes // (BYTES * (sizes[start] * row_floats + client_floats))
-            stop = start + max(1, fitting)
+            largest = int(sizes[start])
+            fitting = start + max(1, budget_bytes // (BYTES * (largest * row_floats + client_floats)))
+            # Padding is work: stop at clear smaller clients, but not before the bucket is worth its overhead.
+            similar = np.searchsorted(-sizes, -LEAST_FILL * largest, side="right")
+            worthwhile = np.searchsorted(total, (total[start] - largest) + LEAST_ROWS)
+            stop = min(fitting, max(int(similar), int(worthwhile) + 1))
             yield self._bucket(order[start:stop], max_rows, dtype)
             start = stop
 
@@ -201,9 +208,7 @@ def shuffle_keys(
     return (hash_u64(seed, "shuffle", round_, client, epoch, place) >> np.uint64(24)).astype(np.int64)
 
 
-def _step_and_weight(
-    place: Tensor, count: Tensor, batch_size: int | None, loss_block: int
-) -> tuple[Tensor | int, Tensor]:
+def _step_and_weight(place: Tensor, count: Tensor, batch_size: int | None, loss_block: int) -> tuple[Tensor, Tensor]:
     """Step of each example within its epoch, and its weight: one over the size of its block."""
     if batch_size is None:
         step, size = torch.zeros_like(place), count

@@ -1,4 +1,4 @@
-"""What a client keeps for itself: private parameters, their optimiser's state and, for some methods, tuned item rows."""
+"""What a client keeps for itself: private parameters, their optimiser's state and, for some methods, item rows."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from fedrec.client.optimizer import OptimizerState
 from fedrec.client.shared_side import gathered
 from fedrec.client.updates import ClientUpdates
-from fedrec.models.recommender import Params, Recommender
+from fedrec.models.recommender import Params
 
 
 class PrivateState(nn.Module):
     """Private state of all clients.
 
-    Dense rows ``[U, *shape]`` with moments and step counts are buffers, so that they are saved with the model; tuned item
-    rows (``Recommender.keeps_rows``) are ragged and live in :class:`TunedRows`.
+    Dense rows ``[U, *shape]`` with moments and step counts are buffers, so that they are saved with the model; tuned
+    item rows (``Recommender.keeps_rows``) are ragged and live in :class:`TunedRows`.
 
     Args:
         values: Initial private parameters ``[U, *shape]``.
@@ -92,8 +92,8 @@ def _buffer(name: str) -> str:
 class TunedRows(nn.Module):
     """Item rows that clients tuned, over the table of the round in which each last took part.
 
-    Per client: the number of that round's table among those still needed, and its own rows (item -> row, CSR by client).
-    With full participation one table is kept; a fraction f keeps about ``1/f ln U`` of them.
+    Per client: the number of that round's table among those still needed, and its own rows (item -> row, CSR by
+    client). With full participation one table is kept; a fraction f keeps about ``1/f ln U`` of them.
 
     Attributes:
         table_of: ``int64 [U]`` place of the client's table in ``tables``, or -1: it has not taken part yet.
@@ -132,7 +132,8 @@ class TunedRows(nn.Module):
         clients = torch.cat([updates.clients for updates in collected])
         self.table_of[clients] = len(next(iter(self.tables.values()), ()))
 
-        keys, rows = [], {name: [] for name in tables}
+        keys: list[Tensor] = []
+        rows: dict[str, list[Tensor]] = {name: [] for name in tables}
         for updates in collected:
             real = torch.arange(updates.items.shape[1], device=clients.device) < updates.counts[:, None]
             keys.append((updates.clients[:, None] * num_items + updates.items)[real])

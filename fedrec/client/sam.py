@@ -20,8 +20,8 @@ from fedrec.models.recommender import Reduce
 class SamGradients:
     """Gradients of one step: at the point itself, and those that each side uses (the same where rho is 0).
 
-    The row gradients of ``base`` are consumed by the perturbation; ``shared.loss - base.loss`` is the sharpness that SAM
-    on the shared side sees, likewise for the private side.
+    The row gradients of ``base`` are consumed by the perturbation; ``shared.loss - base.loss`` is the sharpness that
+    SAM on the shared side sees, likewise for the private side.
     """
 
     base: Gradients
@@ -48,9 +48,7 @@ def at_private(objective: Objective, point: Point, base: Gradients, rho: float) 
     return objective(point.shifted_private(base, radius_scale(rho, base.private_norm())), None, private=True)
 
 
-def separate(
-    objective: Objective, point: Point, rho_shared: float, rho_private: float, reduce: Reduce
-) -> SamGradients:
+def separate(objective: Objective, point: Point, rho_shared: float, rho_private: float, reduce: Reduce) -> SamGradients:
     """Two-sided SAM: neither side's perturbation sees the other's (FedRecGEL, steps 4 and 5 of its round).
 
     Args:

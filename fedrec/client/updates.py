@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,35 +56,31 @@ class ClientUpdates:
         Where ``dense`` is a sum, one client's infinity makes all of them suspect.
         """
         parts = [self.loss, *self.rows.values(), *self.private.values()]
-        fine = torch.stack([_largest(part).isfinite() for part in parts]).all(0)
-        for upload in self.dense.values():
-            fine = fine & (_largest(upload) if self.each else _largest(upload[None])).isfinite()
-        return fine
+        dense = list(self.dense.values())
+        if bool(torch.stack([part.sum() for part in (*parts, *dense)]).sum().isfinite()):
+            return torch.ones(
+                len(self.loss), dtype=torch.bool, device=self.loss.device
+            )  # one cheap pass, nearly always
+        parts += dense if self.each else [upload.expand(len(self.loss), *upload.shape) for upload in dense]
+        return torch.stack([part.reshape(len(part), -1).isfinite().all(1) for part in parts]).all(0)
 
     def only(self, kept: Tensor) -> ClientUpdates:
         """The updates of the clients ``kept``, ``bool [B]``; needs one upload each."""
 
-        def pick(params: Params) -> Params:
-            return {name: value[kept] for name, value in params.items()}
+        def pick(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {name: part[kept] for name, part in value.items()}
+            if isinstance(value, OptimizerState):
+                return OptimizerState(pick(value.moments), value.steps[kept])
+            return value[kept] if isinstance(value, Tensor) else value
 
-        per_client = ("clients", "items", "counts", "examples", "loss", "loss_shared", "loss_private", "blocks")
-        return replace(
-            self,
-            **{name: getattr(self, name)[kept] for name in (*per_client, "private_step")},
-            **{name: pick(getattr(self, name)) for name in ("dense", "rows", "private")},
-            state=OptimizerState(pick(self.state.moments), self.state.steps[kept]),
-        )
+        return ClientUpdates(**{field.name: pick(getattr(self, field.name)) for field in fields(self)})
 
     def summed(self) -> ClientUpdates:
         """The same updates with ``dense`` summed over the clients."""
         if not self.each:
             return self
         return replace(self, dense={name: value.sum(0) for name, value in self.dense.items()}, each=False)
-
-
-def _largest(value: Tensor) -> Tensor:
-    """Largest absolute value per client; NaN where there is a NaN."""
-    return torch.linalg.vector_norm(value.flatten(1) if value.dim() > 1 else value[:, None], ord=float("inf"), dim=1)
 
 
 class RoundFigures:
@@ -108,15 +105,15 @@ class RoundFigures:
         """
         if not sum(len(part) for part in self._parts["loss"]):
             raise DivergenceError(
-                f"round {self.cohort.round}: the loss or upload of all {len(self.cohort.clients)} clients is not finite; "
-                "lower the learning rates or rho"
+                f"round {self.cohort.round}: the loss or upload of all {len(self.cohort.clients)} clients is not "
+                "finite; lower the learning rates or rho"
             )
 
     def metrics(self, num_bytes: int) -> dict[str, Tensor | float]:
         """Figures of the round: means over the clients kept.
 
-        ``train/loss`` is the mean binary cross-entropy of a loss block; ``train/sharpness_*`` by how much the loss rises
-        at the points that SAM looks at (0 where rho is 0); bytes are those of all shared parameters in float32.
+        ``train/loss`` is the mean binary cross-entropy of a loss block; ``train/sharpness_*`` by how much the loss
+        rises at the points that SAM looks at (0 where rho is 0); bytes are those of all shared parameters in float32.
 
         Args:
             num_bytes: Size of the shared parameters.

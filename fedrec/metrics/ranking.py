@@ -34,11 +34,10 @@ def hit_rate(rank: Tensor, k: int) -> Tensor:
 
 
 def ndcg(rank: Tensor, k: int) -> Tensor:
-    """NDCG@K of each rank, ``float64 [V]``: ``1 / log2(rank + 1)`` within the first K (one relevant item, ideal DCG 1)."""
+    """NDCG@K of each rank, ``float64 [V]``: ``1 / log2(rank + 1)`` within the first K; the ideal DCG is 1."""
     return torch.where(rank <= k, 1 / torch.log2(rank.double() + 1), 0.0)
 
 
 def reciprocal_rank(rank: Tensor, k: int) -> Tensor:
     """MRR@K of each rank, ``float64 [V]``: ``1 / rank`` within the first K."""
     return torch.where(rank <= k, 1 / rank.double(), 0.0)
-

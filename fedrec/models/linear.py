@@ -2,8 +2,8 @@
 
 The gradient of a client's loss with respect to a weight is a sum of outer products, one per row of its batch:
 ``sum_s left[s] (x) right[s]`` with ``left`` the gradient at the layer's output and ``right`` its input. With R rows and
-a weight of ``out x in``, keeping the factors costs ``R (out + in)`` numbers instead of ``out * in``, and a SAM-perturbed
-layer applies them without ever forming the weight: ``x (w + k l^T r)^T = x w^T + k (x r^T) l``. For clients with few
+a weight of ``out x in``, keeping the factors costs ``R (out + in)`` numbers instead of ``out * in``, and a
+perturbed layer applies them without ever forming the weight: ``x (w + k l^T r)^T = x w^T + k (x r^T) l``. For few
 examples this is cheaper than a weight per client (the "ghost norm" identity of Goodfellow, arXiv:1510.01799, gives the
 gradient's norm from two Gram matrices in the same way).
 """
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# A factored gradient pays while R (out + in) * FACTORED_COST < out * in. Three products with the factors (norm, forward,
-# backward) replace one with the weight and several passes over it; measured on two cores, see `make bench`.
-FACTORED_COST = 3.0
+# A factored gradient pays while R (out + in) * FACTORED_COST < out * in. Three products with the factors (norm,
+# forward, backward) replace one with the weight and several passes over it; measured on two cores, see `make bench`.
+FACTORED_COST = 2.0
 
 
 @dataclass(frozen=True)
@@ -57,23 +57,28 @@ Weight = Tensor | ShiftedWeight
 Gradient = Tensor | OuterProducts
 
 
-def linear(x: Tensor, weight: Weight) -> Tensor:
-    """Apply a weight to rows: ``[B, S, in] -> [B, S, out]``.
+def linear(x: Tensor, weight: Weight, bias: Tensor | None = None) -> Tensor:
+    """Apply a layer to rows: ``[B, S, in] -> [B, S, out]``.
 
     Args:
         x: ``[B, S, in]``; B or S may be 1.
         weight: ``[out, in]``, ``[B, out, in]`` or a shifted weight.
+        bias: ``[out]`` or ``[B, out]``.
     """
     if isinstance(weight, ShiftedWeight):
-        return torch.baddbmm(x @ weight.weight.mT, x @ weight.shift.right.mT, weight.shift.left)
-    return x @ weight.mT
+        return torch.baddbmm(linear(x, weight.weight, bias), x @ weight.shift.right.mT, weight.shift.left)
+    if weight.dim() == 2 and (bias is None or bias.dim() == 1):
+        return torch.nn.functional.linear(x, weight, bias)
+    if weight.dim() == 3 and bias is not None:
+        return torch.baddbmm(bias[..., None, :], x, weight.mT)
+    return x @ weight.mT if bias is None else x @ weight.mT + bias[..., None, :]
 
 
 def linear_transposed(y: Tensor, weight: Weight) -> Tensor:
     """Pull rows back through :func:`linear`: ``[B, S, out] -> [B, S, in]``."""
     if isinstance(weight, ShiftedWeight):
-        return torch.baddbmm(y @ weight.weight, y @ weight.shift.left.mT, weight.shift.right)
-    return y @ weight
+        return torch.baddbmm(linear_transposed(y, weight.weight), y @ weight.shift.left.mT, weight.shift.right)
+    return torch.bmm(y, weight) if weight.dim() == 3 else y @ weight
 
 
 def weight_gradient(left: Tensor, right: Tensor) -> Gradient:

@@ -97,7 +97,7 @@ class NCF(Recommender):
 
     def _activations(self, shared: Mapping[str, Any], private: Mapping[str, Tensor]) -> list[Tensor]:
         """Outputs of the n layers after ReLU, ``[B, S, width]``."""
-        user_half = linear(private["user_mlp"][:, None], shared["layer1_user"]) + shared["layer1_bias"][..., None, :]
+        user_half = linear(private["user_mlp"][:, None], shared["layer1_user"], shared["layer1_bias"])
         item_half = shared.get("item_half")
         if item_half is None:
             hidden = linear(shared["item_mlp"], shared["layer1_item"]).add_(user_half)
@@ -105,12 +105,12 @@ class NCF(Recommender):
             hidden = item_half + user_half
         activations = [hidden.relu_()]
         for k in range(2, self.layers + 1):
-            hidden = linear(activations[-1], shared[f"layer{k}_weight"])
-            activations.append(hidden.add_(shared[f"layer{k}_bias"][..., None, :]).relu_())
+            hidden = linear(activations[-1], shared[f"layer{k}_weight"], shared[f"layer{k}_bias"])
+            activations.append(hidden.relu_())
         return activations
 
     def _logits(self, shared: Mapping[str, Any], private: Mapping[str, Tensor], last: Tensor) -> Tensor:
-        gmf = shared["item_gmf"] @ (private["user_gmf"] * shared["output_gmf"])[..., None]
+        gmf = linear(shared["item_gmf"], (private["user_gmf"] * shared["output_gmf"])[:, None])
         mlp = last @ shared["output_mlp"][..., None]
         return (gmf + mlp)[..., 0] + shared["output_bias"][..., None]
 

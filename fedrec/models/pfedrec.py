@@ -1,8 +1,8 @@
 """PFedRec: a private score function over a shared item table, evaluated with the client's own tuned rows.
 
-Source: Zhang et al., *Dual Personalization on Federated Recommendation*, IJCAI 2023, arXiv:2301.08143, and its published
-code: item table N(0, 1), score layer uniform within ``1/sqrt(d)`` (PyTorch's defaults). Deviation: the score layer's bias
-is private like its weight (the published code uploads and averages it, but never reads the average).
+Source: Zhang et al., *Dual Personalization on Federated Recommendation*, IJCAI 2023, arXiv:2301.08143, and its
+published code: item table N(0, 1), score layer uniform within ``1/sqrt(d)`` (PyTorch's defaults). Deviation: the score
+layer's bias is private like its weight (the published code uploads and averages it, but never reads the average).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from fedrec.errors import InputError
+from fedrec.models.linear import linear
 from fedrec.models.recommender import Params, Pullback, Recommender, Reduce
 
 
@@ -54,7 +55,7 @@ class PFedRec(Recommender):
 
     def forward(self, shared: Mapping[str, Any], private: Mapping[str, Tensor]) -> Tensor:
         """See base class."""
-        return (shared["item"] @ private["score_weight"][..., None])[..., 0] + private["score_bias"][:, None]
+        return linear(shared["item"], private["score_weight"][:, None], private["score_bias"][:, None])[..., 0]
 
     def vjp(self, shared: Mapping[str, Any], private: Params) -> tuple[Tensor, Pullback]:
         """Backward pass written out; see base class."""

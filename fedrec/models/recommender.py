@@ -67,9 +67,9 @@ class Recommender(ABC):
     def vjp(self, shared: Mapping[str, Any], private: Params) -> tuple[Tensor, Pullback]:
         """Logits ``[B, S]`` and the function that pulls a gradient at the logits back to the parameters.
 
-        The pullback takes (gradient ``[B, S]``, ``"sum"``, ``"each"`` or ``None`` for the shared side, whether the private
-        side is wanted). Shared dense gradients come summed over clients ``[*shape]`` or one per client ``[B, *shape]``
-        (there also as :class:`~fedrec.models.linear.OuterProducts`); item rows always per client ``[B, S, D]``.
+        The pullback takes the gradient ``[B, S]``; ``"sum"``, ``"each"`` or ``None`` for the shared side; and whether
+        the private side is wanted. Shared dense gradients come summed over clients ``[*shape]`` or one per client ``[B,
+        *shape]`` (there also as :class:`~fedrec.models.linear.OuterProducts`); item rows always per client.
 
         This default lets autograd do the work; a recommender may write it out.
         """
