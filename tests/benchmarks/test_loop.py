@@ -10,7 +10,8 @@ import torch
 
 from fedrec.data.cohort import Cohort
 from fedrec.data.heldout import HeldOut
-from tests.benchmarks.loop import FedRecGELLoop, PFedRecLoop
+from tests.benchmarks.loop import FedRecGELLoop
+from tests.benchmarks.loop_pfedrec import PFedRecLoop
 from tests.reference.cases import Case, RecordedRound, Setting
 from tests.reference.client import LocalOptions
 from tests.reference.evaluation import hit_rate, ndcg, rank

@@ -35,7 +35,7 @@ def local_options(draw: st.DrawFn, recommender: str) -> LocalOptions:
         perturb=perturb,
         order="together" if together else "private_first",
         local_epochs=draw(st.integers(1, 3)),
-        batch_size=draw(st.none() | st.integers(1, 9) | st.just(1000)),
+        batch_size=draw(st.none() | st.integers(2, 9) | st.sampled_from([1, 1000])),
         loss_block=draw(st.integers(1, 6) | st.just(128)),
         optimizer=draw(st.sampled_from(["adam", "sgd"])),
         lr=draw(st.sampled_from([0.01, 0.1])),
@@ -48,7 +48,7 @@ def local_options(draw: st.DrawFn, recommender: str) -> LocalOptions:
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """Draw a federation and one to three rounds; now and then one client's private values are not numbers."""
+    """Draw a federation and one or two rounds; now and then one client's private values are not numbers."""
     recommender = draw(st.sampled_from(["ncf", "pfedrec"]))
     setting = Setting(
         recommender,
@@ -66,8 +66,8 @@ def cases(draw: st.DrawFn) -> Case:
         name = "user" if recommender == "ncf" else "weight"
         init[name][generator.integers(setting.num_users)] = float("nan")
     rounds = []
-    for number in range(draw(st.integers(1, 3))):
-        sizes = [0, *draw(st.lists(st.integers(1, 14), min_size=1, max_size=setting.num_users))]
+    for number in range(draw(st.integers(1, 2))):
+        sizes = [0, *draw(st.lists(st.integers(1, 10), min_size=1, max_size=setting.num_users))]
         rounds.append(draw_examples(number, sizes, setting, generator, redrawn=draw(st.booleans())))
     return Case("drawn", setting, init, rounds)
 
@@ -112,14 +112,14 @@ def check(case: Case, budget: str, dtype: torch.dtype, tolerance: float) -> None
 SETTINGS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 
-@settings(max_examples=150, **SETTINGS)
+@settings(max_examples=100, **SETTINGS)
 @given(case=cases(), budget=st.sampled_from(sorted(BUDGETS)))
 def test_rounds_in_double_precision(case: Case, budget: str) -> None:
-    # Sums in another order differ by some 1e-16 of the largest term; three rounds of training amplify that a little.
+    # Sums in another order differ by some 1e-16 of the largest term; some rounds of training amplify that a little.
     check(case, budget, torch.float64, 1e-9)
 
 
-@settings(max_examples=50, **SETTINGS)
+@settings(max_examples=30, **SETTINGS)
 @given(case=cases(), budget=st.sampled_from(sorted(BUDGETS)))
 def test_rounds_in_single_precision(case: Case, budget: str) -> None:
     # Adam turns rounding errors of a gradient as small as its eps, 1e-8, into steps; SGD does not.
@@ -128,7 +128,7 @@ def test_rounds_in_single_precision(case: Case, budget: str) -> None:
     check(replace(case, setting=setting), budget, torch.float32, 1e-5)
 
 
-@settings(max_examples=40, **SETTINGS)
+@settings(max_examples=30, **SETTINGS)
 @given(case=cases(), budget=st.sampled_from(sorted(BUDGETS)), seed=st.integers(0, 2**32 - 1))
 def test_ranks_after_a_round(case: Case, budget: str, seed: int) -> None:
     recommender, setting = case.setting.model(), case.setting
