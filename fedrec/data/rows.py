@@ -71,8 +71,7 @@ def newest_rows(rows: Rows, ties: Ties, split_seed: int) -> Int64s:
         # The interactions' own indices: who else is kept has no say in the order of a user's ties.
         words = hash_u64(split_seed, "tie order", rows.users[rows.user[tied]], rows.items[rows.item[tied]])
         tied = tied[shuffled_within(rows.user[tied], words)]
-    _, first = np.unique(rows.user[tied], return_index=True)
-    return tied[first]
+    return tied[np.diff(rows.user[tied], prepend=-1) > 0]
 
 
 def tied_users(rows: Rows) -> NDArray[np.bool_]:

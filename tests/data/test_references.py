@@ -6,10 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fedrec.data.protocol import PRESETS
 from fedrec.data.references import chance, hit_rate, most_popular, ndcg, ranks, repeat
 from fedrec.data.split import split
+from fedrec.metrics import ranking
 
 from .build import interactions, others
 
@@ -58,3 +62,14 @@ def test_without_duplicates_repeat_is_most_popular() -> None:
     for stage in ("validation", "test"):
         assert repeat(fair, stage, 2) == most_popular(fair, stage, 2)
     assert most_popular(fair, "validation", 2) != most_popular(fair, "test", 2)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 9), st.sampled_from([1, 3, 10]))
+@settings(max_examples=30)
+def test_the_evaluation_of_models_measures_the_same(seed: int, users: int, candidates: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    held_out, others_scores = rng.integers(0, 4, users), rng.integers(0, 4, (users, candidates))
+    rank = ranking.ranks(torch.from_numpy(held_out), torch.from_numpy(others_scores))
+    assert ranks(held_out, others_scores).tolist() == rank.tolist()
+    assert hit_rate(rank.numpy(), k) == pytest.approx(float(ranking.hit_rate(rank, k).mean()))
+    assert ndcg(rank.numpy(), k) == pytest.approx(float(ranking.ndcg(rank, k).mean()))
