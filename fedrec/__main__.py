@@ -1,0 +1,79 @@
+"""The ``fedrec`` command: help, version and the choice of a command, without importing torch or Lightning."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+from fedrec import __version__
+from fedrec.errors import InputError
+
+# Command -> the module whose `main` runs it, and what it does.
+COMMANDS = {
+    "demo": ("fedrec.commands.demo", "train FedRecGEL on FilmTrust, end with a table and a picture"),
+    "fit": ("fedrec.cli", "train; every round is recorded in a run folder under runs/"),
+    "test": ("fedrec.cli", "measure a run's best round, beside most popular items and the mean-private model"),
+    "validate": ("fedrec.cli", "measure a run on the selection items"),
+    "predict": ("fedrec.cli", "write every user's best unseen items to a CSV or Parquet file"),
+    "data": ("fedrec.commands.data", "list, fetch and audit data sets"),
+    "sweep": ("fedrec.commands.sweep", "run a W&B sweep file without a server"),
+    "report": ("fedrec.commands.report", "make one HTML page of a folder of runs"),
+}
+
+HELP = f"""fedrec {__version__}: a laboratory for federated recommendation
+
+First:
+  fedrec demo                                         FedRecGEL on FilmTrust, a minute or two
+Then:
+  fedrec fit --config data/filmtrust.yaml --config method/fedrecgel.yaml
+  fedrec fit --config tuned/filmtrust_fedrecgel.yaml --model.client.rho_shared 0.05
+  fedrec fit --resume runs/ID                         go on after a kill, in the same folder
+  fedrec test --resume runs/ID
+  fedrec predict --resume runs/ID --recommend.output recommendations.csv
+
+Commands:
+{chr(10).join(f"  {name:<10} {what}" for name, (_, what) in COMMANDS.items())}
+
+Options:
+  --help     this text; `fedrec COMMAND --help` for a command's options
+  --version  the version
+
+`--config` takes a file of yours or the name of a shipped one, before all other options; options after it win.
+`fedrec fit ... --print_config` prints the whole configuration. One round is one epoch: --trainer.max_epochs.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: Arguments after the program's name; by default the process's.
+
+    Returns:
+        The exit status: 0, or 2 for bad input, which is answered by one message on the standard error output.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = arguments[0] if arguments else "--help"
+    if name in ("--help", "-h", "help"):
+        print(HELP, end="")
+        return 0
+    if name in ("--version", "-V"):
+        print(f"fedrec {__version__}")
+        return 0
+    try:
+        if name not in COMMANDS:
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            raise InputError(f"{name}: no such command" + (f"; did you mean {near[0]}?" if near else "; see --help"))
+        run = importlib.import_module(COMMANDS[name][0]).main
+        # The commands of the one Lightning command line share a module and are told which they are.
+        status = run(arguments if COMMANDS[name][0] == "fedrec.cli" else arguments[1:])
+    except InputError as error:
+        print(f"fedrec: error: {error}", file=sys.stderr)
+        return 2
+    return status or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

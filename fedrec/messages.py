@@ -1,0 +1,76 @@
+"""The argument parser's reports, many nested lines, as one sentence that names option and value."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+STRUCTURE = re.compile(
+    r"""^(Parser\ key\ |Problem\ with\ given\ class_path\ |Does\ not\ validate\ against|Subtypes:|Errors:|Given\ value
+    |Expected\ a\ <class\ 'NoneType'>|Expected\ a\ path\ but\ )""",
+    re.VERBOSE,
+)
+REWORDED = (
+    (r"Expected a <class 'float'>", "expected a number"),
+    (r"Expected a <class 'int'>", "expected a whole number"),
+    (r"Expected a <class '(\w+)'>", r"expected \1"),
+    (
+        r"Not of type NonNegativeInt: .*?(-?[\w.]+)'?(?: does not .*)?$",
+        r"expected a whole number of at least 0, got \1",
+    ),
+    (r"Expected a typing\.Literal\[(.*)\]", r"expected one of \1"),
+    (r"\. Got value: (.*)", r", got \1"),
+    (r"Expected a dot import path string: (.*)", r"there is no \1"),
+    (r"Import path (\S+) does not correspond to a subclass of (\w+)", r"\1 is no \2"),
+    (r"the following arguments are required: (.*)", r"missing: \1"),
+    (r"unrecognized arguments: (.*)", r"no such option: \1"),
+    (r"Subcommand '\w+' does not accept option '(.*)'", r"no such option: --\1"),
+)
+
+
+def one_sentence(report: str, options: Iterable[str], classes: Mapping[str, Sequence[str]]) -> str:
+    """Reword a report of the argument parser.
+
+    Args:
+        report: What jsonargparse says.
+        options: Options there are, such as ``--trainer.max_epochs``, to name one that was meant.
+        classes: By option that takes a class: the names it may be given.
+
+    Returns:
+        One line; a report of an unknown form comes back on one line.
+    """
+    lines = [line.strip().removeprefix("- ").strip() for line in report.splitlines()]
+    keys = [key for line in lines for key in re.findall(r'Parser key "([^"]+)"', line)]
+    key = ".".join(dict.fromkeys(keys)).replace(".init_args", "")
+    leaves = [re.sub(r'^Parser key "[^"]+":\s*', "", line) for line in lines]
+    found = list(dict.fromkeys(line for line in leaves if line and not STRUCTURE.match(line)))
+    if not found:
+        return " ".join(report.split())
+    text = "; ".join(_reworded(line) for line in found)
+    value = re.search(r"Given value: (?:NestedArg\(key='\w+', val='(.*)'\)|(.*))", report)
+    if value and text.startswith("expected ") and ", got " not in text:
+        text += f", got {value[1] or value[2]}"
+    unknown = re.search(r"Option '([^']+)' is not accepted", text)
+    if unknown:
+        key, name = f"{key}.{unknown[1]}", f"--{key}.{unknown[1]}"
+        text = "there is no such option" + _meant(name, options)
+    if key in classes and re.match(r"there is no |\S+ is no ", text):
+        text += f"; there are: {', '.join(classes[key])}"
+    if text.startswith("no such option: "):
+        text += _meant(text.split()[3].partition("=")[0], options)
+    if text.startswith("missing: "):
+        text = re.sub(r"\b(?:fit|validate|test|predict)\.", "--", text)
+        text += "; choose data and method, for example --config data/filmtrust.yaml --config method/fedrecgel.yaml"
+    return f"{key}: {text}" if key else text
+
+
+def _reworded(line: str) -> str:
+    for pattern, replacement in REWORDED:
+        line = re.sub(pattern, replacement, line)
+    return line
+
+
+def _meant(name: str, options: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(options), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

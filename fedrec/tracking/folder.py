@@ -1,0 +1,99 @@
+"""The run folder: ``<default_root_dir>/runs/<id>/``."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedrec.errors import InputError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run keeps what it leaves behind.
+
+    Attributes:
+        path: The folder; its name is the run's id, in W&B too.
+    """
+
+    path: Path
+
+    @classmethod
+    def new(cls, root: Path) -> RunFolder:
+        """Name the folder of a new run; nothing is written yet.
+
+        Args:
+            root: The trainer's ``default_root_dir``.
+
+        Returns:
+            The folder named after ``$WANDB_RUN_ID`` if that is set, else after a random id.
+
+        Raises:
+            InputError: If there is such a run already.
+        """
+        folder = cls(root / "runs" / (os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)))
+        if folder.config.exists():
+            raise InputError(
+                f"{folder.path}: there is a run of this id (WANDB_RUN_ID) already; "
+                f"go on with it by `fedrec fit --resume {folder.path}`, or choose another id"
+            )
+        return folder
+
+    @classmethod
+    def existing(cls, path: Path) -> RunFolder:
+        """Open the folder of a run that was started.
+
+        Raises:
+            InputError: If it is no run folder.
+        """
+        folder = cls(path.resolve())
+        if not folder.config.is_file():
+            raise InputError(f"{path}: not a run folder, there is no config.yaml in it")
+        return folder
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def audit(self) -> Path:
+        """The short data audit that stands at the head of the run's log."""
+        return self.path / "audit.txt"
+
+    @property
+    def metrics(self) -> Path:
+        """One row per round; a function of the configuration alone."""
+        return self.path / "metrics.csv"
+
+    @property
+    def timings(self) -> Path:
+        """One row per round: seconds. They differ from run to run, so they are not in ``metrics.csv``."""
+        return self.path / "timings.csv"
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the best round."""
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def test(self) -> Path:
+        """Results of ``test``."""
+        return self.path / "test.json"
+
+    @property
+    def ranks(self) -> Path:
+        """Per-user ranks of ``test``."""
+        return self.path / "ranks.parquet"

@@ -1,0 +1,85 @@
+"""Progress of training, counted in rounds."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+FIGURES = {"loss": "train/loss", "HR@10": "val/hr_10", "NDCG@10": "val/ndcg_10"}
+
+
+class RoundProgress(ProgressBar):
+    """One bar for all rounds with loss, HR@10 and NDCG@10; where output is no terminal, a line every few rounds.
+
+    Args:
+        lines: How many lines to print over the whole training where there is no terminal.
+    """
+
+    def __init__(self, lines: int = 10) -> None:
+        super().__init__()
+        self.lines = lines
+        self._enabled = True
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._began = 0.0
+        self._first = 0
+
+    def disable(self) -> None:
+        """Show nothing (Lightning calls this on all processes but the first)."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Show progress again."""
+        self._enabled = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the bar at the round from which training goes on."""
+        self._began, self._first = time.monotonic(), trainer.current_epoch
+        console = Console(file=sys.stdout)
+        if not (self._enabled and console.is_terminal) or console.is_jupyter:
+            return
+        self._bar = Progress(
+            TextColumn("round"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=console,
+            refresh_per_second=4,
+        )
+        self._task = self._bar.add_task("", total=trainer.max_epochs, completed=self._first, figures="")
+        self._bar.start()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the round's figures."""
+        if not self._enabled:
+            return
+        done, rounds = trainer.current_epoch + 1, trainer.max_epochs or 0
+        if self._bar:
+            self._bar.update(self._task, completed=done, figures=_figures(trainer))
+        elif done % max(1, rounds // max(1, self.lines)) == 0 or done == rounds:
+            seconds = time.monotonic() - self._began
+            print(f"round {done:>{len(str(rounds))}}/{rounds}  {_figures(trainer)}  {seconds:.1f} s", flush=True)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the full bar on the terminal."""
+        self._stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Give the terminal back."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+
+def _figures(trainer: Trainer) -> str:
+    metrics = trainer.callback_metrics
+    return "  ".join(f"{name} {metrics[key].item():.4f}" for name, key in FIGURES.items() if key in metrics)

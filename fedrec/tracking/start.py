@@ -1,0 +1,68 @@
+"""The moment a run begins to exist on disk and in W&B: everything is loaded and checked, the first round comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import wandb
+import yaml
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+
+from fedrec import __version__
+from fedrec.files import write_text
+from fedrec.tracking.folder import RunFolder
+from fedrec.tracking.wandb_run import flat, start_wandb
+
+
+class RunStart(Callback):
+    """Writes ``config.yaml`` and the data audit, and starts W&B; at the end, closes W&B.
+
+    A bad file, option or checkpoint is found before this, so that it leaves nothing behind.
+
+    Args:
+        folder: The run folder.
+        config: The resolved configuration.
+        audit: The short data audit.
+        use_wandb: Whether the run goes to W&B.
+    """
+
+    def __init__(self, folder: RunFolder, config: Mapping[str, Any], audit: str, use_wandb: bool) -> None:
+        self._folder, self._config, self._audit, self._use_wandb = folder, config, audit, use_wandb
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin a run, or go on with it: what may have changed (the number of rounds, say) is written down."""
+        if trainer.is_global_zero:
+            self._write_config()
+            write_text(self._folder.audit, self._audit)
+            print(self._audit, f"run folder: {self._folder.path}", sep="", flush=True)
+        self._start_wandb(trainer, "fit")
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin a run of its own if the checkpoint under test came without its run folder."""
+        if trainer.is_global_zero and not self._folder.config.exists():
+            self._write_config()
+        self._start_wandb(trainer, "test")
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Close the W&B run."""
+        self._close(0)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Close the W&B run as a failed one."""
+        self._close(1)
+
+    def _write_config(self) -> None:
+        text = yaml.safe_dump(dict(self._config), sort_keys=False)
+        write_text(self._folder.config, f"# fedrec=={__version__}\n{text}")
+
+    def _start_wandb(self, trainer: Trainer, job: str) -> None:
+        if not (self._use_wandb and trainer.is_global_zero):
+            return
+        logger = start_wandb(self._folder, flat(self._config), job)
+        trainer.loggers = [*trainer.loggers, *([logger] if logger else [])]
+
+    def _close(self, exit_code: int) -> None:
+        if wandb.run is not None:
+            wandb.finish(exit_code=exit_code)

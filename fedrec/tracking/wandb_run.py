@@ -1,0 +1,98 @@
+"""The run in Weights & Biases, beside the run folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import wandb
+from lightning.pytorch.loggers import WandbLogger
+
+from fedrec.tracking.folder import RunFolder
+
+PATIENCE = 30  # seconds to wait for the server before the run goes on offline
+
+
+def start_wandb(folder: RunFolder, config: Mapping[str, Any], job: str) -> WandbLogger | None:
+    """Start (or go on with) the W&B run of a run folder.
+
+    W&B's own environment variables rule: ``WANDB_PROJECT`` (else ``fedrec``), ``WANDB_RUN_GROUP`` (else data set,
+    method and protocol), ``WANDB_MODE`` and the rest. Without ``WANDB_MODE`` the run is offline unless W&B finds a key,
+    and a server that cannot be reached makes it offline too: nothing fails without a network.
+
+    Args:
+        folder: The run folder; its name is the run's id.
+        config: The configuration by flat dotted keys, see :func:`flat`.
+        job: ``fit`` or ``test``.
+
+    Returns:
+        The logger, or None if ``WANDB_MODE`` is ``disabled``.
+    """
+    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
+    if mode == "disabled":
+        return None
+    try:
+        run = _init(folder, config, job, mode)
+    except wandb.Error as error:
+        print(f"W&B: {error}; this run goes on offline, `wandb sync` uploads it later", file=sys.stderr)
+        run = _init(folder, config, job, "offline")
+    run.define_metric("*", step_metric="round")
+    # In a sweep some of these are the agent's already; setting them again would warn that they are locked.
+    for name, value in config.items():
+        if name not in run.config:
+            run.config[name] = value
+    return WandbLogger(save_dir=folder.path, experiment=run)
+
+
+def _init(folder: RunFolder, config: Mapping[str, Any], job: str, mode: str) -> wandb.Run:
+    sweep = "WANDB_SWEEP_ID" in os.environ  # project and id are the agent's then
+    about = describe(config)
+    quiet = mode != "online"
+    return wandb.init(
+        id=None if sweep else folder.id,
+        project=None if sweep else os.environ.get("WANDB_PROJECT", "fedrec"),
+        name=os.environ.get("WANDB_NAME", "-".join([about["data"], about["method"], about["seed"], folder.id])),
+        group=os.environ.get("WANDB_RUN_GROUP", "-".join([about["data"], about["method"], about["protocol"]])),
+        tags=list(about.values()),
+        job_type=job,
+        mode=mode,  # type: ignore[arg-type]
+        resume=None if quiet else "allow",
+        dir=folder.path.parent.parent,
+        settings=wandb.Settings(silent=quiet, console="off", init_timeout=PATIENCE, x_disable_meta=True),
+    )
+
+
+def describe(config: Mapping[str, Any]) -> dict[str, str]:
+    """Name what a run is about: data set, method, protocol and seed.
+
+    The method is named by its composition: the recommender, and ``SAM`` if a radius is positive.
+    """
+    name = {key: str(config[key]).rsplit(".", 1)[-1] for key in ("data", "model.recommender") if key in config}
+    sam = any(config.get(f"model.client.{side}") for side in ("rho_shared", "rho_private"))
+    return {
+        "data": name.get("data", "data"),
+        "method": name.get("model.recommender", "model") + ("+SAM" if sam else ""),
+        "protocol": str(config.get("data.protocol", "fair")),
+        "seed": f"seed-{config.get('seed_everything', 0)}",
+    }
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten a resolved configuration to the keys that the command line takes.
+
+    ``{"model": {"client": {"class_path": C, "init_args": {"lr": 0.1}}}}`` becomes ``{"model.client": C,
+    "model.client.lr": 0.1}``. Lists stay values.
+    """
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        if name == "init_args":
+            found |= flat(value, prefix)
+        elif name == "class_path":
+            found[prefix.removesuffix(".")] = value
+        elif isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
