@@ -1,0 +1,280 @@
+"""Data modules: one small class per data set.
+
+They are dataclasses: the fields are the options, and a subclass adds its own. One epoch is one round: the training
+loader gives the round's cohort and nothing else.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from fedrec.data.audit import audit_split
+from fedrec.data.cohort import Cohort, draw_cohort
+from fedrec.data.download import fetch
+from fedrec.data.heldout import HeldOut
+from fedrec.data.interactions import Interactions
+from fedrec.data.layout import Layout
+from fedrec.data.protocol import ProtocolOverrides, Stage, protocol_named
+from fedrec.data.readers import read_interactions
+from fedrec.data.sources import DATA_SETS
+from fedrec.data.split import Split, split
+from fedrec.data.storage import find_file, read_data_set
+from fedrec.data.synthetic import Plan, synthetic
+from fedrec.errors import InputError
+
+Batch = TypeVar("Batch")
+
+
+class OneBatch(Dataset[Batch]):
+    """A data set of one batch, made anew whenever it is asked for.
+
+    Args:
+        make: Makes the batch.
+    """
+
+    def __init__(self, make: Callable[[], Batch]) -> None:
+        self._make = make
+
+    def __len__(self) -> int:
+        """One."""
+        return 1
+
+    def __getitem__(self, index: int) -> Batch:
+        """The batch."""
+        if index:
+            raise IndexError(index)
+        return self._make()
+
+
+@dataclass(eq=False, repr=False)
+class FederatedData(LightningDataModule, ABC):
+    """Interactions under a protocol, as cohorts and held-out items.
+
+    Args:
+        root: Folder with ``<data set>/<file>``; null takes the environment variable FEDREC_DATA, else a folder of the
+            user's cache.
+        protocol: ``fair``, ``fedrecgel`` or ``legacy-negatives``; see :mod:`fedrec.data.protocol`.
+        overrides: Parts of the protocol that are to differ from the preset.
+        client_fraction: Share of the users that take part in a round, above 0 and at most 1.
+        negatives: Negatives per positive.
+        redraw_negatives: Whether negatives are drawn once per round, or for every local epoch.
+        local_epochs: Local epochs of a client; the command line sets it to the client's own.
+        split_seed: Seed of tie order, split and candidates.
+        seed: Training seed: cohorts and negatives; the command line sets it to ``seed_everything``.
+
+    Attributes:
+        interactions: What was read, after ``setup``.
+        split: What the protocol made of it, after ``setup``.
+    """
+
+    root: str | None = None
+    protocol: Literal["fair", "fedrecgel", "legacy-negatives"] = "fair"
+    overrides: ProtocolOverrides | None = None
+    client_fraction: float = 0.1
+    negatives: int = 4
+    redraw_negatives: Literal["round", "epoch"] = "round"
+    local_epochs: int = 1
+    split_seed: int = 0
+    seed: int = 0
+
+    interactions: Interactions = field(init=False)
+    split: Split = field(init=False)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        protocol_named(self.protocol, self.overrides)
+        if not 0 < self.client_fraction <= 1:
+            raise InputError(
+                f"data.client_fraction is {self.client_fraction}; expected a number above 0 and at most 1."
+            )
+        if self.negatives < 1:
+            raise InputError(f"data.negatives is {self.negatives}; expected at least 1 per positive.")
+        if self.redraw_negatives not in ("round", "epoch"):
+            raise InputError(f"data.redraw_negatives is {self.redraw_negatives!r}; expected 'round' or 'epoch'.")
+        if self.local_epochs < 1:
+            raise InputError(f"data.local_epochs is {self.local_epochs}; expected at least 1.")
+
+    @abstractmethod
+    def read(self) -> Interactions:
+        """Read the interactions.
+
+        Raises:
+            InputError: They are missing or cannot be understood.
+        """
+
+    def setup(self, stage: str) -> None:
+        """Read and split, once for all stages; and check that a cohort can be drawn.
+
+        Raises:
+            InputError: The data cannot be used.
+        """
+        if hasattr(self, "split"):
+            return
+        interactions = self.read()
+        made = split(interactions, protocol_named(self.protocol, self.overrides), self.split_seed)
+        draw_cohort(made, self.seed, 0, self.client_fraction, self.negatives)
+        self.interactions, self.split = interactions, made
+
+    @property
+    def num_users(self) -> int:
+        """Number of users U, the clients."""
+        return self.split.num_users
+
+    @property
+    def num_items(self) -> int:
+        """Number of items I."""
+        return self.split.num_items
+
+    def audit(self) -> str:
+        """A short audit of the data under the protocol."""
+        return audit_split(self.interactions, self.split).short()
+
+    def train_dataloader(self) -> DataLoader[Cohort]:
+        """One :class:`Cohort` per epoch, that of the round whose number the epoch has."""
+        return _loader(self._cohort)
+
+    def val_dataloader(self) -> DataLoader[HeldOut]:
+        """The selection items."""
+        return self._held_out_loader("validation")
+
+    def test_dataloader(self) -> DataLoader[HeldOut]:
+        """The test items."""
+        return self._held_out_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[HeldOut]:
+        """The test items; what counts is what every user has seen."""
+        return self._held_out_loader("test")
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move a cohort or held-out items by their own ``to``."""
+        return batch.to(device)
+
+    def _cohort(self) -> Cohort:
+        round = self.trainer.current_epoch if self.trainer else 0
+        epochs = self.local_epochs if self.redraw_negatives == "epoch" else 1
+        return draw_cohort(self.split, self.seed, round, self.client_fraction, self.negatives, epochs)
+
+    def _held_out_loader(self, stage: Stage) -> DataLoader[HeldOut]:
+        held_out = self.split.held_out(stage)
+        return _loader(lambda: held_out)
+
+
+def _loader(make: Callable[[], Batch]) -> DataLoader[Batch]:
+    return DataLoader(OneBatch(make), batch_size=None, num_workers=0)
+
+
+class PublishedData(FederatedData):
+    """A data set of the catalogue, fetched where that is possible and it is not there."""
+
+    data_set: ClassVar[str]
+
+    @property
+    def chosen_variant(self) -> str:
+        """Which variant of the data set is meant."""
+        return DATA_SETS[self.data_set].default
+
+    def prepare_data(self) -> None:
+        """Fetch the file unless it is there."""
+        source = DATA_SETS[self.data_set]
+        if find_file(source, self.chosen_variant, self.root) is None:
+            fetch(source, self.root)
+
+    def read(self) -> Interactions:
+        """Read the file and check that it is the published one."""
+        return read_data_set(DATA_SETS[self.data_set], self.chosen_variant, self.root)
+
+
+class FilmTrust(PublishedData):
+    """FilmTrust: 1,508 users, 2,071 films, 35,497 rows, no timestamps."""
+
+    data_set = "filmtrust"
+
+
+class MovieLens100K(PublishedData):
+    """MovieLens 100K: 943 users, 1,682 films, 100,000 rows."""
+
+    data_set = "ml-100k"
+
+
+class MovieLens1M(PublishedData):
+    """MovieLens 1M: 6,040 users, 3,706 films, 1,000,209 rows."""
+
+    data_set = "ml-1m"
+
+
+class AmazonVideo(PublishedData):
+    """Amazon Instant Video: 8,072 users, 11,830 films, 63,836 rows."""
+
+    data_set = "amazon-video"
+
+
+class QBArticle(PublishedData):
+    """QB-article of Tenrec: 24,516 users, 7,355 articles, 348,736 rows, no timestamps; the user supplies the file."""
+
+    data_set = "qb-article"
+
+
+@dataclass(eq=False, repr=False)
+class LastFM2K(PublishedData):
+    """LastFM-2K of HetRec 2011.
+
+    Args:
+        variant: ``tags``: one row per user, artist and tag (1,892 users, 12,523 artists, 186,479 rows), what papers
+            call LastFM-2K; ``listens``: one row per user and artist (1,892, 17,632, 92,834), no timestamps.
+    """
+
+    data_set = "lastfm-2k"
+    variant: Literal["tags", "listens"] = "tags"
+
+    @property
+    def chosen_variant(self) -> str:
+        """Which variant of the data set is meant."""
+        return self.variant
+
+
+@dataclass(eq=False, repr=False)
+class InteractionFile(FederatedData):
+    """A file of the user's own.
+
+    Args:
+        path: Delimited text, plain, gzip or in a ZIP archive, or Parquet.
+        layout: Where its columns are.
+    """
+
+    path: str = ""
+    layout: Layout = field(default_factory=Layout)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.path:
+            raise InputError("data.path is missing; expected the file of interactions.")
+
+    def read(self) -> Interactions:
+        """Read the file; the data set has the file's name without its endings."""
+        path = Path(self.path).expanduser()
+        return read_interactions(path, self.layout, path.name.split(".")[0] or path.name)
+
+
+@dataclass(eq=False, repr=False)
+class Synthetic(FederatedData):
+    """Planted low-rank preferences of any size.
+
+    Args:
+        plan: Size and shape.
+        data_seed: Seed of the interactions.
+    """
+
+    plan: Plan = field(default_factory=Plan)
+    data_seed: int = 0
+
+    def read(self) -> Interactions:
+        """Draw the interactions."""
+        return synthetic(self.plan, self.data_seed)
