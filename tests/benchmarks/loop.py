@@ -3,9 +3,9 @@
 This is what :mod:`fedrec` is timed against, so it is written honestly and as well as the style allows. Kept is what
 makes the style: PyTorch modules, per client a deep copy with its item tables, a forward pass for every block of 128
 examples, dense gradients of whole tables that are copied before the next pass, three full backward passes one after
-another, one optimiser per client, evaluation user by user. Left out is what the published code does beyond that: drawing
-samples inside the round, a step on the client's shared copy that is thrown away (an option here), evaluation through a
-data loader with one sort per user. PFedRec's loop is in :mod:`tests.benchmarks.loop_pfedrec`.
+another, one optimiser per client, evaluation user by user. Left out is what the published code does beyond that:
+drawing samples inside the round, a step on the client's shared copy that is thrown away (an option here), evaluation
+through a data loader with one sort per user. PFedRec's loop is in :mod:`tests.benchmarks.loop_pfedrec`.
 """
 
 from __future__ import annotations
