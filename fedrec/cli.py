@@ -36,6 +36,7 @@ TRAINER_DEFAULTS = {
     "devices": 1,
     "max_epochs": 100,
     "num_sanity_val_steps": 0,
+    "log_every_n_steps": 1,
     "enable_model_summary": False,
     "use_distributed_sampler": False,
 }
@@ -52,7 +53,8 @@ def main(argv: Sequence[str]) -> None:
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # no tips, no list of absent accelerators
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    for text in (".*does not have many workers.*", ".*treespec, LeafSpec.*"):  # neither is the user's to mend
+        warnings.filterwarnings("ignore", message=text)
     arguments = prepare(argv)
     FederatedCLI(arguments.argv, arguments.run)
 
@@ -116,6 +118,7 @@ class FederatedCLI(LightningCLI):
         parser.add_lightning_class_args(PredictionWriter, "recommend")
         parser.link_arguments("seed_everything", "model.seed")
         parser.link_arguments("seed_everything", "data.init_args.seed")
+        parser.link_arguments("model.client.init_args.local_epochs", "data.init_args.local_epochs")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and take the checkpoint out: Lightning would let what a checkpoint says override the command line."""

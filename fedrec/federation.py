@@ -80,9 +80,8 @@ class FederatedRecommender(L.LightningModule):
         figures.check()
         self.private.end_round(broadcast.tables)
         norm = self.server.step(self.optimizers())
-        self.log_dict(
-            {"round": float(cohort.round), "train/norm_shared": norm, **figures.metrics(broadcast.num_bytes())}
-        )
+        metrics = {"round": float(cohort.round), "train/norm_shared": norm, **figures.metrics(broadcast.num_bytes())}
+        self.log_dict(metrics, logger=False)  # the recorder hands each round to the loggers, whole
 
     def broadcast(self, cohort: Cohort) -> Broadcast:
         """What the cohort's clients receive, with the item features of its distinct items computed once for all."""
@@ -117,7 +116,8 @@ class FederatedRecommender(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over users."""
-        self.log_dict({f"val/{name}": value for name, value in self._validation_metrics.compute().items()})
+        metrics = {f"val/{name}": value for name, value in self._validation_metrics.compute().items()}
+        self.log_dict(metrics, logger=False)
         self._validation_metrics.reset()
 
     def test_step(self, held_out: HeldOut, batch_idx: int) -> None:

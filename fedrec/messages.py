@@ -23,6 +23,7 @@ REWORDED = (
     (r"\. Got value: (.*)", r", got \1"),
     (r"Expected a dot import path string: (.*)", r"there is no \1"),
     (r"Import path (\S+) does not correspond to a subclass of (\w+)", r"\1 is no \2"),
+    (r"Expected an instantiatable class, but \S+ is abstract", "not chosen yet where this stands; choose it first"),
     (r"the following arguments are required: (.*)", r"missing: \1"),
     (r"unrecognized arguments: (.*)", r"no such option: \1"),
     (r"Subcommand '\w+' does not accept option '(.*)'", r"no such option: --\1"),

@@ -35,8 +35,8 @@ class RunStart(Callback):
         """Begin a run, or go on with it: what may have changed (the number of rounds, say) is written down."""
         if trainer.is_global_zero:
             self._write_config()
-            write_text(self._folder.audit, self._audit)
-            print(self._audit, f"run folder: {self._folder.path}", sep="", flush=True)
+            write_text(self._folder.audit, f"{self._audit}\n")
+            print(self._audit, f"run folder {self._folder.path}", sep="\n", flush=True)
         self._start_wandb(trainer, "fit")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
