@@ -125,7 +125,7 @@ class FederatedRecommender(L.LightningModule):
         found = {"users": held_out.users}
         scores: dict[str, Score] = {
             "": self.scorer(),
-            "popularity_": popularity_score(held_out.popularity),
+            "popular_": popularity_score(held_out.popularity),
             "mean_private_": self.scorer(mean_private=True),
         }
         for reference, score in scores.items():
@@ -133,7 +133,7 @@ class FederatedRecommender(L.LightningModule):
             found[f"{reference}full"] = full_ranks(score, held_out, self.tile)
         for name, rank in found.items():
             if name != "users":
-                self.log_dict(_test_metrics(name, rank))
+                self.log_dict(_test_metrics(name, rank), batch_size=len(rank))
         self.test_results = {name: value.cpu() for name, value in found.items()}
 
     def predict_step(self, held_out: HeldOut, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -194,7 +194,7 @@ class FederatedRecommender(L.LightningModule):
 
 
 def _test_metrics(name: str, rank: Tensor) -> dict[str, Tensor]:
-    """Metrics of one set of test ranks by their public names: ``test/hr_10``, ``test/popularity_full_hr_10``."""
+    """Metrics of one set of test ranks by their public names: ``test/hr_10``, ``test/popular_full_hr_10``."""
     metrics = RankingMetrics().to(rank.device)
     metrics.update(rank)
     prefix = name.removesuffix("sampled") if name.endswith("sampled") else f"{name}_"

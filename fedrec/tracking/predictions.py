@@ -46,7 +46,7 @@ class PredictionWriter(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep users ``[V]``, items ``[V, K]`` and scores ``[V, K]``."""
-        self._found.append(outputs)
+        self._found.append(tuple(found.cpu() for found in outputs))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file."""

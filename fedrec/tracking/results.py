@@ -21,12 +21,8 @@ from fedrec.files import replacing, write_text
 from fedrec.metrics import hit_rate, ndcg
 from fedrec.tracking.folder import RunFolder
 
-# A model's name -> how its ranks are called in the module's test results, and its metrics in DESIGN's names.
-MODELS = {
-    "model": ("", "test/"),
-    "most popular": ("popularity_", "test/popular_"),
-    "mean-private": ("mean_private_", "test/mean_private_"),
-}
+# A model's name -> what stands before its ranks' and its metrics' names.
+MODELS = {"model": "", "most popular": "popular_", "mean-private": "mean_private_"}
 COLUMNS = {
     "sampled HR@10": ("sampled", "hr_10"),
     "sampled NDCG@10": ("sampled", "ndcg_10"),
@@ -97,7 +93,7 @@ def estimates(ranks: Mapping[str, Tensor]) -> dict[str, dict[str, Estimate]]:
             column: _mean(hit_rate(ranks[prefix + kind], 10) if "hr" in metric else ndcg(ranks[prefix + kind], 10))
             for column, (kind, metric) in COLUMNS.items()
         }
-        for model, (prefix, _) in MODELS.items()
+        for model, prefix in MODELS.items()
     }
 
 
@@ -136,16 +132,14 @@ def _mean(values: Tensor) -> Estimate:
 
 def _intervals(found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, list[float]]:
     return {
-        prefix + COLUMNS[column][1]: [mean - half, mean + half]
-        for model, (_, prefix) in MODELS.items()
+        f"test/{prefix}{COLUMNS[column][1]}": [mean - half, mean + half]
+        for model, prefix in MODELS.items()
         for column, (mean, half) in found[model].items()
     }
 
 
 def _save_ranks(path: Path, user_ids: Any, ranks: Mapping[str, Tensor]) -> None:
-    columns = {"user": pa.array(user_ids[ranks["users"].numpy()].tolist())}
-    columns |= {
-        name.replace("popularity", "popular"): pa.array(r.numpy()) for name, r in ranks.items() if name != "users"
-    }
+    columns = {name: pa.array(rank.numpy()) for name, rank in ranks.items() if name != "users"}
+    columns = {"user": pa.array(user_ids[ranks["users"].numpy()].tolist()), **columns}
     with replacing(path) as temporary:
         pq.write_table(pa.table(columns), temporary)
