@@ -12,7 +12,6 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fedrec.commands.sweep_check import check_against_parser
 from fedrec.commands.sweep_driver import Driver
 from fedrec.commands.sweep_engine import check_space, number_of_trials
 from fedrec.commands.sweep_file import SweepFile, read_sweep_file
@@ -44,6 +43,8 @@ def main(argv: Sequence[str]) -> int:
     if new and options.resume:
         raise InputError(f"--resume: {out} holds no sweep; leave --resume out to start one")
     if new:  # before anything is written; a folder that holds the sweep holds only what has passed
+        from fedrec.commands.sweep_check import check_against_parser  # imports Lightning: seconds, and only needed here
+
         check_against_parser(sweep)
     console = Console(highlight=False, soft_wrap=True)
     with only_one(out), _progress(sweep, console) as progress:

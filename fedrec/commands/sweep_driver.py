@@ -145,12 +145,12 @@ class Driver:
 
     def _check_failures(self, trial: Trial) -> None:
         self._failures += 1
-        log = self.folder.file(trial.number, "log")
-        self._say(f"  {last_words(self.folder, trial)} (all of it: {log})")
+        log, words = self.folder.file(trial.number, "log"), last_words(self.folder, trial)
+        self._say(f"  {words} (all of it: {log})")
         if self._failures >= TOO_MANY_FAILURES:
             raise InputError(
-                f"{self.sweep.path}: {self._failures} trials in a row failed, the last with {last_words(self.folder, trial)!r} "
-                f"(see {log}); to try failed trials again, delete their lines from {self.folder.path / 'ledger.jsonl'}"
+                f"{self.sweep.path}: {self._failures} trials in a row failed, the last with {words!r} (see {log}); "
+                f"to try failed trials again, delete their lines from {self.folder.path / 'ledger.jsonl'}"
             )
 
     def _end_all(self) -> None:

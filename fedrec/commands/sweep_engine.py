@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 
 from fedrec.commands.sweep_file import SweepFile
@@ -23,11 +23,13 @@ from fedrec.commands.sweep_ledger import Trial
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # written for pydantic 1, it warns about its own class at import
-    from sweeps import RunState, SweepConfig, SweepRun, next_run, stop_runs
-    from sweeps import bayes_search as _bayes_search  # noqa: F401  (imported early, see above)
-    from sweeps import grid_search as _grid_search  # noqa: F401
-    from sweeps import random_search as _random_search  # noqa: F401
+    import sweeps.bayes_search
+    import sweeps.grid_search
+    import sweeps.hyperband_stopping
+    import sweeps.random_search  # noqa: F401  (all four are imported early, see above)
+    from sweeps.config import SweepConfig
     from sweeps.params import HyperParameter, HyperParameterSet
+    from sweeps.run import RunState, SweepRun, next_run, stop_runs
 
 _STATES = {
     "running": RunState.running,

@@ -72,7 +72,8 @@ class SweepFile:
     @property
     def target(self) -> float | None:
         """Objective at which the sweep is content and proposes no further trial."""
-        return self.content["metric"].get("target")
+        target = self.content["metric"].get("target")
+        return None if target is None else float(target)
 
     @property
     def fit_arguments(self) -> list[str]:
@@ -118,10 +119,10 @@ def read_sweep_file(path: Path) -> SweepFile:
     if not isinstance(content, dict):
         raise InputError(f"{path}: a sweep file is a mapping with method, metric, parameters and command")
     lines: dict[tuple[str, ...], int] = {}
-    for key, line in _key_lines(node):
+    for key, number in _key_lines(node):
         if key in lines:
-            raise InputError(f"{path}, line {line}: {'.'.join(key)!r} appears twice (first on line {lines[key]})")
-        lines[key] = line
+            raise InputError(f"{path}, line {number}: {'.'.join(key)!r} appears twice (first on line {lines[key]})")
+        lines[key] = number
     sweep = SweepFile(path=path, content=content, lines=lines)
     _check_top_level(sweep)
     _check_metric(sweep)
@@ -150,7 +151,9 @@ def _check_top_level(sweep: SweepFile) -> None:
     if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or cap < 1):
         raise sweep.error(f"run_cap is {cap!r}; expected a whole number of at least 1", "run_cap")
     if cap is None and content["method"] != "grid":
-        raise sweep.error(f"method {content['method']} never ends by itself: give run_cap, a number of trials", "method")
+        raise sweep.error(
+            f"method {content['method']} never ends by itself: give run_cap, a number of trials", "method"
+        )
 
 
 def _check_metric(sweep: SweepFile) -> None:
@@ -159,7 +162,7 @@ def _check_metric(sweep: SweepFile) -> None:
         raise sweep.error("no metric; expected metric: {name: val/ndcg_10_best, goal: maximize}", "metric")
     for key in metric:
         if key not in ("name", "goal", "target", "impute"):
-            raise sweep.error(f"unknown key {key!r} under metric; it has name, goal, target, impute", "metric", str(key))
+            raise sweep.error(f"unknown key metric.{key}; metric has name, goal, target, impute", "metric", str(key))
     if metric.get("goal") not in ("maximize", "minimize"):
         # W&B's default is minimize: silence would search for the worst recommender.
         raise sweep.error(f"metric.goal is {metric.get('goal')!r}; expected maximize or minimize", "metric", "goal")

@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from fedrec.commands.sweep_file import SweepFile
 from fedrec.errors import InputError
+from fedrec.files import write_text
 
 State = Literal["running", "finished", "stopped", "failed"]
 
@@ -81,7 +82,7 @@ class SweepFolder:
 
     def plan(self, number: int, parameters: dict[str, Any]) -> Trial:
         """Write a new trial's options, before anything of it runs."""
-        write_whole(self.file(number, "json"), json.dumps(parameters, indent=2) + "\n")
+        write_text(self.file(number, "json"), json.dumps(parameters, indent=2) + "\n")
         return self._trial(number, parameters)
 
     def record(self, trial: Trial) -> None:
@@ -120,7 +121,7 @@ class SweepFolder:
         header = self.path / "sweep.json"
         if not header.exists():
             known = {"id": secrets.token_hex(4), "sweep": question}
-            write_whole(header, json.dumps(known, indent=2) + "\n")
+            write_text(header, json.dumps(known, indent=2) + "\n")
         known = json.loads(header.read_text(encoding="utf-8"))
         if known["sweep"] != json.loads(json.dumps(question)):
             keys = sorted(k for k in {*known["sweep"], *question} if known["sweep"].get(k) != question.get(k))
@@ -157,13 +158,3 @@ def only_one(path: Path) -> Iterator[None]:
         except BlockingIOError:
             raise InputError(f"{path}: another fedrec sweep is at work in this folder") from None
         yield
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it exists whole or not at all, also after a crash."""
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

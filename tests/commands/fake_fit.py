@@ -1,4 +1,4 @@
-"""A stand-in for ``fedrec fit`` that takes milliseconds: it writes a run folder as the real one does, and trains nothing.
+"""A stand-in for ``fedrec fit`` that takes milliseconds: it writes a run folder like the real one and trains nothing.
 
 Tests of the sweep's driver put it in a working directory as the package ``fedrec``, where ``python -m fedrec`` of a
 trial finds it first. Its objective is ``x * (1 + round / 100)``. Each round it appends the round to ``rounds.log``

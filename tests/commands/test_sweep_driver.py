@@ -144,14 +144,16 @@ def test_failed_trial_is_recorded_with_its_last_words(desk: Path) -> None:
 
 def test_three_failures_in_a_row_end_the_sweep(desk: Path) -> None:
     path = write(desk, parameters={"x": {"values": [-1.0, -2.0, -3.0, 0.2]}})
-    with pytest.raises(InputError, match="3 trials in a row failed.*x must not be negative"):
+    with pytest.raises(InputError, match=r"3 trials in a row failed.*x must not be negative"):
         drive(path, parallel=1)
     assert len(ledger(desk)) == 3
 
 
 def test_objective_never_logged(desk: Path) -> None:
     path = write(desk, metric={"name": "val/hr_10_best", "goal": "maximize"})
-    with pytest.raises(InputError, match=r"trial 0 .*without logging val/hr_10_best; it logged round, val/ndcg_10_best"):
+    with pytest.raises(
+        InputError, match=r"trial 0 .*without logging val/hr_10_best; it logged round, val/ndcg_10_best"
+    ):
         drive(path, parallel=1)
 
 
@@ -247,10 +249,11 @@ def test_damaged_ledger_is_refused(desk: Path) -> None:
 def test_folder_of_another_question_is_refused(desk: Path) -> None:
     make_folder(desk)
     changed = read_sweep_file(write(desk, parameters={"x": {"values": [0.9]}}))
-    with pytest.raises(InputError, match="belongs to another version of .*parameters differ"):
+    with pytest.raises(InputError, match=r"belongs to another version of .*parameters differ"):
         SweepFolder(desk / "out", changed)
 
 
 def test_two_sweeps_in_one_folder_are_refused(desk: Path) -> None:
-    with only_one(desk / "out"), pytest.raises(InputError, match="another fedrec sweep is at work"), only_one(desk / "out"):
+    out = desk / "out"
+    with only_one(out), pytest.raises(InputError, match="another fedrec sweep is at work"), only_one(out):
         pass

@@ -18,7 +18,6 @@ import json
 import re
 import sys
 import threading
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -369,14 +368,7 @@ def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
 
         def _body(self) -> bytes:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            encoding = self.headers.get("Content-Encoding")
-            return (
-                gzip.decompress(body)
-                if encoding == "gzip"
-                else zlib.decompress(body)
-                if encoding == "deflate"
-                else body
-            )
+            return gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
 
         def _answer(self, content: Json) -> None:
             self._send(json.dumps(content).encode(), 200)
