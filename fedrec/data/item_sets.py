@@ -59,7 +59,7 @@ class ItemSets:
         Returns:
             ``int64``, the broadcast shape.
         """
-        found = np.searchsorted(self._search_keys, users * self._stride + ranks, side="right")
+        found = np.searchsorted(self._search_keys, users * self.num_items + ranks, side="right")
         found -= self.indptr[users]
         found += ranks
         return found
@@ -75,14 +75,10 @@ class ItemSets:
         """``int64 [*]`` the user of every entry of ``items``."""
         return np.repeat(np.arange(self.num_users, dtype=np.int64), np.diff(self.indptr))
 
-    @property
-    def _stride(self) -> int:
-        return self.num_items + 1
-
     @cached_property
     def _search_keys(self) -> Int64s:
         below = self.items - (np.arange(len(self.items)) - np.repeat(self.indptr[:-1], np.diff(self.indptr)))
-        return self.owners * self._stride + below
+        return self.owners * self.num_items + below
 
     @cached_property
     def _pairs(self) -> Int64s:

@@ -64,6 +64,15 @@ def test_fair_drops_what_repeats_and_counts_ties_of_both_held_out_items() -> Non
     assert report.repeated == 0
 
 
+def test_only_several_items_at_the_newest_time_of_what_is_left_are_a_tie() -> None:
+    # User 0: two items newest, then all times differ. User 1: the newest item twice at one time, which is no tie.
+    rows = [(0, item, time) for item, time in enumerate((9, 9, 3, 2, 1))]
+    rows += [(1, item, time) for item, time in zip((5, 6, 7, 8, 9, 9), (1, 2, 3, 4, 5, 5), strict=True)]
+    fair, fedrecgel = (audit(interactions(rows), protocol, ONE) for protocol in ("fair", "fedrecgel"))
+    assert (fair.tied_at_test, fair.tied_at_validation) == (1, 0)
+    assert fedrecgel.tied_at_test == 1
+
+
 @pytest.mark.parametrize(("ticks", "unit"), [(1, "s"), (10**3, "ms"), (10**6, "us"), (10**9, "ns")])
 def test_units_are_guessed_and_impossible_times_counted(ticks: int, unit: str) -> None:
     # 1979, 2005 three times, 2030: the first and the last cannot be, as seen from 2026.

@@ -93,6 +93,16 @@ def test_a_clients_examples_do_not_depend_on_who_else_is_drawn(crowd: Split) -> 
         assert examples(some, client) == examples(everybody, client)
 
 
+def test_clients_with_the_same_rows_draw_differently() -> None:
+    rows = [(user, item, 0) for user in range(40) for item in range(8)] + others(40, range(8, 60))
+    splitted = split(interactions(rows), replace(SMALL["fair"], ties="lowest_item"), 0)
+    cohort = draw_cohort(splitted, 0, 0, 1.0)
+    tables = [np.array(examples(cohort, client)).reshape(-1, 5) for client in range(40)]
+    assert len({tuple(table[:, 1:].ravel().tolist()) for table in tables}) == 40
+    # 6 positives have 720 orders: 40 clients share none or few.
+    assert len({tuple(table[:, 0].tolist()) for table in tables}) > 30
+
+
 @pytest.mark.parametrize("block", [1, 7, 64])
 def test_cohorts_do_not_depend_on_the_block(crowd: Split, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = draw_cohort(crowd, 3, 7, 0.5, epochs=2)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fedrec.data.interactions import Interactions
 from fedrec.data.protocol import PRESETS, Protocol, ProtocolOverrides, protocol_named
+from fedrec.data.rows import kept_rows
 from fedrec.data.split import Split, split
 from fedrec.errors import InputError
 
@@ -80,9 +81,13 @@ def test_fedrecgel_draws_missing_times_as_the_published_loader_does() -> None:
     drawn = np.random.default_rng(42).integers(0, 10**9, size=60) * 10**6
     seen: Counter[int] = Counter()
     newest: dict[int, tuple[int, int]] = {}
+    times = []
     for (user, item), time in zip(rows, drawn.tolist(), strict=True):
-        newest[user] = max(newest.get(user, (-1, -1)), (time + seen[user], item))
+        times.append(time + seen[user])
+        newest[user] = max(newest.get(user, (-1, -1)), (times[-1], item))
         seen[user] += 1
+    kept = kept_rows(interactions(rows), SMALL["fedrecgel"])
+    assert sorted(kept.time.tolist()) == sorted(times)
     splitted = split(interactions(rows), SMALL["fedrecgel"], 0)
     assert [raw(splitted, user)[2] for user in range(4)] == [newest[user][1] for user in range(4)]
 
