@@ -22,7 +22,7 @@ Metric = Literal["hr", "ndcg", "mrr"]
 
 _CELLS = 4_000_000  # numbers held at once while resampling: 32 MB
 _OF_RANK: dict[str, Callable[[Ranks], Floats]] = {
-    "hr": lambda rank: np.ones(len(rank)),
+    "hr": np.ones_like,
     "ndcg": lambda rank: 1 / np.log2(rank + 1.0),
     "mrr": lambda rank: 1.0 / rank,
 }
@@ -80,10 +80,10 @@ def load_ranks(run: str | Path) -> pd.DataFrame:
 
 
 def value_of_rank(rank: Ranks, metric: Metric, k: int = 10) -> Floats:
-    """The metric of every user, ``float64 [U]``: HR@K, NDCG@K or MRR@K of one held-out item.
+    """The metric of every rank, ``float64``: HR@K, NDCG@K or MRR@K of one held-out item.
 
     Args:
-        rank: ``int64 [U]``, from 1.
+        rank: ``int64``, from 1, any shape.
         metric: Which.
         k: Cut-off K.
     """
@@ -118,8 +118,8 @@ def _resampled_means(values: Floats, resamples: int, seed: int) -> Iterator[Floa
 
 
 def compare(
-    first: pd.Series[int],
-    second: pd.Series[int],
+    first: pd.Series[int] | pd.DataFrame,
+    second: pd.Series[int] | pd.DataFrame,
     metric: Metric = "ndcg",
     k: int = 10,
     confidence: float = 0.95,
@@ -131,7 +131,7 @@ def compare(
     smallest detectable difference is ``(z_{1 - a/2} + z_power) s / sqrt(U)`` with s their standard deviation.
 
     Args:
-        first: Ranks, indexed by user.
+        first: Ranks, indexed by user; a column per seed where there are several, whose metrics are averaged per user.
         second: Ranks of the same users.
         metric: What is compared.
         k: Cut-off K.
@@ -143,9 +143,9 @@ def compare(
     """
     if len(first) < 2 or not first.index.sort_values().equals(second.index.sort_values()):
         raise InputError(f"compare: expected the same users in both runs, got {len(first)} and {len(second)} users")
-    ranks = [first.to_numpy(), second.loc[first.index].to_numpy()]
-    values = [value_of_rank(rank.astype(np.int64), metric, k) for rank in ranks]
-    change = values[1] - values[0]
+    values = [value_of_rank(np.asarray(ranks, dtype=np.int64), metric, k) for ranks in (first, second.loc[first.index])]
+    before, after = (value if value.ndim == 1 else value.mean(1) for value in values)
+    change = after - before
     normal = NormalDist()
     width = normal.inv_cdf(0.5 + confidence / 2) + normal.inv_cdf(power)
     detectable = width * float(change.std(ddof=1)) / math.sqrt(len(change))

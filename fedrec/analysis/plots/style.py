@@ -160,7 +160,7 @@ def fit_height(ax: Axes, table: pd.DataFrame) -> None:
     """
     levels = [float(np.asarray(line.get_ydata())[0]) for line in ax.lines if line.get_label() == REFERENCE]
     low, high = min([table["mean"].min(), *levels]), max([table["mean"].max(), *levels])
-    reach = max(high - low, 0.02 * abs(high))
+    reach = max(0.4 * (high - low), 0.02 * abs(high))
     lowest, highest = table["low"].fillna(low).min(), table["high"].fillna(high).max()
     low, high = min(low, max(low - reach, lowest)), max(high, min(high + reach, highest))
     margin = 0.06 * (high - low) or 0.02 * abs(high) or 1.0
