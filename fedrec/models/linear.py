@@ -37,8 +37,11 @@ class OuterProducts:
         return self.left.mT @ self.right
 
     def square_norm(self) -> Tensor:
-        """Squared Frobenius norm per client, ``[B]``: ``sum_st (l_s . l_t)(r_s . r_t)``."""
-        return ((self.left @ self.left.mT) * (self.right @ self.right.mT)).sum((1, 2))
+        """Squared Frobenius norm per client, ``[B]``: ``sum_st (l_s . l_t)(r_s . r_t)``.
+
+        Products that cancel can leave less than nothing to rounding; a norm is a root of it, so it is at least 0.
+        """
+        return ((self.left @ self.left.mT) * (self.right @ self.right.mT)).sum((1, 2)).clamp_(min=0)
 
     def scaled(self, factor: Tensor) -> OuterProducts:
         """The same gradient times ``factor [B]``."""
@@ -69,7 +72,7 @@ def linear(x: Tensor, weight: Weight, bias: Tensor | None = None) -> Tensor:
         return torch.baddbmm(linear(x, weight.weight, bias), x @ weight.shift.right.mT, weight.shift.left)
     if weight.dim() == 2 and (bias is None or bias.dim() == 1):
         return torch.nn.functional.linear(x, weight, bias)
-    if weight.dim() == 3 and bias is not None:
+    if weight.dim() == 3 and bias is not None and len(x) == len(weight):
         return torch.baddbmm(bias[..., None, :], x, weight.mT)
     return x @ weight.mT if bias is None else x @ weight.mT + bias[..., None, :]
 

@@ -69,7 +69,8 @@ class Recommender(ABC):
 
         The pullback takes the gradient ``[B, S]``; ``"sum"``, ``"each"`` or ``None`` for the shared side; and whether
         the private side is wanted. Shared dense gradients come summed over clients ``[*shape]`` or one per client ``[B,
-        *shape]`` (there also as :class:`~fedrec.models.linear.OuterProducts`); item rows always per client.
+        *shape]`` (there also as :class:`~fedrec.models.linear.OuterProducts`); item rows always per client, each
+        table's in memory of its own, which the caller may overwrite.
 
         This default lets autograd do the work; a recommender may write it out.
         """
@@ -90,8 +91,10 @@ class Recommender(ABC):
                 logits, list(wanted.values()), dlogits, retain_graph=True, allow_unused=True, materialize_grads=True
             )
             found = dict(zip(wanted, grads, strict=True))
-            dshared = {n: g if n in rows or reduce == "each" else g.sum(0) for n, g in found.items() if n in own}
-            return dshared if reduce else {}, {n: found[n] for n in users} if want_private else {}
+            dshared = {n: found[n] if reduce == "each" else found[n].sum(0) for n in wanted if n in self.dense_dims}
+            # Autograd may give several tables the same memory, or one number for a whole row.
+            dshared |= {n: found[n].clone(memory_format=torch.contiguous_format) for n in wanted if n in rows}
+            return dshared, {n: found[n] for n in users} if want_private else {}
 
         return logits.detach(), pullback
 
