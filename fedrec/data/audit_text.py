@@ -21,7 +21,7 @@ def table(audit: Audit) -> str:
     lines = [
         f"{audit.name} under protocol {audit.protocol.label}, split seed {audit.split_seed}",
         _line("file", audit.source),
-        *(_line("", note) for note in audit.notes),
+        *(_line("", part) for note in audit.notes for part in textwrap.wrap(note, _WIDTH - _LABEL)),
         "",
         *_counts(audit),
         "",
