@@ -23,7 +23,7 @@ from fedrec.data.heldout import HeldOut
 from fedrec.data.interactions import Interactions
 from fedrec.data.layout import Layout
 from fedrec.data.protocol import ProtocolOverrides, Stage, protocol_named
-from fedrec.data.readers import read_interactions
+from fedrec.data.readers import file_title, read_interactions
 from fedrec.data.sources import DATA_SETS
 from fedrec.data.split import Split, split
 from fedrec.data.storage import find_file, read_data_set
@@ -258,9 +258,9 @@ class InteractionFile(FederatedData):
             raise InputError("data.path is missing; expected the file of interactions.")
 
     def read(self) -> Interactions:
-        """Read the file; the data set has the file's name without its endings."""
+        """Read the file."""
         path = Path(self.path).expanduser()
-        return read_interactions(path, self.layout, path.name.split(".")[0] or path.name)
+        return read_interactions(path, self.layout, file_title(path))
 
 
 @dataclass(eq=False, repr=False)

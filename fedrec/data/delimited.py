@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import IO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import csv
 
-from fedrec.data.faults import first_fault
+from fedrec.data.faults import ISO, first_fault
 from fedrec.data.layout import Layout
 from fedrec.data.opening import opened
 from fedrec.data.text_form import fields_of, recognise
@@ -25,7 +24,6 @@ _TIME_TYPES = {
     "iso": pa.timestamp("us"),
     "iso with zone": pa.timestamp("us", "UTC"),
 }
-_ZONE = re.compile(r":?\d\d(Z|[+-]\d\d(:?\d\d)?)$")
 
 
 class DelimitedText:
@@ -114,11 +112,8 @@ class DelimitedText:
         except ValueError:
             return "whole"  # the parser will refuse the line, and the message name it
         text = fields[self.form.columns["time"]].strip() if len(fields) == self.form.width else ""
-        if self._layout.time_format == "iso" or (self._layout.time_format == "auto" and re.match(r"\d{4}-", text)):
-            return "iso with zone" if _ZONE.search(text) else "iso"
+        date = ISO.fullmatch(text)
+        if self._layout.time_format == "iso" or (self._layout.time_format == "auto" and date):
+            return "iso with zone" if date and date["zone"] else "iso"
         return "decimal" if re.fullmatch(r"[+-]?\d+\.\d*|.*\de\+?\d+", text) else "whole"
 
-
-def is_finite(column: pa.ChunkedArray) -> bool:
-    """Whether a column of ``double`` has neither infinities nor values that are no number."""
-    return bool(pc.all(pc.is_finite(column)).as_py())

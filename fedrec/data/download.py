@@ -87,9 +87,8 @@ def download(url: str, partial: Path) -> None:
             reason = getattr(error, "reason", None) or str(error) or type(error).__name__
         else:
             reason = "the connection ended early"
-    raise InputError(
-        f"{url}: cannot be downloaded ({reason}). Try again when there is a network: {size:,} bytes that came are kept."
-    )
+    kept = f"; {size:,} bytes came and are kept, the next try goes on from there" if size else ""
+    raise InputError(f"{url}: cannot be downloaded ({reason}){kept}. Is there a network?")
 
 
 def extract(archive: Path, member: str, target: Path, sha256: str | None = None) -> None:

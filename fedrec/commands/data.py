@@ -1,0 +1,156 @@
+"""``fedrec data list | fetch | audit``: what data there is, getting it, and what a protocol makes of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn, get_args
+
+from fedrec.data.download import fetch
+from fedrec.data.interactions import Interactions
+from fedrec.data.layout import IdType, Layout, TimeFormat
+from fedrec.data.protocol import PRESETS
+from fedrec.data.readers import file_title, read_interactions
+from fedrec.data.sources import DATA_SETS
+from fedrec.data.storage import data_root, data_set_named, find_file, read_data_set
+from fedrec.errors import InputError
+from fedrec.files import replacing
+
+_COLUMNS = ("name", "users", "items", "rows", "present", "licence", "from")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are the command line's own."""
+
+    def error(self, message: str) -> NoReturn:
+        """Report a wrong argument.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError(f"{self.prog.partition(' ')[2]}: {message}; see {self.prog} --help")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run ``fedrec data``.
+
+    Args:
+        argv: What stands after ``data``.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        InputError: For a wrong argument, a file that cannot be used, or data that cannot be fetched.
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command == "list":
+        print(_listing(arguments.root))
+    elif arguments.command == "fetch":
+        for path in fetch(data_set_named(arguments.name), arguments.root):
+            print(path)
+    elif arguments.command == "audit":
+        _audit(arguments)
+    else:
+        parser.print_help()
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="fedrec data", description="Data sets, and files of your own.", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    listing = commands.add_parser("list", help="name, users, items, rows, licence, present or not, where it comes from")
+    fetching = commands.add_parser("fetch", help="fetch a data set, where that is possible")
+    fetching.add_argument("name", help=", ".join(DATA_SETS))
+    auditing = commands.add_parser("audit", help="counts, duplicates, timestamps, leaks, scores without learning")
+    auditing.add_argument("name", metavar="NAME|FILE", help="a data set, or a file of your own")
+    for command in (listing, fetching, auditing):
+        command.add_argument("--root", help="folder with <data set>/<file>; default FEDREC_DATA, else the cache folder")
+    auditing.add_argument("--variant", help="variant of the data set, such as listens")
+    auditing.add_argument("--protocol", default="fair", choices=list(PRESETS), help="default: %(default)s")
+    auditing.add_argument("--split_seed", type=int, default=0, help="default: %(default)s")
+    auditing.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    auditing.add_argument("--picture", type=Path, metavar="FILE", help="also draw it: .png, .svg or .pdf")
+    _add_layout(auditing.add_argument_group("columns of a file of your own, by name or by position from 0"))
+    return parser
+
+
+def _add_layout(group: argparse._ArgumentGroup) -> None:
+    """Options named like the fields of :class:`Layout`; those not given stay out of the result."""
+    options: dict[str, dict[str, Any]] = {
+        **{f"--{role}": {"type": _column, "metavar": "COLUMN"} for role in ("user", "item", "time", "rating")},
+        "--minimum_rating": {"type": float, "help": "rows with a lower rating are left out"},
+        "--separator": {"type": lambda text: text.replace("\\t", "\t"), "help": "default: guessed"},
+        "--no_header": {"dest": "header", "action": "store_false", "help": "the first line is a row already"},
+        "--skip_lines": {"type": int, "help": "lines before the header or the first row"},
+        "--ids": {"choices": get_args(IdType), "help": "default: auto"},
+        "--time_format": {"choices": get_args(TimeFormat), "help": "default: auto"},
+        "--member": {"help": "which file of a ZIP archive"},
+    }
+    for name, settings in options.items():
+        group.add_argument(name, default=argparse.SUPPRESS, **settings)
+
+
+def _column(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
+
+
+def _listing(root: str | None) -> str:
+    """One line per variant of every data set, in aligned columns."""
+    lines = [list(_COLUMNS)]
+    for data_set in DATA_SETS.values():
+        for variant, files in data_set.variants.items():
+            found = find_file(data_set, variant, root)
+            name = data_set.name if variant == data_set.default else f"{data_set.name} ({variant})"
+            counts = [f"{count:,}" for count in (files[0].counts.users, files[0].counts.items, files[0].counts.rows)]
+            home = data_set.home if any(file.origin for file in files) else f"by hand: {data_set.home}"
+            lines.append([name, *counts, "yes" if found else "no", data_set.licence, home])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    numbers = ("users", "items", "rows")
+    text = [
+        "  ".join(
+            cell.rjust(width) if title in numbers else cell.ljust(width)
+            for title, cell, width in zip(_COLUMNS, line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([*text, f"data root: {data_root(root)}"])
+
+
+def _audit(arguments: argparse.Namespace) -> None:
+    from fedrec.data.audit import audit
+
+    found = audit(_interactions(arguments), arguments.protocol, split_seed=arguments.split_seed)
+    if arguments.picture:
+        from fedrec.data.audit_figure import audit_figure
+
+        kind = arguments.picture.suffix.removeprefix(".")
+        if kind not in ("png", "svg", "pdf"):
+            raise InputError(f"--picture {arguments.picture}: expected a name that ends in .png, .svg or .pdf")
+        with replacing(arguments.picture) as temporary:
+            audit_figure(found).savefig(temporary, format=kind)
+        print(f"picture: {arguments.picture}", file=sys.stderr)
+    print(json.dumps(found.to_dict(), indent=2) if arguments.json else found.table())
+
+
+def _interactions(arguments: argparse.Namespace) -> Interactions:
+    """Of a data set, if there is one of that name, else of a file."""
+    given = {field.name: getattr(arguments, field.name) for field in fields(Layout) if hasattr(arguments, field.name)}
+    if arguments.name in DATA_SETS:
+        if given:
+            raise InputError(
+                f"--{next(iter(given))}: is for a file of your own; fedrec knows {arguments.name}'s columns"
+            )
+        data_set = DATA_SETS[arguments.name]
+        return read_data_set(data_set, arguments.variant or data_set.default, arguments.root)
+    if arguments.variant:
+        raise InputError(f"--variant {arguments.variant}: {arguments.name} is not a data set that has variants")
+    path = Path(arguments.name).expanduser()
+    if not path.exists():
+        raise InputError(f"{arguments.name}: neither a file nor a data set; data sets are {', '.join(DATA_SETS)}.")
+    return read_interactions(path, Layout(**given), file_title(path))
