@@ -123,10 +123,11 @@ class FedRecGELLoop:
         def backward() -> float:
             model.zero_grad()
             own.zero_grad()
-            loss = sum(
+            losses = [
                 F.binary_cross_entropy_with_logits(model(own, user[block], items[block]), labels[block])
                 for block in blocks(len(items))
-            )
+            ]
+            loss = torch.stack(losses).sum()
             loss.backward()
             return loss.item()
 
@@ -166,7 +167,7 @@ def blocks(examples: int, block: int = 128) -> Iterator[slice]:
 
 def saved_gradients(parameters: list[nn.Parameter]) -> list[Tensor]:
     """Return a copy of every gradient, so that the next pass does not touch it."""
-    return [parameter.grad.clone() for parameter in parameters]
+    return [parameter.grad.clone() for parameter in parameters if parameter.grad is not None]
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from fedrec.federation import FederatedRecommender
 from fedrec.models import NCF, PFedRec
 from fedrec.models.recommender import Recommender, Reduce
 from fedrec.server import MeanServer
+from fedrec.server.server import Uploads
 from tests.reference.cases import Case, RecordedRound, Setting
 from tests.reference.client import not_evaluated
 from tests.reference.models import Parameters
@@ -54,7 +55,9 @@ class WatchedServer(MeanServer):
         self.reduce = reduce
         self.seen: list[ClientUpdates] = []
 
-    def aggregate(self, updates: ClientUpdates) -> None:
+    def aggregate(self, updates: Uploads) -> None:
+        if not isinstance(updates, ClientUpdates):
+            raise TypeError("local training gives its updates whole")
         self.seen.append(updates)
         super().aggregate(updates if self.reduce == "sum" else updates.summed())
 
@@ -134,6 +137,8 @@ class RecordedRounds(L.LightningDataModule):
         self.cohorts = [cohort_of(case.setting, recorded) for recorded in case.rounds]
 
     def train_dataloader(self) -> DataLoader[Cohort]:
+        if self.trainer is None:
+            raise RuntimeError("the rounds are given to a trainer")
         return DataLoader([self.cohorts[self.trainer.current_epoch]], batch_size=None)
 
 
@@ -165,11 +170,11 @@ def replay_under_trainer(case: Case, budget: str) -> Case:
     return replace(case, rounds=take_down.rounds)
 
 
-def outcome(setting: Setting, recorded: RecordedRound, module: FederatedRecommender) -> RecordedRound:
+def outcome(setting: Setting, recorded: RecordedRound, module: L.LightningModule) -> RecordedRound:
     """Take down what came of the round just run."""
+    if not isinstance(module, FederatedRecommender) or not isinstance(module.server, WatchedServer):
+        raise TypeError("the module is no federation with a watched server")
     server = module.server
-    if not isinstance(server, WatchedServer):
-        raise TypeError("the federation has no watched server")
     place = {client: c for c, client in enumerate(recorded.clients.tolist())}
     losses = torch.full((len(place), 3), float("nan"), dtype=torch.float64)
     kept = torch.zeros(len(place), dtype=torch.bool)

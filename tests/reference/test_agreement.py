@@ -109,17 +109,17 @@ def check(case: Case, budget: str, dtype: torch.dtype, tolerance: float) -> None
     assert [difference for difference in compared if not difference.value <= tolerance] == []
 
 
-SETTINGS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@settings(max_examples=100, **SETTINGS)
+@settings(RELAXED, max_examples=100)
 @given(case=cases(), budget=st.sampled_from(sorted(BUDGETS)))
 def test_rounds_in_double_precision(case: Case, budget: str) -> None:
     # Sums in another order differ by some 1e-16 of the largest term; some rounds of training amplify that a little.
     check(case, budget, torch.float64, 1e-9)
 
 
-@settings(max_examples=30, **SETTINGS)
+@settings(RELAXED, max_examples=30)
 @given(case=cases(), budget=st.sampled_from(sorted(BUDGETS)))
 def test_rounds_in_single_precision(case: Case, budget: str) -> None:
     # Adam turns rounding errors of a gradient as small as its eps, 1e-8, into steps; SGD does not.
@@ -128,7 +128,7 @@ def test_rounds_in_single_precision(case: Case, budget: str) -> None:
     check(replace(case, setting=setting), budget, torch.float32, 1e-5)
 
 
-@settings(max_examples=30, **SETTINGS)
+@settings(RELAXED, max_examples=30)
 @given(case=cases(), budget=st.sampled_from(sorted(BUDGETS)), seed=st.integers(0, 2**32 - 1))
 def test_ranks_after_a_round(case: Case, budget: str, seed: int) -> None:
     recommender, setting = case.setting.model(), case.setting

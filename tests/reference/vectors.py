@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tests.reference.cases import Case, RecordedRound, Setting, case_arrays
+from tests.reference.cases import Arrays, Case, RecordedRound, Setting, case_arrays
 from tests.reference.client import LocalOptions
 from tests.reference.models import Parameters
 from tests.reference.order import shuffled
@@ -173,7 +173,7 @@ def with_order(recorded: RecordedRound, setting: Setting) -> RecordedRound:
 
 def main() -> None:
     """Rewrite the file."""
-    arrays = {}
+    arrays: Arrays = {}
     for case in all_cases():
         arrays |= case_arrays(replay(case))
     np.savez_compressed(PATH, **arrays)
