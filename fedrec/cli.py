@@ -43,10 +43,25 @@ TRAINER_DEFAULTS = {
 
 
 def main(argv: Sequence[str]) -> None:
+    """Run a subcommand from the command line.
+
+    Args:
+        argv: The subcommand, then its options.
+
+    Raises:
+        InputError: If an option, a configuration, a file or a checkpoint is wrong.
+    """
+    run(argv)
+
+
+def run(argv: Sequence[str]) -> FederatedCLI:
     """Run a subcommand.
 
     Args:
         argv: The subcommand, then its options.
+
+    Returns:
+        The command line with what it made: ``folder``, ``trainer``, ``model``, ``datamodule``.
 
     Raises:
         InputError: If an option, a configuration, a file or a checkpoint is wrong.
@@ -56,7 +71,7 @@ def main(argv: Sequence[str]) -> None:
     for text in (".*does not have many workers.*", ".*treespec, LeafSpec.*"):  # neither is the user's to mend
         warnings.filterwarnings("ignore", message=text)
     arguments = prepare(argv)
-    FederatedCLI(arguments.argv, arguments.run)
+    return FederatedCLI(arguments.argv, arguments.run)
 
 
 class Parser(LightningArgumentParser):

@@ -11,9 +11,10 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from fedrec import __version__
+from fedrec.analysis.columns import flat_settings
 from fedrec.files import write_text
 from fedrec.tracking.folder import RunFolder
-from fedrec.tracking.wandb_run import flat, start_wandb
+from fedrec.tracking.wandb_run import start_wandb
 
 
 class RunStart(Callback):
@@ -60,7 +61,7 @@ class RunStart(Callback):
     def _start_wandb(self, trainer: Trainer, job: str) -> None:
         if not (self._use_wandb and trainer.is_global_zero):
             return
-        logger = start_wandb(self._folder, flat(self._config), job)
+        logger = start_wandb(self._folder, flat_settings(self._config), job)
         trainer.loggers = [*trainer.loggers, *([logger] if logger else [])]
 
     def _close(self, exit_code: int) -> None:

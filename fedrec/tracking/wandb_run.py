@@ -24,7 +24,7 @@ def start_wandb(folder: RunFolder, config: Mapping[str, Any], job: str) -> Wandb
 
     Args:
         folder: The run folder; its name is the run's id.
-        config: The configuration by flat dotted keys, see :func:`flat`.
+        config: The configuration by flat dotted keys.
         job: ``fit`` or ``test``.
 
     Returns:
@@ -69,30 +69,10 @@ def describe(config: Mapping[str, Any]) -> dict[str, str]:
 
     The method is named by its composition: the recommender, and ``SAM`` if a radius is positive.
     """
-    name = {key: str(config[key]).rsplit(".", 1)[-1] for key in ("data", "model.recommender") if key in config}
     sam = any(config.get(f"model.client.{side}") for side in ("rho_shared", "rho_private"))
     return {
-        "data": name.get("data", "data"),
-        "method": name.get("model.recommender", "model") + ("+SAM" if sam else ""),
-        "protocol": str(config.get("data.protocol", "fair")),
-        "seed": f"seed-{config.get('seed_everything', 0)}",
+        "data": str(config["data"]),
+        "method": str(config["model.recommender"]) + ("+SAM" if sam else ""),
+        "protocol": str(config["data.protocol"]),
+        "seed": f"seed-{config['seed_everything']}",
     }
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten a resolved configuration to the keys that the command line takes.
-
-    ``{"model": {"client": {"class_path": C, "init_args": {"lr": 0.1}}}}`` becomes ``{"model.client": C,
-    "model.client.lr": 0.1}``. Lists stay values.
-    """
-    found: dict[str, Any] = {}
-    for name, value in config.items():
-        if name == "init_args":
-            found |= flat(value, prefix)
-        elif name == "class_path":
-            found[prefix.removesuffix(".")] = value
-        elif isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
