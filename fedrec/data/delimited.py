@@ -12,7 +12,7 @@ from pyarrow import csv
 from fedrec.data.faults import ISO, first_fault
 from fedrec.data.layout import Layout
 from fedrec.data.opening import opened
-from fedrec.data.text_form import fields_of, recognise
+from fedrec.data.text_form import fields_of, has_stray_quote, recognise
 from fedrec.errors import InputError
 
 # Every block has a dictionary of its own: large enough that the dictionaries stay small beside the codes.
@@ -57,6 +57,9 @@ class DelimitedText:
         Raises:
             InputError: A line is not what it should be; the message names it.
         """
+        with opened(self._path, self._layout.member) as content:
+            if has_stray_quote(content, self.form.separator):
+                raise self.refused("a quote does not end with its field")
         try:
             with opened(self._path, self._layout.member) as content:
                 table = self._parse(content)
@@ -116,4 +119,3 @@ class DelimitedText:
         if self._layout.time_format == "iso" or (self._layout.time_format == "auto" and date):
             return "iso with zone" if date and date["zone"] else "iso"
         return "decimal" if re.fullmatch(r"[+-]?\d+\.\d*|.*\de\+?\d+", text) else "whole"
-

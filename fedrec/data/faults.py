@@ -55,7 +55,8 @@ def _line_fault(line: str, form: TextForm, judges: dict[str, Callable[[str], str
     except ValueError as error:
         return f"has {error}"
     if len(fields) != form.width:
-        return f"has {len(fields)} fields separated by {form.separator!r}; expected {form.width}"
+        fields_word = "field" if len(fields) == 1 else "fields"
+        return f"has {len(fields)} {fields_word} separated by {form.separator!r}; expected {form.width}"
     for role, place in form.columns.items():
         fault = judges[role](fields[place])
         if fault:
@@ -86,7 +87,9 @@ def time_fault(text: str, kind: str) -> str | None:
         fits = number.is_integer() if kind == "decimal" else -(2**63) <= int(text) < 2**63
     except (ValueError, OverflowError):
         fits = False
-    return None if fits else f"is {text!r}; expected a whole number of time units since 1970"
+    if fits:
+        return None
+    return f"is {text!r}; expected a whole number of time units since 1970, or a date such as 2011-05-05 in every row"
 
 
 def number_fault(text: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fedrec.data.layout import Layout
@@ -65,7 +66,7 @@ class ParquetTable:
             raise self._damaged(error) from error
         column = table.column(0)
         if column.null_count:
-            row = next(place for place, value in enumerate(column) if not value.is_valid)
+            row = pc.index(column.is_null(), True).as_py()
             raise InputError(f"{self._path}, row {row + 1}: {role} (column {name!r}) is missing.")
         try:
             return column.cast(_wanted(role, column.type))
@@ -77,9 +78,9 @@ class ParquetTable:
         if isinstance(column, int) and column < len(names):
             column = names[column]
         if isinstance(column, int) or names.count(column) != 1:
-            there = "several columns" if column in names else "no column"
+            there = "are several columns" if column in names else "is no column"
             raise InputError(
-                f"{self._path}: there is {there} {column!r} for layout.{role}; the columns are {', '.join(names[:20])}."
+                f"{self._path}: there {there} {column!r} for layout.{role}; the columns are {', '.join(names[:20])}."
             )
         return column
 

@@ -13,6 +13,7 @@ from fedrec.data.layout import SEPARATORS, Layout
 from fedrec.errors import InputError
 
 LONGEST_LINE = 2**20
+BLOCK_BYTES = 2**22
 # What bytes that are no UTF-8 become when they are let through, to be told by line.
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
@@ -57,6 +58,22 @@ def fields_of(line: str, separator: str) -> list[str]:
         return next(csv.reader([line], delimiter=separator, strict=True))
     except csv.Error as error:
         raise ValueError(f"a quote that does not end with the field ({error})") from None
+
+
+def has_stray_quote(content: IO[bytes], separator: str) -> bool:
+    """Whether in some line a quote opens a field and does not end it; Arrow's parser lets much of that through.
+
+    A field in quotes must end on its line: one row is one line.
+    """
+    if not _quotes(separator):
+        return False
+    mark = re.escape(separator).encode()
+    field = rb'(?:"[^"\r\n]*+(?:""[^"\r\n]*+)*+"|[^"' + mark + rb"\r\n][^" + mark + rb"\r\n]*+|)"
+    lines = re.compile(rb"(?:" + field + rb"(?:" + mark + field + rb")*+(?:\r?\n|\r|\Z))*+")
+    while block := content.read(BLOCK_BYTES) + content.readline():
+        if b'"' in block and not lines.fullmatch(block):
+            return True
+    return False
 
 
 def numbered_lines(content: IO[bytes], source: str) -> Iterator[tuple[int, str]]:
@@ -136,10 +153,10 @@ def _missing_column(line: str, layout: Layout, candidates: tuple[str, ...], sour
                 f"{separator!r} the line has {len(fields)} fields, counted from 0."
             )
         if isinstance(column, str) and fields.count(column) != 1:
-            there = "several columns" if column in fields else "no column"
-            shown = ", ".join(fields[:20])
+            there = "are several columns" if column in fields else "is no column"
+            shown = ", ".join(map(repr, fields[:20]))
             return (
-                f"{source}, line {number}: there is {there} {column!r} for layout.{role}; with the separator "
+                f"{source}, line {number}: there {there} {column!r} for layout.{role}; with the separator "
                 f"{separator!r} the line names {shown[:300]}."
             )
     return f"{source}, line {number}: the columns cannot be told apart."
