@@ -1,0 +1,120 @@
+"""``python -m tests.benchmarks``: measure rounds and evaluations, print a table, write ``bench.json``.
+
+Each row runs in a process of its own, so that its peak memory is its own. Rows of data sets that are not there and
+cannot be fetched are left out with a message. ``--profile`` shows where a round's time goes instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from fedrec.data.datamodule import AmazonVideo, FederatedData, FilmTrust, MovieLens100K, Synthetic
+from fedrec.data.synthetic import Plan
+from fedrec.errors import InputError
+from tests.benchmarks.rows import METHODS, Row, draw_cohort, measure, split_of
+
+COLUMNS = (
+    "data", "method", "threads", "clients_per_round", "examples_per_round", "round_ms", "eval_ms", "loop_round_ms",
+    "loop_eval_ms", "round_ratio", "eval_ratio", "gflop_per_round", "gflops", "sgemm_gflops", "fraction_of_sgemm",
+    "ns_per_example", "peak_rss_mib",
+)  # fmt: skip
+
+# name -> (data, method, client fraction, rounds timed, rounds of the loop per number of threads)
+REAL: dict[str, tuple[Callable[[], FederatedData], str, float, int, int]] = {
+    "filmtrust": (lambda: FilmTrust(protocol="fedrecgel"), "fedrecgel", 0.1, 20, 3),
+    "ml-100k": (lambda: MovieLens100K(protocol="fedrecgel"), "fedrecgel", 0.1, 20, 3),
+    "amazon-video": (lambda: AmazonVideo(protocol="fedrecgel"), "fedrecgel", 0.1, 20, 1),
+    "ml-100k, pfedrec": (lambda: MovieLens100K(protocol="fair"), "pfedrec", 1.0, 5, 0),
+}
+
+
+def _synthetic(users: int, items: int, rows_per_user: int) -> Callable[[], FederatedData]:
+    plan = Plan(users=users, items=items, rows=users * rows_per_user)
+    return lambda: Synthetic(protocol="fair", plan=plan)
+
+
+# Cost as one size grows over two decades and the others stand still.
+GROWTH: dict[str, tuple[Callable[[], FederatedData], str, float, int, int]] = {
+    f"synthetic, {users} users, {items} items, fraction {fraction}": (
+        _synthetic(users, items, 42), "fedrecgel", fraction, 5, 0,
+    )
+    for users, items, fraction in (
+        (10_000, 2_000, 0.001), (10_000, 2_000, 0.01), (10_000, 2_000, 0.1),  # 2,000 to 200,000 examples
+        (1_000, 1_000, 0.1), (1_000, 10_000, 0.1), (1_000, 100_000, 0.1),  # items
+        (1_000, 2_000, 0.1), (100_000, 2_000, 0.001),  # clients, the same number in a round
+    )
+}  # fmt: skip
+
+
+def run(name: str, threads: int) -> Row:
+    """Measure one row in this process."""
+    torch.set_num_threads(threads)
+    make, method, fraction, repeats, loop_repeats = (REAL | GROWTH)[name]
+    return measure(name, split_of(make()), method, fraction, repeats, loop_repeats, evaluate=name in REAL)
+
+
+def profile(name: str, threads: int) -> None:
+    """Print where the time of a round goes, by operation."""
+    torch.set_num_threads(threads)
+    make, method, fraction, *_ = (REAL | GROWTH)[name]
+    split = split_of(make())
+    module = METHODS[method]()
+    module.initialise(split.num_users, split.num_items)
+    cohort = draw_cohort(split, 0, 0, fraction)
+    with torch.no_grad():
+        module.training_step(cohort, 0)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+            module.training_step(cohort, 0)
+    print(found.key_averages().table(sort_by="self_cpu_time_total", row_limit=25, max_name_column_width=40))
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as an aligned table, one line a row."""
+
+    def cell(value: object) -> str:
+        return "" if value is None else f"{value:,.2f}" if isinstance(value, float) else str(value)
+
+    lines = [COLUMNS, *(tuple(cell(row[column]) for column in COLUMNS) for row in rows)]
+    widths = [max(len(line[c]) for line in lines) for c in range(len(COLUMNS))]
+    return "\n".join("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--only", metavar="TEXT", default="", help="rows whose name contains this")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of every product")
+    parser.add_argument("--profile", action="store_true", help="show where a round's time goes; writes nothing")
+    parser.add_argument("--out", type=Path, default=Path("bench.json"))
+    options = parser.parse_args()
+    names = [name for name in REAL | GROWTH if options.only in name]
+    if options.profile:
+        for name in names[:1]:
+            profile(name, options.threads)
+        return 0
+    print(f"{platform.processor() or platform.machine()}, {options.threads} threads, torch {torch.__version__}")
+    rows = []
+    for name in names:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            try:
+                rows.append(pool.apply(run, (name, options.threads)))
+            except InputError as error:
+                print(f"{name}: left out: {error}", file=sys.stderr)
+                continue
+        print(table(rows[-1:]), flush=True)
+    print("\n" + table(rows))
+    options.out.write_text(json.dumps(rows, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
