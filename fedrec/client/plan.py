@@ -9,6 +9,7 @@ Two exact reductions happen here, so that no later code repeats work:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -131,10 +132,10 @@ class LocalPlan:
             InputError: If not even one row of one client fits.
         """
         if budget_bytes < BYTES * (row_floats + client_floats):
-            needed = BYTES * (row_floats + client_floats) / 2**20
+            needed = math.ceil(BYTES * (row_floats + client_floats) / 2**20 * 1000) / 1000
             raise InputError(
                 f"model.memory_budget_mib={budget_bytes / 2**20:g}: too small for one client; "
-                f"at least {needed:.2g} MiB are needed"
+                f"at least {needed:g} MiB are needed"
             )
         counts = self.row_offsets.diff()
         order = torch.argsort(counts, descending=True, stable=True)
