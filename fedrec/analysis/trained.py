@@ -1,0 +1,107 @@
+"""The loss of a trained model as a plain function, from a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from jsonargparse import ArgumentParser
+from torch import Tensor
+from torch.nn.functional import embedding, softplus
+
+from fedrec.analysis.sharpness import Loss, Position, Side, Tensors
+from fedrec.arguments import prepare
+from fedrec.client.plan import Bucket, LocalPlan
+from fedrec.data.cohort import Cohort, draw_cohort
+from fedrec.data.datamodule import FederatedData
+from fedrec.models.recommender import Recommender
+from fedrec.tracking.checkpoints import load_checkpoint
+
+_BUDGET = 64 * 2**20  # bytes of working memory a bucket
+_WHOLE = 2**62  # a loss block that holds all of a client's examples
+_FRESH = 2**31  # number of a round that no run reaches: its negatives were in nobody's training
+
+
+def load_position(
+    run: str | Path,
+    side: Side,
+    checkpoint: Literal["best", "last"] = "best",
+    clients: int = 200,
+    dtype: torch.dtype = torch.float32,
+) -> Position:
+    """The loss around a run's model, on the training positives of some clients with fresh negatives.
+
+    Runs on the same data are looked at on the same clients and examples, whatever their seeds.
+
+    Args:
+        run: Run folder.
+        side: Which parameters move.
+        checkpoint: Which of the run's checkpoints.
+        clients: How many clients at most, drawn uniformly.
+        dtype: In which the loss is computed; ``float64`` where second derivatives need it.
+
+    Raises:
+        InputError: The run, its data or its checkpoint cannot be used.
+    """
+    recommender, data = _parts(Path(run))
+    data.prepare_data()
+    data.setup("fit")
+    fraction = min(1.0, clients / data.num_users)
+    cohort = draw_cohort(data.split, 0, _FRESH, fraction, data.negatives)
+    state = load_checkpoint(Path(run) / "checkpoints" / f"{checkpoint}.ckpt")["state_dict"]
+    shared = {name: value.to(dtype) for name, value in _under("server.shared.", state).items()}
+    names = recommender.initial_private(1, torch.Generator()).keys()
+    private = {name: state[f"private.{name}"][cohort.clients].to(dtype) for name in names}
+    return Position(mean_loss(recommender, cohort, dtype), shared, private, side)
+
+
+def _parts(run: Path) -> tuple[Recommender, FederatedData]:
+    """Recommender and data module of a run's configuration, which may name classes of fedrec alone."""
+    path = prepare(["test", "--resume", str(run)]).argv[2]
+    config: dict[str, Any] = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Recommender, "recommender")
+    parser.add_subclass_arguments(FederatedData, "data")
+    parsed = parser.parse_object({"recommender": config["model"]["recommender"], "data": config["data"]})
+    made = parser.instantiate(parsed)
+    return made.recommender, made.data
+
+
+def _under(prefix: str, state: dict[str, Tensor]) -> Tensors:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def mean_loss(recommender: Recommender, cohort: Cohort, dtype: torch.dtype = torch.float32) -> Loss:
+    """Mean over a cohort's clients of the mean binary cross-entropy of their examples.
+
+    Args:
+        recommender: The model.
+        cohort: Clients and examples.
+        dtype: Of weights and targets.
+
+    Returns:
+        A function of shared parameters (tables ``[I, D]``, dense ``[*shape]``) and the clients' private parameters
+        ``[C, *shape]``, differentiable twice.
+    """
+    plan = LocalPlan(cohort, local_epochs=1, batch_size=None, loss_block=_WHOLE)
+    buckets: Sequence[Bucket] = list(plan.buckets(_BUDGET, *recommender.working_floats(), dtype))
+
+    def loss(shared: Tensors, private: Tensors) -> Tensor:
+        return (
+            torch.stack([_bucket_loss(recommender, bucket, shared, private) for bucket in buckets]).sum()
+            / plan.num_clients
+        )
+
+    return loss
+
+
+def _bucket_loss(recommender: Recommender, bucket: Bucket, shared: Tensors, private: Tensors) -> Tensor:
+    """Sum over a bucket's clients; their rows are all in the one step there is."""
+    rows = {name: embedding(bucket.items, shared[name]) for name in recommender.item_tables}
+    own = {name: value[bucket.position] for name, value in private.items()}
+    logits = recommender.forward(shared | rows, own)
+    step = bucket.steps[0]
+    return (step.weight * softplus(logits) - step.target * logits).sum()
