@@ -128,10 +128,11 @@ class LocalTraining:
         reduce: Reduce,
     ) -> ClientUpdates:
         start, shared = private, self._shared_side(broadcast, bucket, reduce)
-        losses = torch.zeros(3, len(bucket.clients), dtype=torch.float64, device=bucket.clients.device)
+        losses = torch.zeros(4, len(bucket.clients), dtype=torch.float64, device=bucket.clients.device)
         for step in bucket.steps:
             objective, point = Objective(recommender, step, bucket.max_rows), shared.point(step, private)
             found = self._gradients(objective, point, shared.reduce)
+            base = found.base
             private, state = optimizers.step(
                 self.optimizer, self.lr, private, found.private.private, state, step.active
             )
@@ -140,7 +141,8 @@ class LocalTraining:
                 base = objective(at, "each" if self.rho_shared else shared.reduce, private=False)
                 found = replace(found, shared=sam.at_shared(objective, at, base, self.rho_shared, shared.reduce))
             shared.take(found.shared, step)
-            losses += torch.stack([found.base.loss, found.shared.loss, found.private.loss])
+            rise = found.shared.loss - base.loss
+            losses += torch.stack([found.base.loss, found.shared.loss, found.private.loss, rise])
         dense, rows = shared.upload()
         return ClientUpdates(
             clients=bucket.clients,
@@ -154,6 +156,7 @@ class LocalTraining:
             loss=losses[0],
             loss_shared=losses[1],
             loss_private=losses[2],
+            rise_shared=losses[3],
             blocks=torch.stack([step.weight.sum(1) for step in bucket.steps]).sum(0),
             examples=bucket.examples,
             private_step=square_norm([private[n] - start[n] for n in private]).sqrt(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Literal
 
@@ -115,8 +116,10 @@ class TunedRows(nn.Module):
         return {"table_of": self.table_of, "keys": self.keys, "rows": self.rows, "tables": self.tables}
 
     def set_extra_state(self, state: Mapping[str, Tensor | Params]) -> None:
-        """Restore :meth:`get_extra_state`."""
-        self.table_of, self.keys, self.rows, self.tables = (state[n] for n in ("table_of", "keys", "rows", "tables"))  # type: ignore[assignment]
+        """Restore :meth:`get_extra_state`; what is given is copied, as ``load_state_dict`` copies buffers."""
+        self.table_of, self.keys, self.rows, self.tables = copy.deepcopy(
+            [state[name] for name in ("table_of", "keys", "rows", "tables")]  # type: ignore[assignment]
+        )
 
     def collect(self, updates: ClientUpdates) -> None:
         """Remember the tuned rows of a bucket until the round ends."""

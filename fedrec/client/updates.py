@@ -28,8 +28,10 @@ class ClientUpdates:
         private: New private parameters ``[B, *shape]``.
         state: New state of the private optimiser.
         loss: ``float64 [B]`` the loss at the points themselves, summed over steps.
-        loss_shared: ``float64 [B]`` likewise at the points moved on their shared side; NaN if there was none.
-        loss_private: ``float64 [B]`` likewise for the private side.
+        loss_shared: ``float64 [B]`` likewise at the points whose shared gradient was used.
+        loss_private: ``float64 [B]`` likewise for the private gradient.
+        rise_shared: ``float64 [B]`` by how much ``loss_shared`` is above the loss with the shared side unmoved (which
+            is not ``loss`` where the private step comes first).
         blocks: ``[B]`` number of loss blocks: ``loss / blocks`` is a mean binary cross-entropy.
         examples: ``int64 [B]`` number of examples.
         private_step: ``[B]`` length of the change of the private parameters.
@@ -46,6 +48,7 @@ class ClientUpdates:
     loss: Tensor
     loss_shared: Tensor
     loss_private: Tensor
+    rise_shared: Tensor
     blocks: Tensor
     examples: Tensor
     private_step: Tensor
@@ -86,7 +89,7 @@ class ClientUpdates:
 class RoundFigures:
     """Per-client figures of a round, for its line in the log."""
 
-    NAMES = ("loss", "loss_shared", "loss_private", "blocks", "examples", "private_step")
+    NAMES = ("loss", "loss_private", "rise_shared", "blocks", "examples", "private_step")
 
     def __init__(self, cohort: Cohort) -> None:
         self.cohort = cohort
@@ -123,7 +126,7 @@ class RoundFigures:
         kept = len(loss)
         return {
             "train/loss": (loss / blocks).mean(),
-            "train/sharpness_shared": ((figures["loss_shared"] - loss) / blocks).mean(),
+            "train/sharpness_shared": (figures["rise_shared"] / blocks).mean(),
             "train/sharpness_private": ((figures["loss_private"] - loss) / blocks).mean(),
             "train/norm_private": figures["private_step"].mean(),
             "train/examples": figures["examples"].sum(),

@@ -145,7 +145,7 @@ def test_buckets_partition_the_cohort_within_the_budget(
         assert bucket.items.shape == (len(bucket.clients), most)
         if len(bucket.clients) > 1:
             assert 4 * len(bucket.clients) * (most * ROW + CLIENT) <= budget
-        assert 1 <= bucket.max_rows
+        assert bucket.max_rows >= 1
         assert 4 * (bucket.max_rows * ROW + CLIENT) <= budget
         for b, c in enumerate(bucket.position.tolist()):
             own = drawn.items[0, slice(*drawn.offsets[c : c + 2].tolist())]
@@ -176,16 +176,15 @@ def test_a_clients_steps_do_not_depend_on_the_budget(
 ) -> None:
     drawn = random_cohort(list(range(len(sizes))), sizes, ITEMS, seed)
     plan = LocalPlan(drawn, 2, batch, 4)
-    found = []
-    for budget in (10**9, 4 * (ROW + CLIENT) + spare):
-        found.append(
-            {
-                (c, k): entries(bucket, b, k)
-                for bucket in buckets(plan, budget)
-                for b, c in enumerate(bucket.position.tolist())
-                for k in range(int(plan.client_steps[c]))
-            }
-        )
+    found = [
+        {
+            (c, k): entries(bucket, b, k)
+            for bucket in buckets(plan, budget)
+            for b, c in enumerate(bucket.position.tolist())
+            for k in range(int(plan.client_steps[c]))
+        }
+        for budget in (10**9, 4 * (ROW + CLIENT) + spare)
+    ]
     assert found[0] == found[1]
 
 

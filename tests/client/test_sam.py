@@ -167,7 +167,7 @@ def after_round(recommender: Recommender, client: LocalTraining) -> dict[str, Te
 @pytest.mark.parametrize("options", [{}, {"batch_size": 4, "local_epochs": 2}])
 @pytest.mark.parametrize("recommender", [NCF(8, 2), PFedRec(4)])
 def test_without_a_radius_each_side_is_the_base_optimisers_bit_for_bit(recommender: Recommender, options: Any) -> None:
-    """rho = 0 on one side gives that side's plain bits; where both sides' steps mix (several steps), on both."""
+    """A radius of 0 on one side gives that side's plain bits; where both sides' steps mix (several steps), on both."""
     given = {"upload": "delta", "shared_lr": 0.1, **options}
     plain = after_round(recommender, LocalTraining(**given))
     none = after_round(recommender, LocalTraining(0.0, 0.0, perturb="joint", **given))

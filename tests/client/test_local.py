@@ -1,0 +1,181 @@
+"""Local training: options out of range, and clients whose numbers are not finite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from fedrec.client import LocalTraining
+from fedrec.errors import DivergenceError, InputError
+from fedrec.models import NCF, PFedRec
+from fedrec.models.recommender import Recommender
+from fedrec.server import MeanServer
+from tests.reference.adapter import BareFederation
+from tests.small import cohort, federation, normal, random_cohort, snapshot
+
+USERS, ITEMS = 6, 12
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rho_shared": -0.1}, "model.client.rho_shared=-0.1: a radius"),
+        ({"rho_private": float("inf")}, "model.client.rho_private=inf: a radius"),
+        ({"rho_private": float("nan")}, "model.client.rho_private=nan: a radius"),
+        ({"lr": 0.0}, "model.client.lr=0.0: a learning rate"),
+        ({"shared_lr": float("nan")}, "model.client.shared_lr=nan: a learning rate"),
+        ({"local_epochs": 0}, "model.client.local_epochs=0: expected at least 1"),
+        ({"batch_size": 0}, "model.client.batch_size=0: expected at least 1"),
+        ({"loss_block": -1}, "model.client.loss_block=-1: expected at least 1"),
+        ({"perturb": "joint", "order": "private_first"}, "joint needs order=together"),
+    ],
+)
+def test_options_out_of_range_are_refused(options: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        LocalTraining(**options)
+
+
+# ---------------------------------------------------------------------- clients that are not finite
+
+METHODS = [
+    (NCF(8, 2), {"upload": "gradient"}),
+    (NCF(8, 2), {"rho_shared": 0.3, "rho_private": 0.3, "upload": "gradient"}),
+    (NCF(8, 2), {"rho_shared": 0.3, "rho_private": 0.3, "perturb": "joint", "upload": "gradient"}),
+    (NCF(8, 2), {"rho_shared": 0.3, "upload": "delta", "batch_size": 4, "shared_lr": 0.1, "shared_optimizer": "adam"}),
+    (PFedRec(4), {"upload": "delta", "order": "private_first", "local_epochs": 2, "batch_size": 4, "shared_lr": 0.1}),
+]
+# Enough for all clients at once; for one client at a time.
+BUDGETS = [64.0, 0.001]
+
+
+def one_is_bad(recommender: Recommender, options: Any, budget: float, bad: float) -> tuple[BareFederation, Any, Any]:
+    """A federation in which one private number of client 3 is bad, a cohort with it and the same without it."""
+    minimum = 4 * sum(recommender.working_floats()) / 2**20
+    module = federation(
+        recommender,
+        LocalTraining(**options),
+        USERS,
+        ITEMS,
+        MeanServer("adam", 0.01),
+        budget_mib=max(budget, minimum * 1.01),
+    )
+    module.private.get_buffer(module.private.names[0])[3].view(-1)[0] = bad
+    whole = random_cohort([0, 3, 4, 5], [9, 7, 14, 3], ITEMS)
+    parts = [
+        (client, whole.items[0, first:last].tolist(), whole.labels[first:last].long().tolist())
+        for client, first, last in zip(
+            whole.clients.tolist(), whole.offsets[:-1].tolist(), whole.offsets[1:].tolist(), strict=True
+        )
+    ]
+    return module, whole, cohort(*(part for part in parts if part[0] != 3))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize(("recommender", "options"), METHODS)
+def test_a_client_that_is_not_finite_is_as_if_it_were_not_there(
+    recommender: Recommender, options: Any, budget: float, bad: float
+) -> None:
+    with_it, whole, rest = one_is_bad(recommender, options, budget, bad)
+    without, _, _ = one_is_bad(recommender, options, budget, bad)
+    before = snapshot(with_it)
+    with_it.training_step(whole, 0)
+    without.training_step(rest, 0)
+    assert with_it.logged["train/clients_left_out"] == 1
+    assert without.logged["train/clients_left_out"] == 0
+    found, expected = snapshot(with_it), snapshot(without)
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        # Uploads are summed in another order, 1e-16 each; Adam's first step turns them into no more than that.
+        assert_close(found[name], value, rtol=1e-9, atol=1e-11, equal_nan=True, msg=name)
+        if name.startswith("private."):
+            assert torch.equal(found[name][3].nan_to_num(), before[name][3].nan_to_num()), name
+    assert found["private.steps"][3] == 0
+    assert all(bool(value.isfinite().all()) for name, value in found.items() if name.startswith("server."))
+    scores = [
+        module.scorer()(torch.tensor([0, 1, 2, 4, 5]), torch.arange(ITEMS)[None]) for module in (with_it, without)
+    ]
+    assert bool(scores[0].isfinite().all())
+    assert_close(scores[0], scores[1], rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(("recommender", "options"), METHODS)
+def test_others_keep_their_bits_where_clients_are_trained_one_at_a_time(recommender: Recommender, options: Any) -> None:
+    with_it, whole, rest = one_is_bad(recommender, options, 0.0, float("nan"))
+    without, _, _ = one_is_bad(recommender, options, 0.0, float("nan"))
+    with_it.training_step(whole, 0)
+    without.training_step(rest, 0)
+    found, expected = snapshot(with_it), snapshot(without)
+    assert all(torch.equal(found[name].nan_to_num(), value.nan_to_num()) for name, value in expected.items())
+
+
+def test_an_upload_that_overflows_leaves_its_client_out() -> None:
+    """The loss is finite, and so is everything but the gradient of one shared parameter."""
+    module = federation(NCF(4, 1), LocalTraining(lr=0.1), 3, ITEMS, dtype=torch.float32)
+    # user_gmf = 1e38 on all four coordinates against item rows of alternating sign: the products cancel in the logit,
+    # but the item rows' gradients are dz * user_gmf * output_gmf with output_gmf = 10: infinite in float32.
+    with torch.no_grad():
+        module.server.shared["output_gmf"].fill_(10.0)
+        module.server.shared["item_gmf"].zero_()
+    module.private.get_buffer("user_gmf")[1] = 1e38
+    drawn = random_cohort([0, 1], [4, 4], ITEMS)
+    before = module.private.values(torch.tensor([1]))
+    module.training_step(drawn, 0)
+    assert module.logged["train/clients_left_out"] == 1
+    assert all(torch.equal(value, before[name]) for name, value in module.private.values(torch.tensor([1])).items())
+    assert module.private.get_buffer("steps").tolist() == [1, 0, 0]
+    assert all(bool(value.isfinite().all()) for value in module.server.shared.values())
+
+
+def test_mean_divides_by_the_clients_kept() -> None:
+    # SGD with rate 1 on the gradients: the output bias moves by the mean over clients 0, 4 and 5 of their loss's
+    # derivative by it, the mean over a client's examples (one block of the loss) of sigmoid(z) - y.
+    module, whole, rest = one_is_bad(NCF(8, 2), {"upload": "gradient", "lr": 1e-12}, 64.0, float("nan"))
+    shared = {name: normal(k, *value.shape) for k, (name, value) in enumerate(module.server.shared.items())}
+    module.server = MeanServer("sgd", 1.0)
+    module.server.initialise(shared)
+    bias, moved = module.server.shared["output_bias"].item(), 0.0
+    scores = {c: module.scorer()(torch.tensor([c]), torch.arange(ITEMS)[None])[0] for c in (0, 4, 5)}
+    for place, client in enumerate((0, 4, 5)):
+        own = slice(*rest.offsets[place : place + 2].tolist())
+        residual = torch.sigmoid(scores[client][rest.items[0, own]]) - rest.labels[own]
+        moved += float(residual.mean())
+    module.training_step(whole, 0)
+    assert module.server.shared["output_bias"].item() == pytest.approx(bias - moved / 3, abs=1e-9)
+
+
+@pytest.mark.parametrize(("recommender", "options"), METHODS)
+def test_a_round_in_which_all_fail_stops_with_its_number_and_changes_nothing(
+    recommender: Recommender, options: Any
+) -> None:
+    module, _, _ = one_is_bad(recommender, options, 64.0, float("nan"))
+    module.private.get_buffer(module.private.names[0]).fill_(float("nan"))
+    before = snapshot(module)
+    with pytest.raises(DivergenceError, match="round 7: the loss or upload of all 2 clients is not finite"):
+        module.training_step(random_cohort([1, 3], [5, 4], ITEMS, number=7), 0)
+    after = snapshot(module)
+    assert all(torch.equal(after[name].nan_to_num(), value.nan_to_num()) for name, value in before.items())
+    assert not hasattr(module, "logged")
+
+
+@pytest.mark.parametrize(("options", "rate"), [({}, 0.2), ({"shared_lr_per_item": True}, 0.2 * ITEMS)])
+def test_shared_rate_may_be_given_per_item(options: Any, rate: float) -> None:
+    # One client, one example: the item row moves by rate * dz * score_weight, and that is what the server takes over.
+    module = federation(PFedRec(3), LocalTraining(upload="delta", shared_lr=0.2, **options), 1, ITEMS)
+    before = module.server.shared["item"].detach().clone()
+    weight, bias = (module.private.get_buffer(name)[0].clone() for name in ("score_weight", "score_bias"))
+    module.training_step(cohort((0, [5], [1])), 0)
+    residual = torch.sigmoid(weight @ before[5] + bias) - 1
+    before[5] -= rate * residual * weight
+    assert_close(module.server.shared["item"].detach(), before)
+
+
+def test_sharpness_is_zero_without_a_radius() -> None:
+    for options in ({}, {"order": "private_first", "lr": 0.5}, {"perturb": "joint"}):
+        module = federation(PFedRec(3), LocalTraining(upload="delta", **options), USERS, ITEMS)  # type: ignore[arg-type]
+        module.training_step(random_cohort([0, 2], [5, 8], ITEMS), 0)
+        assert float(module.logged["train/sharpness_shared"]) == 0, options
+        assert float(module.logged["train/sharpness_private"]) == 0, options
