@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from fedrec.client.private import PrivateState
 from fedrec.data.heldout import HeldOut
@@ -92,7 +93,7 @@ def top_items(score: Score, held_out: HeldOut, tile: int, k: int) -> tuple[Tenso
     items, values = [], []
     for users, scores in _all_scores(score, held_out, tile):
         scores = scores.masked_fill(~_unseen(held_out, users), float("-inf"))
-        best = scores.topk(min(k, scores.shape[1]), dim=1)
+        best = pad(scores, (0, max(0, k - scores.shape[1])), value=float("-inf")).topk(k, dim=1)
         values.append(best.values)
         items.append(torch.where(best.values == float("-inf"), -1, best.indices))
     return torch.cat(items), torch.cat(values)

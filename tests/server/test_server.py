@@ -1,0 +1,168 @@
+"""The server: means of uploads, steps of its optimiser, and its state."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.testing import assert_close
+
+from fedrec.errors import InputError
+from fedrec.models.recommender import Params
+from fedrec.server import MeanServer
+from tests.small import normal
+
+ITEMS, D = 6, 2
+EXACT = {"rtol": 1e-10, "atol": 1e-12}
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """A bucket's uploads."""
+
+    clients: Tensor
+    dense: Params
+    rows: Params
+    items: Tensor
+
+
+def server(optimizer: Any = "sgd", lr: float = 1.0) -> MeanServer:
+    made = MeanServer(optimizer, lr)
+    made.initialise({"w": normal(0, 3, 2), "b": normal(1), "e": normal(2, ITEMS, D)})
+    return made
+
+
+def uploads(seed: int, clients: int) -> list[dict[str, Tensor]]:
+    """Full uploads of clients, one after another, as tables."""
+    return [
+        {"w": normal(seed + c, 3, 2), "b": normal(seed + 100 + c), "e": normal(seed + 200 + c, ITEMS, D)}
+        for c in range(clients)
+    ]
+
+
+def bucket(parts: list[dict[str, Tensor]], padding: int = 2) -> Uploaded:
+    """Put full uploads side by side: dense summed, rows with their items in any order, padded with zero rows."""
+    order = [torch.randperm(ITEMS, generator=torch.Generator().manual_seed(c)) for c in range(len(parts))]
+    items = torch.stack([torch.cat([own, own.new_zeros(padding)]) for own in order])
+    rows = torch.stack(
+        [torch.cat([part["e"][own], normal(0, padding, D) * 0]) for part, own in zip(parts, order, strict=True)]
+    )
+    dense = {name: torch.stack([part[name] for part in parts]).sum(0) for name in ("w", "b")}
+    return Uploaded(torch.arange(len(parts)), dense, {"e": rows}, items)
+
+
+def directed(made: MeanServer, *buckets: Uploaded) -> Params:
+    for part in buckets:
+        made.aggregate(part)
+    return {name: value.clone() for name, value in made.direction().items()}
+
+
+def test_equal_uploads_have_themselves_as_mean() -> None:
+    one = uploads(5, 1)[0]
+    for counts in ([1], [3], [2, 4, 1]):
+        found = directed(server(), *(bucket([one] * count) for count in counts))
+        for name, value in one.items():
+            assert_close(found[name], value, **EXACT)
+
+
+@settings(max_examples=25, deadline=None)
+@given(order=st.permutations(range(5)), cut=st.integers(1, 4), seed=st.integers(0, 99))
+def test_order_and_buckets_of_clients_make_no_difference(order: list[int], cut: int, seed: int) -> None:
+    parts = uploads(seed, 5)
+    permuted = [parts[c] for c in order]
+    found = directed(server(), bucket(permuted[:cut], padding=0), bucket(permuted[cut:]))
+    for name in parts[0]:
+        assert_close(found[name], torch.stack([part[name] for part in parts]).mean(0), **EXACT)
+
+
+def test_mean_is_linear_in_the_uploads() -> None:
+    parts = uploads(3, 4)
+    scaled = [{name: -7 * value for name, value in part.items()} for part in parts]
+    once, often = directed(server(), bucket(parts)), directed(server(), bucket(scaled))
+    for name, value in once.items():
+        assert_close(often[name], -7 * value, **EXACT)
+
+
+def test_rows_without_an_upload_have_no_gradient() -> None:
+    # Two clients; client 0 sends row 4 twice (it adds up), client 1 row 1; the mean is over both clients.
+    rows = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [0.0, 0.0]]], dtype=torch.float64)
+    part = Uploaded(torch.tensor([3, 8]), {}, {"e": rows}, torch.tensor([[4, 4], [1, 0]]))
+    found = directed(server(), part)
+    expected = torch.zeros(ITEMS, D, dtype=torch.float64)
+    expected[4], expected[1] = torch.tensor([2.0, 3.0]), torch.tensor([2.5, 3.0])
+    assert_close(found["e"], expected)
+    assert not found["w"].any()
+
+
+def test_a_bucket_of_nobody_counts_for_nothing() -> None:
+    parts = uploads(3, 2)
+    whole = bucket(parts)
+    nobody = Uploaded(
+        whole.clients[:0],
+        {n: torch.zeros_like(v) for n, v in whole.dense.items()},
+        {"e": whole.rows["e"][:0]},
+        whole.items[:0],
+    )
+    found = directed(server(), nobody, whole, nobody)
+    assert_close(found["w"], (parts[0]["w"] + parts[1]["w"]) / 2)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_steps_are_torchs(optimizer: Any) -> None:
+    """Several rounds of different sizes: nothing of a round is left in the next."""
+    made = server(optimizer, 0.1)
+    own = made.make_optimizer()
+    theirs = {name: value.detach().clone().requires_grad_() for name, value in made.shared.items()}
+    reference = (torch.optim.Adam if optimizer == "adam" else torch.optim.SGD)(theirs.values(), lr=0.1)
+    for number in range(5):
+        parts = uploads(10 * number, 1 + number % 3)
+        made.aggregate(bucket(parts))
+        norm = made.step(own)
+        mean = {name: torch.stack([part[name] for part in parts]).mean(0) for name in theirs}
+        assert_close(norm, torch.cat([value.flatten() for value in mean.values()]).norm())
+        for name, value in theirs.items():
+            value.grad = mean[name]
+        reference.step()
+        for name, value in theirs.items():
+            assert_close(made.shared[name].detach(), value.detach(), **EXACT)
+
+
+def test_state_round_trip() -> None:
+    first, second = server("adam", 0.1), MeanServer("adam", 0.1)
+    second.initialise({name: torch.zeros_like(value) for name, value in first.shared.items()})
+    optimisers = first.make_optimizer(), second.make_optimizer()
+    first.aggregate(bucket(uploads(1, 2)))
+    first.step(optimisers[0])
+    file = io.BytesIO()
+    torch.save((first.state_dict(), optimisers[0].state_dict()), file)
+    file.seek(0)
+    state, optimizer_state = torch.load(file, weights_only=True)
+    second.load_state_dict(state)
+    optimisers[1].load_state_dict(optimizer_state)
+    for made, own in zip((first, second), optimisers, strict=True):
+        made.aggregate(bucket(uploads(7, 3)))
+        made.step(own)
+    assert all(torch.equal(first.shared[name], value) for name, value in second.shared.items())
+
+
+def test_broadcast_is_the_parameters_without_their_graph() -> None:
+    made = server()
+    sent = made.broadcast(3, torch.tensor([0, 1]))
+    assert set(sent) == set(made.shared)
+    for name, value in sent.items():
+        assert torch.equal(value, made.shared[name])
+        assert not value.requires_grad
+    sent.pop("w")  # the dictionary is the caller's
+    assert "w" in made.shared
+
+
+@pytest.mark.parametrize("lr", [0.0, -1.0, float("nan"), float("inf")])
+def test_rates_out_of_range_are_refused(lr: float) -> None:
+    with pytest.raises(InputError, match=r"model\.server\.lr="):
+        MeanServer(lr=lr)
