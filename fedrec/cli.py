@@ -165,7 +165,7 @@ class FederatedCLI(LightningCLI):
         self.checkpoint = self._checkpoint_to_load()
         self.recorder: RoundRecorder = self._get(self.config_init, "checkpoint")
         self.recorder.open(self.folder)
-        content = yaml.safe_load(self.parser.dump(self.config, skip_none=False))[self.subcommand]
+        content = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))[self.subcommand]
         ours: list[Callback] = [
             RunStart(self.folder, content, self.datamodule.audit(), use_wandb=given.logger is not False)
         ]

@@ -1,0 +1,84 @@
+"""Every shipped configuration parses and trains; together they are what they say."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fedrec.arguments import SHIPPED, shipped_configurations
+from tests import runs
+
+NAMES = shipped_configurations()
+DATA, METHODS = ([name for name in NAMES if name.startswith(kind)] for kind in ("data/", "method/"))
+TUNED = [name for name in NAMES if name.startswith("tuned/")]
+TINY = ["--data.plan.users=20", "--data.plan.items=100", "--data.plan.rows=300", "--data.overrides.candidates=10"]
+FRACTION = "--data.client_fraction=0.2"
+SEED_PAPER = {"filmtrust", "lastfm-2k", "amazon-video", "qb-article"}
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["fedrec"])
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+
+
+def printed(capsys: pytest.CaptureFixture[str], *names: str) -> dict[str, object]:
+    with pytest.raises(SystemExit) as ended:
+        runs.call(["fit", *(f"--config={name}" for name in names), "--print_config"])
+    assert ended.value.code == 0
+    found: dict[str, object] = yaml.safe_load(capsys.readouterr().out)
+    return found
+
+
+@pytest.mark.parametrize(("data", "method"), [*itertools.product(DATA, METHODS)])
+def test_data_and_method_compose(data: str, method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed(capsys, data, method)
+    protocol = found["data"]["init_args"]["protocol"]  # type: ignore[index]
+    assert protocol == ("fedrecgel" if Path(data).stem in SEED_PAPER else "fair")
+    own = yaml.safe_load((SHIPPED / method).read_text())
+    assert found["trainer"]["max_epochs"] == own["trainer"]["max_epochs"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("tuned", TUNED)
+def test_tuned_changes_rounds_and_rates_alone(tuned: str, capsys: pytest.CaptureFixture[str]) -> None:
+    data, method = Path(tuned).stem.split("_")
+    base = (f"data/{data}.yaml", f"method/{method}.yaml")
+    before, after = printed(capsys, *base), printed(capsys, *base, tuned)
+    flat = [dict(_leaves(config)) for config in (before, after)]
+    changed = {key for key in flat[1] if flat[0][key] != flat[1][key]}
+    assert flat[0].keys() == flat[1].keys()
+    assert {key.rpartition(".")[2] for key in changed} <= {"max_epochs", "lr", "shared_lr"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_trains_and_predicts(method: str, tmp_path: Path) -> None:
+    root = f"--trainer.default_root_dir={tmp_path}"
+    runs.call(
+        ["fit", "--config=data/synthetic.yaml", f"--config={method}", *TINY, FRACTION, root, "--trainer.max_epochs=2"]
+    )
+    (folder,) = (tmp_path / "runs").iterdir()
+    runs.call(["validate", f"--resume={folder}"])
+    runs.call(["test", f"--resume={folder}"])
+    runs.call(["predict", f"--resume={folder}", f"--recommend.output={tmp_path / 'best.csv'}"])
+    assert (tmp_path / "best.csv").stat().st_size > 0
+
+
+@pytest.mark.parametrize("data", [name for name in DATA if name != "data/synthetic.yaml"])
+def test_a_real_data_set_trains(data: str, tmp_path: Path) -> None:
+    root = Path(os.environ.get("FEDREC_DATA", "nowhere"))
+    if not (root / Path(data).stem).is_dir():
+        pytest.skip(f"{Path(data).stem} is not in the folder that FEDREC_DATA names")
+    small = ["--trainer.max_epochs=2", "--data.client_fraction=0.01", "--model.recommender.embedding_dim=4"]
+    root_dir = f"--trainer.default_root_dir={tmp_path}"
+    runs.call(["fit", f"--config={data}", "--config=method/fedrecgel.yaml", *small, root_dir])
+
+
+def _leaves(node: object, prefix: str = "") -> list[tuple[str, object]]:
+    if not isinstance(node, dict):
+        return [(prefix, node)]
+    return [leaf for key, value in node.items() for leaf in _leaves(value, f"{prefix}.{key}")]
