@@ -1,0 +1,172 @@
+"""What a run leaves: its folder, the progress lines, W&B beside it, the results of a test."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import wandb
+import yaml
+
+from fedrec.__main__ import main
+from fedrec.tracking.wandb_run import describe
+from tests import runs
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "argv", ["fedrec"])
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.open()))
+
+
+def test_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = runs.fit(tmp_path, 4)
+    assert runs.everything(folder) == {
+        *("audit.txt", "config.yaml", "metrics.csv", "timings.csv"),
+        *("checkpoints/last.ckpt", "checkpoints/best.ckpt"),
+    }
+    rows = read(folder / "metrics.csv")
+    assert [row["round"] for row in rows] == ["0", "1", "2", "3"]
+    best = [float(row["val/ndcg_10_best"]) for row in rows]
+    values = [float(row["val/ndcg_10"]) for row in rows]
+    assert best == [max(values[: number + 1]) for number in range(4)]
+    assert not any(name.startswith("time/") for name in rows[0]), "seconds differ from run to run"
+    assert all(
+        float(row["time/round_seconds"]) > float(row["time/evaluation_seconds"]) > 0
+        for row in read(folder / "timings.csv")
+    )
+    out = capsys.readouterr().out
+    assert out.startswith((folder / "audit.txt").read_text())
+    assert [line[:9] for line in out.splitlines() if line.startswith("round ")] == [f"round {n}/4" for n in range(1, 5)]
+    assert f"next: fedrec test --resume {folder}" in out
+
+
+def test_the_configuration_in_the_folder_makes_the_same_run(tmp_path: Path) -> None:
+    one = runs.fit(tmp_path / "one", 2, "--seed_everything=5")
+    runs.call(["fit", f"--config={one / 'config.yaml'}", f"--trainer.default_root_dir={tmp_path / 'two'}"])
+    (two,) = (tmp_path / "two" / "runs").iterdir()
+    assert runs.contents(one) == runs.contents(two)
+    assert runs.contents(one) != runs.contents(runs.fit(tmp_path / "three", 2, "--seed_everything=6"))
+
+
+def test_rounds_without_an_evaluation_have_no_old_metrics(tmp_path: Path) -> None:
+    folder = runs.fit(tmp_path, 5, "--trainer.check_val_every_n_epoch=2", "--checkpoint.every_n_rounds=3")
+    rows = read(folder / "metrics.csv")
+    assert [bool(row["val/hr_10"]) for row in rows] == [False, True, False, True, False]
+    assert [bool(row["val/ndcg_10_best"]) for row in rows] == [False, True, True, True, True]
+
+
+def test_few_lines_where_there_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs.fit(tmp_path, 7, "--progress.lines=2")
+    rounds = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("round ")]
+    assert rounds == ["3/7", "6/7", "7/7"]
+    runs.fit(tmp_path, 2, "--trainer.enable_progress_bar=false")
+    assert "round 2/2" not in capsys.readouterr().out
+
+
+def test_an_id_is_used_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_RUN_ID", "mine")
+    assert runs.fit(tmp_path, 1).name == "mine"
+    assert main([*runs.options(tmp_path, 1), "--trainer.logger=false"]) == 2
+    assert "fedrec fit --resume" in capsys.readouterr().err
+
+
+def test_offline_without_a_key_and_with_the_numbers_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[dict[str, float]] = []
+    log = wandb.Run.log
+    monkeypatch.setattr(
+        wandb.Run, "log", lambda run, data, *more, **named: logged.append(data) or log(run, data, *more, **named)
+    )
+    configs: list[dict[str, object]] = []
+    finish = wandb.finish
+    monkeypatch.setattr(wandb, "finish", lambda **named: configs.append(dict(wandb.run.config)) or finish(**named))  # type: ignore[union-attr]
+    runs.call(runs.options(tmp_path, 2, "--model.client.rho_shared=0.05"))
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert [path.name.rpartition("-")[2] for path in (tmp_path / "wandb").glob("offline-run-*")] == [folder.name]
+    for row, written in zip(logged, read(folder / "metrics.csv"), strict=True):
+        assert {name: float(value) for name, value in written.items()} == {name: row[name] for name in written}
+        assert row["time/round_seconds"] > 0
+    (config,) = configs
+    assert config["model.client.rho_shared"] == 0.05
+    assert config["data.client_fraction"] == 0.2
+    assert config["model.recommender"] == "NCF"
+    assert not [key for key in config if "init_args" in key or "class_path" in key]
+
+
+def test_what_a_run_is_about() -> None:
+    config = {"data": "FilmTrust", "data.protocol": "fair", "model.recommender": "NCF", "seed_everything": 3}
+    assert list(describe(config).values()) == ["FilmTrust", "NCF", "fair", "seed-3"]
+    assert describe({**config, "model.client.rho_private": 0.1})["method"] == "NCF+SAM"
+
+
+def test_the_results_of_a_test(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    folder = runs.fit(tmp_path, 3)
+    capsys.readouterr()
+    runs.call(["test", f"--resume={folder}"])
+    table = capsys.readouterr().out
+    found = json.loads((folder / "test.json").read_text())
+    ranks = pd.read_parquet(folder / "ranks.parquet")
+    best = max(read(folder / "metrics.csv"), key=lambda row: float(row["val/ndcg_10"]))
+    assert found["rounds"] == int(best["round"]) + 1
+    assert (found["protocol"].partition(" ")[0], found["selection_on"], found["checkpoint"]) == (
+        "fair",
+        "validation",
+        "best.ckpt",
+    )
+    assert (found["seed"], found["candidates"], found["users"]) == (0, 20, len(ranks))
+    for name, column in {"": "", "popular_": "popular_", "mean_private_": "mean_private_"}.items():
+        for metric, kind in {"hr_10": "sampled", "full_hr_10": "full"}.items():
+            # By hand: the share of users whose item is among the first ten.
+            share = (ranks[f"{column}{kind}"] <= 10).mean()
+            key = f"test/{name}{metric}"
+            assert found["metrics"][key] == pytest.approx(share, abs=1e-12)
+            low, high = found["intervals"][key]
+            assert (low + high) / 2 == pytest.approx(share)
+            # 1.96 standard errors of a share, with the sample's n - 1.
+            assert (high - low) / 2 == pytest.approx(1.96 * (share * (1 - share) / (len(ranks) - 1)) ** 0.5)
+            assert f"{share:.4f} ±" in table
+    assert "chosen on the validation item" in table
+    assert ranks["user"].is_unique
+
+
+def test_no_network_means_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A key, and a server that cannot be reached."""
+    init = wandb.init
+
+    def unreachable(**named: object) -> object:
+        if named["mode"] == "online":
+            raise wandb.errors.CommError("no route to host")
+        return init(**named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(wandb, "init", unreachable)
+    monkeypatch.setattr(wandb, "login", lambda **named: True)
+    runs.call(runs.options(tmp_path, 1))
+    assert "no route to host; this run goes on offline" in capsys.readouterr().err
+    assert list((tmp_path / "wandb").glob("offline-run-*"))
+
+
+def test_the_seed_reaches_model_and_data(tmp_path: Path) -> None:
+    folder = runs.fit(tmp_path, 1, "--seed_everything=9")
+    content = yaml.safe_load((folder / "config.yaml").read_text())
+    assert content["seed_everything"] == 9
+    assert "seed" not in content["model"]
+    assert "seed" not in content["data"]["init_args"]
