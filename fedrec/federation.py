@@ -53,8 +53,8 @@ class FederatedRecommender(L.LightningModule):
         memory_budget_mib: float = 64.0,
     ) -> None:
         super().__init__()
-        if not memory_budget_mib > 0:
-            raise InputError(f"model.memory_budget_mib={memory_budget_mib}: expected a number of MiB above 0")
+        if not 0 < memory_budget_mib < float("inf"):
+            raise InputError(f"model.memory_budget_mib={memory_budget_mib}: expected a finite number of MiB above 0")
         if recommender.keeps_rows and client.upload != "delta":
             name = type(recommender).__name__
             raise InputError(f"model.client.upload={client.upload}: {name} keeps tuned item rows, which needs 'delta'")
@@ -184,10 +184,11 @@ class FederatedRecommender(L.LightningModule):
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         return {
             "data": data.interactions.name,
-            "protocol": data.protocol,
+            "protocol": data.split.protocol.label,
             "split_seed": data.split_seed,
             "users": data.num_users,
             "items": data.num_items,
+            "split": data.split.fingerprint,
             "recommender": type(self.recommender).__name__,
             "shapes": {name: list(value.shape) for name, value in self.server.shared.items()},
         }

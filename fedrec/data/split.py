@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -74,6 +75,14 @@ class Split:
     def selection_on(self) -> Stage:
         """The held-out item that picks the best round."""
         return self.protocol.selection_on
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of training rows, held-out items and candidates: two splits that differ in them differ here."""
+        digest = hashlib.blake2b(digest_size=8)
+        for part in (self.train_user, self.train_item, self.validation, self.test, self.candidates_test):
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
 
     @cached_property
     def train_sets(self) -> ItemSets:

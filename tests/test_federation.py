@@ -1,0 +1,207 @@
+"""Rounds under Lightning's trainer: counting, logging, checkpoints, evaluation; and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from torch import Tensor
+
+from fedrec.client import LocalTraining
+from fedrec.data.cohort import draw_cohort
+from fedrec.data.datamodule import Synthetic
+from fedrec.data.protocol import ProtocolOverrides
+from fedrec.data.synthetic import Plan
+from fedrec.errors import InputError
+from fedrec.evaluation import full_ranks, sampled_ranks
+from fedrec.federation import FederatedRecommender
+from fedrec.metrics import RankingMetrics
+from fedrec.models import NCF, PFedRec
+from fedrec.models.recommender import Recommender
+from fedrec.server import MeanServer
+from tests.reference.adapter import BareFederation
+from tests.small import snapshot
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:.*isinstance.treespec"),
+]
+
+METHODS: dict[str, tuple[Recommender, dict[str, Any]]] = {
+    "ncf": (NCF(4, 2), {"rho_shared": 0.1, "rho_private": 0.1}),
+    "pfedrec": (PFedRec(4), {"upload": "delta", "order": "private_first", "batch_size": 8, "shared_lr": 0.05}),
+}
+
+
+def data(**options: Any) -> Synthetic:
+    given = {"plan": Plan(users=24, items=40, rows=240), "client_fraction": 0.3, "seed": 3, **options}
+    return Synthetic(overrides=ProtocolOverrides(candidates=6), **given)
+
+
+def module(
+    method: str, kind: type[FederatedRecommender] = FederatedRecommender, **options: Any
+) -> FederatedRecommender:
+    recommender, client = METHODS[method]
+    return kind(recommender, LocalTraining(**client), MeanServer("adam", 0.01), **{"seed": 3, **options})
+
+
+class Rounds(L.Callback):
+    """Takes down the number and the metrics of every round."""
+
+    def __init__(self) -> None:
+        self.metrics: list[dict[str, Tensor]] = []
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.metrics.append(dict(trainer.callback_metrics))
+
+
+def trainer(rounds: int, *callbacks: L.Callback) -> L.Trainer:
+    return L.Trainer(
+        accelerator="cpu",
+        max_epochs=rounds,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=list(callbacks),
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_round_is_one_epoch_and_one_step_of_the_server(method: str) -> None:
+    """And the rounds are those of :meth:`training_step` on the cohorts of the seed, bit for bit."""
+    federated, source, taken = module(method), data(), Rounds()
+    running = trainer(3, taken)
+    running.fit(federated, datamodule=source)
+    assert running.global_step == running.current_epoch == 3
+    assert [int(found["round"]) for found in taken.metrics] == [0, 1, 2]
+
+    bare = module(method, BareFederation)
+    assert isinstance(bare, BareFederation)
+    bare.initialise(source.num_users, source.num_items)
+    held_out = source.split.held_out("validation")
+    for number, found in enumerate(taken.metrics):
+        bare.training_step(draw_cohort(source.split, 3, number, 0.3), 0)
+        for name, value in bare.logged.items():
+            assert float(found[name]) == pytest.approx(float(value), rel=1e-6), name
+        metrics = RankingMetrics()
+        metrics.update(sampled_ranks(bare.scorer(), held_out, bare.tile))
+        for name, value in metrics.compute().items():
+            assert float(found[f"val/{name}"]) == pytest.approx(float(value), rel=1e-6)
+    mine, theirs = snapshot(bare), federated.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in mine.items())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_cut_off_and_resumed_ends_in_the_same_bits(method: str, tmp_path: Path) -> None:
+    whole = module(method)
+    trainer(4).fit(whole, datamodule=data())
+    half = trainer(2)
+    half.fit(module(method), datamodule=data())
+    half.save_checkpoint(tmp_path / "half.ckpt")
+    rest, running = module(method), trainer(4)
+    running.fit(rest, datamodule=data(), ckpt_path=tmp_path / "half.ckpt", weights_only=True)
+    assert running.global_step == 4
+    expected, found = whole.state_dict(), rest.state_dict()
+    tensors = {name: value for name, value in expected.items() if isinstance(value, Tensor)}
+    assert all(torch.equal(found[name], value) for name, value in tensors.items())
+    users, items = torch.arange(len(whole.private.get_buffer("steps"))), torch.arange(40)[None]
+    assert torch.equal(whole.scorer()(users, items), rest.scorer()(users, items))
+
+
+@pytest.mark.parametrize(
+    ("method", "source", "said"),
+    [
+        ("ncf", data(split_seed=1), "split_seed is 0, here 1"),
+        ("ncf", data(protocol="fedrecgel"), r"protocol is fair \(candidates=6\), here fedrecgel \(candidates=6\)"),
+        ("ncf", data(plan=Plan(users=24, items=30, rows=240)), "items is 40, here 30"),
+        ("ncf", data(data_seed=1), "split is [0-9a-f]{16}, here [0-9a-f]{16}"),
+        ("pfedrec", data(), "recommender is NCF, here PFedRec"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused(method: str, source: Synthetic, said: str, tmp_path: Path) -> None:
+    first = trainer(1)
+    first.fit(module("ncf"), datamodule=data())
+    first.save_checkpoint(tmp_path / "one.ckpt")
+    with pytest.raises(InputError, match=f"checkpoint is of another run: .*{said}"):
+        trainer(2).fit(module(method), datamodule=source, ckpt_path=tmp_path / "one.ckpt", weights_only=True)
+
+
+def test_a_checkpoint_of_another_size_of_model_is_refused(tmp_path: Path) -> None:
+    first = trainer(1)
+    first.fit(module("ncf"), datamodule=data())
+    first.save_checkpoint(tmp_path / "one.ckpt")
+    other = FederatedRecommender(NCF(8, 2), LocalTraining(), MeanServer())
+    with pytest.raises(InputError, match="another run: shapes is"):
+        trainer(2).fit(other, datamodule=data(), ckpt_path=tmp_path / "one.ckpt", weights_only=True)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_tests_rank_the_model_and_two_references(method: str) -> None:
+    federated, source, running = module(method), data(), trainer(2)
+    running.fit(federated, datamodule=source)
+    (found,) = running.test(federated, datamodule=source, verbose=False)
+    names = [f"{metric}_{k}" for metric in ("hr", "ndcg", "mrr") for k in (5, 10, 15, 20)]
+    prefixes = [f"{model}{kind}" for model in ("", "popular_", "mean_private_") for kind in ("", "full_")]
+    assert set(found) == {f"test/{prefix}{name}" for prefix in prefixes for name in names}
+
+    held_out = source.split.held_out("test")
+    scorers = {"": federated.scorer(), "mean_private_": federated.scorer(mean_private=True)}
+    for prefix, score in scorers.items():
+        for kind, rank in (("sampled", sampled_ranks), ("full", full_ranks)):
+            expected = rank(score, held_out, 10**6)
+            assert federated.test_results[prefix + kind].tolist() == expected.tolist()
+            public = f"test/{prefix}{'full_' if kind == 'full' else ''}hr_10"
+            assert found[public] == pytest.approx(float((expected <= 10).double().mean()))
+    assert federated.test_results["users"].tolist() == list(range(source.num_users))
+
+
+def test_predictions_are_the_best_unseen_items() -> None:
+    federated, source, running = module("ncf"), data(), trainer(1)
+    running.fit(federated, datamodule=source)
+    federated.top_k = 3
+    ((users, items, scores),) = running.predict(federated, datamodule=source)  # type: ignore[misc]
+    everything = federated.scorer()(users, torch.arange(source.num_items)[None])
+    held_out = source.split.held_out("test")
+    for user in users.tolist():
+        seen = held_out.seen_items[held_out.seen_indptr[user] : held_out.seen_indptr[user + 1]].tolist()
+        everything[user, seen] = float("-inf")
+    torch.testing.assert_close(scores, everything.topk(3).values)
+    torch.testing.assert_close(everything.gather(1, items), scores)
+
+
+def test_initial_values_are_a_function_of_the_seed() -> None:
+    made = [module("ncf", BareFederation, seed=seed) for seed in (1, 1, 2)]
+    for one in made:
+        torch.rand(3)  # what was drawn before makes no difference
+        one.initialise(5, 7)
+    first, again, other = (one.state_dict() for one in made)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    for name in ("server.shared.item_mlp", "private.user_mlp"):
+        assert not torch.equal(first[name], other[name])
+
+
+def test_a_recommender_that_keeps_rows_needs_deltas() -> None:
+    with pytest.raises(InputError, match=r"model\.client\.upload=gradient: PFedRec keeps tuned item rows"):
+        FederatedRecommender(PFedRec(4), LocalTraining(upload="gradient"), MeanServer())
+
+
+@pytest.mark.parametrize("budget", [0.0, -1.0, float("nan"), float("inf")])
+def test_budgets_out_of_range_are_refused(budget: float) -> None:
+    with pytest.raises(InputError, match=f"memory_budget_mib={budget}: expected a finite number"):
+        module("ncf", memory_budget_mib=budget)
+
+
+def test_a_budget_too_small_stops_before_anything_has_changed() -> None:
+    federated = module("ncf", BareFederation, memory_budget_mib=0.0001)
+    federated.initialise(24, 40)
+    source = data()
+    source.setup("fit")
+    before = snapshot(federated)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="too small for one client"):
+        federated.training_step(draw_cohort(source.split, 3, 0, 0.3), 0)
+    assert all(torch.equal(before[name], value) for name, value in snapshot(federated).items())  # type: ignore[arg-type]
