@@ -5,8 +5,8 @@ from __future__ import annotations
 import resource
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -74,15 +74,6 @@ def gflop_per_round(examples: float, embedding_dim: int = 32, layers: int = 3) -
     return 2 * (8 * r + 5 * widths[0] ** 2) * examples / 1e9
 
 
-@dataclass
-class Timing:
-    """Medians in milliseconds of what was timed alternately, and the rate of products that stood between."""
-
-    round_ms: float
-    eval_ms: float
-    sgemm_gflops: float
-
-
 def timed(action: Callable[[], object]) -> float:
     """Milliseconds that an action takes."""
     start = time.perf_counter()
@@ -101,38 +92,53 @@ class Sgemm:
         return 2 * SGEMM_SIDE**3 / timed(lambda: torch.mm(self.a, self.b, out=self.out)) / 1e6
 
 
-@torch.no_grad()
-def time_production(module: BareFederation, cohorts: list[Cohort], held_out: HeldOut, repeats: int) -> Timing:
-    """Time rounds and evaluations of production, with a product between any two."""
-    sgemm, rounds, evaluations, rates = Sgemm(), [], [], []
-    for cohort in cohorts[:2]:
-        module.training_step(cohort, 0)  # the first touches memory
-    sgemm.gflops()
-    for repeat in range(repeats):
-        cohort = cohorts[repeat % len(cohorts)]
-        rounds.append(timed(lambda cohort=cohort: module.training_step(cohort, 0)))
-        rates.append(sgemm.gflops())
-        evaluations.append(timed(lambda: sampled_ranks(module.scorer(), held_out, module.tile)))
-    return Timing(statistics.median(rounds), statistics.median(evaluations), statistics.median(rates))
+class Rounds:
+    """What is timed on one data set: actions by name, and the milliseconds that each took.
+
+    Args:
+        module: Production.
+        cohorts: The rounds' cohorts, the same for all.
+        held_out: What is evaluated.
+    """
+
+    def __init__(self, module: BareFederation, cohorts: list[Cohort], held_out: HeldOut) -> None:
+        self.module, self.cohorts, self.held_out = module, cohorts, held_out
+        self.sgemm = Sgemm()
+        self.taken: dict[str, list[float]] = defaultdict(list)
+
+    def production(self, number: int) -> None:
+        """Time a round, a product and an evaluation."""
+        cohort, module = self.cohorts[number % len(self.cohorts)], self.module
+        with torch.no_grad():
+            self.taken["round_ms"].append(timed(lambda: module.training_step(cohort, 0)))
+            self.taken["sgemm_gflops"].append(self.sgemm.gflops())
+            self.taken["eval_ms"].append(timed(lambda: sampled_ranks(module.scorer(), self.held_out, module.tile)))
+
+    def loops(self, number: int, loops: dict[str, FedRecGELLoop], threads: int) -> None:
+        """Time a round of each loop and an evaluation, with the given number of threads."""
+        cohort, usual = self.cohorts[number % len(self.cohorts)], torch.get_num_threads()
+        torch.set_num_threads(threads)
+        for name, loop in loops.items():
+            self.taken[f"{name}_round_ms"].append(timed(lambda loop=loop: loop.round(cohort)))
+        self.taken["loop_eval_ms"].append(timed(lambda: loops["loop"].evaluate(self.held_out)))
+        torch.set_num_threads(usual)
+
+    def medians(self) -> dict[str, float]:
+        """Median of what was taken, by name."""
+        return {name: statistics.median(values) for name, values in self.taken.items()}
+
+    def faster_threads(self, loops: dict[str, FedRecGELLoop]) -> int:
+        """One thread or all: whichever trains the published loop faster. What was taken is forgotten."""
+        found = {}
+        for threads in {1, torch.get_num_threads()}:
+            self.loops(0, loops, threads)
+            found[threads] = self.taken["loop_round_ms"][-1]
+        self.taken.clear()
+        return min(found, key=lambda threads: found[threads])
 
 
-def time_loop(loop: FedRecGELLoop, cohorts: list[Cohort], held_out: HeldOut, repeats: int) -> tuple[float, float]:
-    """Milliseconds of a round and of an evaluation in the published style, with one thread or all, the faster."""
-    threads = torch.get_num_threads()
-    best: dict[str, float] = {}
-    for count in sorted({1, threads}):
-        torch.set_num_threads(count)
-        rounds = [timed(lambda cohort=cohort: loop.round(cohort)) for cohort in cohorts[:repeats]]
-        found = {"round": statistics.median(rounds), "eval": timed(lambda: loop.evaluate(held_out))}
-        best = {name: min(value, best.get(name, value)) for name, value in found.items()}
-    torch.set_num_threads(threads)
-    return best["round"], best["eval"]
-
-
-def measure(
-    name: str, split: Split, method: str, fraction: float, repeats: int, loop_repeats: int, evaluate: bool = True
-) -> Row:
-    """One row of the benchmark.
+def measure(name: str, split: Split, method: str, fraction: float, repeats: int, loop_repeats: int) -> Row:
+    """One row of the benchmark; production and loops alternate in one process, medians are reported.
 
     Args:
         name: Data set, for the table.
@@ -140,45 +146,58 @@ def measure(
         method: One of :data:`METHODS`.
         fraction: Client fraction.
         repeats: Rounds of production that are timed, each with an evaluation and a product.
-        loop_repeats: Rounds of the published style, per number of threads; 0 leaves the loop out.
-        evaluate: Whether evaluation matters for the row.
+        loop_repeats: Rounds of the loops, spread evenly between them; 0 leaves the loops out.
     """
     module = METHODS[method]()
     module.initialise(split.num_users, split.num_items)
     cohorts = [draw_cohort(split, 0, round_, fraction) for round_ in range(max(2, min(repeats, 5)))]
-    held_out = split.held_out("test")
     examples = statistics.mean(len(cohort.labels) for cohort in cohorts)
-    timing = time_production(module, cohorts, held_out, repeats)
+    rounds = Rounds(module, cohorts, split.held_out("test"))
+    for number in range(3):
+        rounds.production(number)  # the first ones touch memory
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # production's alone
+    loops, threads = {}, 0
+    if loop_repeats:
+        sizes = split.num_users, split.num_items
+        loops = {"loop": FedRecGELLoop(*sizes, discarded_step=True), "lean_loop": FedRecGELLoop(*sizes)}
+        threads = rounds.faster_threads(loops)
+    rounds.taken.clear()
+    for number in range(repeats):
+        rounds.production(number)
+        if loops and number % (repeats // loop_repeats) == 0:
+            rounds.loops(number, loops, threads)
     row: Row = {
         "data": name,
         "method": method,
         "threads": torch.get_num_threads(),
+        "loop_threads": threads or None,
         "users": split.num_users,
         "items": split.num_items,
         "clients_per_round": len(cohorts[0].clients),
         "examples_per_round": round(examples),
-        "round_ms": timing.round_ms,
-        "eval_ms": timing.eval_ms if evaluate else None,
-        "ns_per_example": timing.round_ms * 1e6 / examples,
-        "loop_round_ms": None,
-        "loop_eval_ms": None,
-        "round_ratio": None,
-        "eval_ratio": None,
-        "gflop_per_round": gflop_per_round(examples) if method == "fedrecgel" else None,
-        "sgemm_gflops": timing.sgemm_gflops,
-        "gflops": None,
-        "fraction_of_sgemm": None,
-        "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,  # before the loop
+        "peak_rss_mib": peak,
+        **dict.fromkeys(("loop_round_ms", "lean_loop_round_ms", "loop_eval_ms")),
+        **rounds.medians(),
     }
-    if row["gflop_per_round"]:
-        row["gflops"] = row["gflop_per_round"] / timing.round_ms * 1e3
-        row["fraction_of_sgemm"] = row["gflops"] / timing.sgemm_gflops
-    if loop_repeats:
-        loop = FedRecGELLoop(split.num_users, split.num_items)
-        loop_round, loop_eval = time_loop(loop, cohorts, held_out, loop_repeats)
-        row |= {"loop_round_ms": loop_round, "loop_eval_ms": loop_eval}
-        row |= {"round_ratio": loop_round / timing.round_ms, "eval_ratio": loop_eval / timing.eval_ms}
-    return row
+    return row | _derived(row, gflop_per_round(examples) if method == "fedrecgel" else None)
+
+
+def _derived(row: Row, gflop: float | None) -> Row:
+    """Ratios and rates that follow from a row's medians."""
+
+    def ratio(above: str, below: str) -> float | None:
+        return row[above] / row[below] if row[above] is not None else None
+
+    gflops = None if gflop is None else gflop / row["round_ms"] * 1e3
+    return {
+        "round_ratio": ratio("loop_round_ms", "round_ms"),
+        "lean_round_ratio": ratio("lean_loop_round_ms", "round_ms"),
+        "eval_ratio": ratio("loop_eval_ms", "eval_ms"),
+        "ns_per_example": row["round_ms"] * 1e6 / row["examples_per_round"],
+        "gflop_per_round": gflop,
+        "gflops": gflops,
+        "fraction_of_sgemm": None if gflops is None else gflops / row["sgemm_gflops"],
+    }
 
 
 def split_of(data: FederatedData) -> Split:
