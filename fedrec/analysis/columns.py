@@ -14,6 +14,7 @@ import pandas as pd
 from fedrec.errors import InputError
 
 RUN, ROUND, SEED = "run", "round", "seed_everything"
+RADII = ["model.client.rho_shared", "model.client.rho_private"]
 
 # Settings that change what a run computes; all others (paths, loggers, devices, callbacks) only change how.
 _EXPERIMENT = re.compile(r"(model|data)(\.|$)|trainer\.max_epochs$")
@@ -34,6 +35,7 @@ _LABELS = {
     "train/norm_private": "norm of the private step",
     "model.client.rho_shared": "radius of the shared side, $\\rho_\\mathrm{shared}$",
     "model.client.rho_private": "radius of the private side, $\\rho_\\mathrm{private}$",
+    "radius": "radius $\\rho$ of the perturbation",
     "model.client.lr": "client learning rate",
     "model.server.lr": "server learning rate",
     "model.client.local_epochs": "local epochs",
@@ -105,8 +107,8 @@ def methods(frame: pd.DataFrame) -> pd.Series[str]:
     Returns:
         Names, aligned with the rows.
     """
-    require(frame, ["model.recommender", "model.client.rho_shared", "model.client.rho_private"])
-    shared, private = frame["model.client.rho_shared"] > 0, frame["model.client.rho_private"] > 0
+    require(frame, ["model.recommender", *RADII])
+    shared, private = (frame[radius] > 0 for radius in RADII)
     joint = frame.get("model.client.perturb", pd.Series("separate", frame.index)) == "joint"
     ncf = frame["model.recommender"] == "NCF"
     sides = np.select(
@@ -117,6 +119,27 @@ def methods(frame: pd.DataFrame) -> pd.Series[str]:
     base = np.where(ncf, np.where(shared | private, "FedRecGEL", "FedNCF"), frame["model.recommender"])
     sam = np.where(~ncf & (shared | private), " + SAM", "")
     return pd.Series(base.astype(object) + sam + sides, frame.index, dtype=str)
+
+
+def one_sided_radii(frame: pd.DataFrame) -> pd.DataFrame:
+    """The runs whose SAM has one radius: on the shared side alone, on the private side alone, or the same on both.
+
+    Args:
+        frame: Runs, one row each.
+
+    Returns:
+        The rows with the columns ``radius`` and ``side`` (``shared``, ``private`` or ``both``); runs without SAM stand
+        once in each side that has other runs, at radius 0.
+    """
+    shared, private = RADII
+    require(frame, RADII)
+    parts = {
+        "shared": frame[frame[private] == 0].assign(radius=frame[shared]),
+        "private": frame[frame[shared] == 0].assign(radius=frame[private]),
+        "both": frame[frame[shared] == frame[private]].assign(radius=frame[shared]),
+    }
+    kept = [part.assign(side=side) for side, part in parts.items() if (part["radius"] > 0).any()]
+    return pd.concat(kept, ignore_index=True) if kept else parts["both"].assign(side="both")
 
 
 def label(column: str) -> str:

@@ -75,6 +75,19 @@ def run_folders(folder: str | Path) -> list[Path]:
     return []
 
 
+def first_folders(frame: pd.DataFrame, source: str | Path, by: str) -> dict[str, Path]:
+    """The folder of the first run with each value of a column, for what needs a checkpoint.
+
+    Args:
+        frame: Runs of a folder.
+        source: The folder they were loaded from.
+        by: The column.
+    """
+    folders = {path.resolve().name: path for path in run_folders(source)}
+    firsts = frame.drop_duplicates(by)
+    return {str(value): folders[run] for value, run in zip(firsts[by], firsts[RUN], strict=True)}
+
+
 def _runs_of_folder(folder: Path) -> Iterator[_Run]:
     for path in run_folders(folder):
         yield _Run(path.resolve().name, _settings(path / "config.yaml"), _history(path), _results(path))

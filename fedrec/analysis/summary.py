@@ -88,7 +88,7 @@ def _half_over_users(ranks: pd.DataFrame | None, model: str, measure: str) -> fl
 
 def differences(
     frame: pd.DataFrame, ranks: Mapping[str, pd.DataFrame], measure: str = "NDCG@10, sampled"
-) -> list[tuple[str, str, Comparison]]:
+) -> pd.DataFrame:
     """Every setting against most popular, against its mean-private model and against the first setting, user by user.
 
     Settings are compared over the seeds that both have. All runs must rank the same users.
@@ -99,30 +99,37 @@ def differences(
         measure: One of :data:`MEASURES`.
 
     Returns:
-        (setting, against what, comparison), in the order of the settings.
+        Columns ``setting``, ``against``, ``difference`` (the setting minus the other), ``low`` and ``high`` (95 %
+        interval), ``detectable`` and ``verdict``, in the order of the settings.
     """
     _, ranking, metric = MEASURES[measure]
     by_seed: dict[str, dict[int, pd.DataFrame]] = {}
-    for row in frame[frame[RUN].isin(ranks)].to_dict("records"):
-        by_seed.setdefault(row[SETTING], {})[int(row.get(SEED, 0))] = ranks[row[RUN]]
+    for run in frame[frame[RUN].isin(ranks)].to_dict("records"):
+        by_seed.setdefault(run[SETTING], {})[int(run.get(SEED, 0))] = ranks[run[RUN]]
 
     def column(setting: str, model: str, seeds: Sequence[int]) -> pd.DataFrame:
         name = MODELS[model][1] + ranking
         return pd.concat({seed: by_seed[setting][seed][name] for seed in seeds}, axis=1)
 
-    def pair(setting: str, other: str, model: str, seeds: Sequence[int]) -> tuple[str, str, Comparison]:
-        against = column(other, model, seeds)
-        name = model if model != "model" else other
-        return setting, name, compare(against, column(setting, "model", seeds), metric)
+    def row(setting: str, other: str, model: str, seeds: Sequence[int]) -> list[Any]:
+        found = compare(column(other, model, seeds), column(setting, "model", seeds), metric)
+        mean, low, high = found.difference.mean, found.difference.low, found.difference.high
+        return [setting, other if model == "model" else model, mean, low, high, found.detectable, _verdict(found)]
 
-    found = []
+    rows = []
     for place, (setting, seeds) in enumerate(by_seed.items()):
-        found += [pair(setting, setting, model, list(seeds)) for model in ("most popular", "mean-private")]
+        rows += [row(setting, setting, model, list(seeds)) for model in ("most popular", "mean-private")]
         first = next(iter(by_seed))
         common = [seed for seed in seeds if seed in by_seed[first]]
         if place and common:
-            found.append(pair(setting, first, "model", common))
-    return found
+            rows.append(row(setting, first, "model", common))
+    return pd.DataFrame(rows, columns=[SETTING, "against", "difference", "low", "high", "detectable", "verdict"])
+
+
+def _verdict(found: Comparison) -> str:
+    if found.below_noise or found.difference.mean == 0:
+        return "within the noise"
+    return "better" if found.difference.mean > 0 else "worse"
 
 
 def costs(frame: pd.DataFrame) -> pd.DataFrame:

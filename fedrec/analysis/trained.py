@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 import torch
 import yaml
 from jsonargparse import ArgumentParser
 from torch import Tensor
 from torch.nn.functional import embedding, softplus
 
-from fedrec.analysis.sharpness import Loss, Position, Side, Tensors
+from fedrec.analysis.sharpness import (
+    Landscape,
+    Loss,
+    Position,
+    Side,
+    Tensors,
+    ball_sharpness,
+    landscape,
+    largest_eigenvalue,
+)
 from fedrec.arguments import prepare
 from fedrec.client.plan import Bucket, LocalPlan
 from fedrec.data.cohort import Cohort, draw_cohort
@@ -20,6 +31,7 @@ from fedrec.data.datamodule import FederatedData
 from fedrec.models.recommender import Recommender
 from fedrec.tracking.checkpoints import load_checkpoint
 
+EIGENVALUE = "largest Hessian eigenvalue"
 _BUDGET = 64 * 2**20  # bytes of working memory a bucket
 _WHOLE = 2**62  # a loss block that holds all of a client's examples
 _FRESH = 2**31  # number of a round that no run reaches: its negatives were in nobody's training
@@ -56,6 +68,47 @@ def load_position(
     names = recommender.initial_private(1, torch.Generator()).keys()
     private = {name: state[f"private.{name}"][cohort.clients].to(dtype) for name in names}
     return Position(mean_loss(recommender, cohort, dtype), shared, private, side)
+
+
+def landscapes(
+    runs: Mapping[str, Path], side: Side, radius: float = 1.0, resolution: int = 21, clients: int = 200
+) -> dict[str, Landscape]:
+    """The loss around several models, on the same clients.
+
+    Args:
+        runs: Run folders by name.
+        side: Which parameters move.
+        radius: See :func:`fedrec.analysis.sharpness.landscape`, as for ``resolution``.
+        resolution: Points along each direction.
+        clients: How many clients at most.
+    """
+    return {
+        name: landscape(load_position(run, side, clients=clients), radius, resolution) for name, run in runs.items()
+    }
+
+
+def sharpness_table(
+    runs: Mapping[str, Path], rho: float = 0.1, iterations: int = 30, clients: int = 200
+) -> pd.DataFrame:
+    """Sharpness of several models, on the same clients, shared and private side apart.
+
+    Args:
+        runs: Run folders by name.
+        rho: Radius of the ball within which the rise of the loss is sought.
+        iterations: Of the power iteration.
+        clients: How many clients at most.
+
+    Returns:
+        Columns ``model``, ``side``, ``largest Hessian eigenvalue`` (private side: mean over clients) and ``rise of the
+        loss within rho``; a row for each model and side.
+    """
+    rows = []
+    sides: tuple[Side, Side] = ("shared", "private")
+    for (name, run), side in itertools.product(runs.items(), sides):
+        position = load_position(run, side, clients=clients)
+        eigenvalue = float(largest_eigenvalue(position, iterations).mean())
+        rows.append([name, side, eigenvalue, ball_sharpness(position, rho)])
+    return pd.DataFrame(rows, columns=["model", "side", EIGENVALUE, f"rise of the loss within {rho:g}"])
 
 
 def _parts(run: Path) -> tuple[Recommender, FederatedData]:

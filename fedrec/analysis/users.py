@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -77,6 +77,11 @@ def load_ranks(run: str | Path) -> pd.DataFrame:
     if not path.exists():
         raise InputError(f"{path}: missing; `fedrec test` writes it")
     return pd.read_parquet(path).set_index("user")
+
+
+def tested_ranks(runs: Iterable[Path]) -> dict[str, pd.DataFrame]:
+    """Ranks of those run folders that were tested, by run."""
+    return {run.resolve().name: load_ranks(run) for run in runs if (run / "ranks.parquet").exists()}
 
 
 def value_of_rank(rank: Ranks, metric: Metric, k: int = 10) -> Floats:

@@ -15,7 +15,7 @@ from fedrec.analysis.plots import accuracy_against_megabytes, heat_map, learning
 from fedrec.analysis.runs import tested
 from fedrec.analysis.statistics import over_seeds, select_round, unsteadiness
 from fedrec.analysis.summary import MEASURES, SETTING, costs, differences, results, settings
-from fedrec.analysis.users import Comparison, load_ranks
+from fedrec.analysis.users import tested_ranks
 from fedrec.commands import report_page as html
 
 CURVES = 7  # settings whose curves can be told apart on one figure
@@ -49,9 +49,8 @@ class Study:
     def of(cls, rows: pd.DataFrame, folders: Mapping[str, Path]) -> Study:
         """The study of some rows of a frame of runs."""
         own = {run: folders[run] for run in rows[RUN].unique() if run in folders}
-        ranks = {run: load_ranks(path) for run, path in own.items() if (path / "ranks.parquet").exists()}
         frame = rows.dropna(axis=1, how="all").assign(**{SETTING: settings(rows)})
-        return cls(frame.sort_values(SETTING, key=_in_reading_order, kind="stable"), own, ranks)
+        return cls(frame.sort_values(SETTING, key=_in_reading_order, kind="stable"), own, tested_ranks(own.values()))
 
     @property
     def best(self) -> pd.DataFrame:
@@ -125,9 +124,17 @@ def _with_half(mean: float | None, half: float | None) -> str:
 def _differences(study: Study) -> list[str]:
     if not study.ranks:
         return []
+    found = differences(study.best, study.ranks)
     rows = [
-        [setting, other, f"{found.difference.mean:+.4f}", _range(found), f"{found.detectable:.4f}", _verdict(found)]
-        for setting, other, found in differences(study.best, study.ranks)
+        [
+            row[SETTING],
+            row["against"],
+            f"{row['difference']:+.4f}",
+            f"{row['low']:+.4f} to {row['high']:+.4f}",
+            f"{row['detectable']:.4f}",
+            row["verdict"],
+        ]
+        for row in found.to_dict("records")
     ]
     head = ["setting", "against", "difference", "95 % interval", "detectable", "verdict"]
     caption = (
@@ -136,16 +143,6 @@ def _differences(study: Study) -> list[str]:
         "within the noise: so many users cannot show it."
     )
     return [html.heading(3, "Differences, user by user"), html.table(head, rows), html.paragraph(caption, "soft")]
-
-
-def _range(found: Comparison) -> str:
-    return f"{found.difference.low:+.4f} to {found.difference.high:+.4f}"
-
-
-def _verdict(found: Comparison) -> str:
-    if found.below_noise or found.difference.mean == 0:
-        return "within the noise"
-    return "better" if found.difference.mean > 0 else "worse"
 
 
 def _figures(study: Study) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from fedrec.analysis.columns import experiment_settings, flat_settings, label, methods, require
+from fedrec.analysis.columns import experiment_settings, flat_settings, label, methods, one_sided_radii, require
 from fedrec.errors import InputError
 from tests.analysis.folders import config
 
@@ -68,3 +68,19 @@ def test_an_unknown_column_names_its_nearest() -> None:
     frame = pd.DataFrame(columns=["model.client.rho_shared", "run"])
     with pytest.raises(InputError, match=r"no column model\.client\.rho_share; did you mean model\.client\.rho_shared"):
         require(frame, ["run", "model.client.rho_share"])
+
+
+def test_one_sided_radii() -> None:
+    rows = [("none", 0.0, 0.0), ("s", 0.1, 0.0), ("p", 0.0, 0.2), ("b", 0.3, 0.3), ("mixed", 0.1, 0.2)]
+    frame = pd.DataFrame(rows, columns=["run", "model.client.rho_shared", "model.client.rho_private"])
+    found = one_sided_radii(frame)
+    assert found[["side", "run", "radius"]].to_numpy().tolist() == [
+        ["shared", "none", 0.0],
+        ["shared", "s", 0.1],
+        ["private", "none", 0.0],
+        ["private", "p", 0.2],
+        ["both", "none", 0.0],
+        ["both", "b", 0.3],
+    ]
+    assert set(one_sided_radii(frame[frame["run"] != "b"])["side"]) == {"shared", "private"}
+    assert one_sided_radii(frame[frame["run"] == "none"])["side"].tolist() == ["both"]

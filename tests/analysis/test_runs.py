@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fedrec.analysis import load_runs
+from fedrec.analysis.runs import first_folders
 from fedrec.errors import InputError
 from tests.analysis.folders import config, write_run
 
@@ -51,6 +52,13 @@ def test_a_round_logged_in_several_steps_is_one_row(tmp_path: Path) -> None:
 def test_a_folder_of_runs_or_one_run(tmp_path: Path, where: str) -> None:
     write_run(tmp_path, "a", config(), [0.1, 0.2])
     assert load_runs(tmp_path / where)["run"].tolist() == ["a", "a"]
+
+
+def test_the_first_folder_of_each_value(tmp_path: Path) -> None:
+    for name, rho in (("a", 0.1), ("b", 0.0), ("c", 0.1)):
+        write_run(tmp_path, name, config(rho_shared=rho), [0.1, 0.2])
+    found = first_folders(load_runs(tmp_path), tmp_path, "model.client.rho_shared")
+    assert found == {"0.1": tmp_path / "runs" / "a", "0.0": tmp_path / "runs" / "b"}
 
 
 def broken(folder: Path, case: str) -> Path:

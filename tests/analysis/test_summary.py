@@ -53,7 +53,7 @@ def test_intervals_are_over_seeds_or_users() -> None:
 def test_nothing_is_known_of_runs_that_were_not_tested() -> None:
     frame = pd.DataFrame({"run": ["a"], "seed_everything": [0], SETTING: ["one"], "val/hr_10": [0.5]})
     assert results(frame, {}).empty
-    assert differences(frame, {}) == []
+    assert differences(frame, {}).empty
 
 
 def test_settings_are_compared_over_the_seeds_that_both_have() -> None:
@@ -63,8 +63,8 @@ def test_settings_are_compared_over_the_seeds_that_both_have() -> None:
         "b": ranks([1] * 4 + [99] * 6, [99] * 10),
         "c": ranks([1] * 5 + [99] * 5, [99] * 10),
     }
-    found = {(setting, other): each.difference.mean for setting, other, each in differences(frame, known)}
-    assert found == {
+    found = differences(frame, known).set_index([SETTING, "against"])["difference"]
+    assert found.to_dict() == {
         ("one", "most popular"): pytest.approx(0.2),  # the mean of 0 and 0.4
         ("one", "mean-private"): pytest.approx(0.2),
         ("two", "most popular"): pytest.approx(0.5),

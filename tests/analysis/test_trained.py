@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fedrec.__main__ import main
 from fedrec.analysis.sharpness import Position, ball_sharpness, largest_eigenvalue
-from fedrec.analysis.trained import load_position, mean_loss
+from fedrec.analysis.trained import landscapes, load_position, mean_loss, sharpness_table
 from fedrec.data.cohort import Cohort
 from fedrec.errors import InputError
 from fedrec.models import NCF, PFedRec
@@ -91,6 +91,15 @@ def test_sharpness_of_a_run(run: Path) -> None:
     position = load_position(run, "private", clients=10, dtype=torch.float64)
     assert largest_eigenvalue(position, iterations=20).shape == (10,)
     assert ball_sharpness(position, 0.1) > 0
+
+
+def test_tables_over_models(run: Path) -> None:
+    table = sharpness_table({"one": run}, rho=0.2, iterations=3, clients=5)
+    assert table[["model", "side"]].to_numpy().tolist() == [["one", "shared"], ["one", "private"]]
+    assert (table["rise of the loss within 0.2"] > 0).all()
+    found = landscapes({"one": run}, "private", resolution=3, clients=5)["one"]
+    assert found.side == "private"
+    assert found.loss.shape == (3, 3)
 
 
 def test_a_run_of_foreign_classes_is_refused(run: Path, tmp_path: Path) -> None:
