@@ -68,11 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InputError(f"{name}: no such command" + (f"; did you mean {near[0]}?" if near else "; see --help"))
         run = importlib.import_module(COMMANDS[name][0]).main
         # The commands of the one Lightning command line share a module and are told which they are.
-        status = run(arguments if COMMANDS[name][0] == "fedrec.cli" else arguments[1:])
+        result = run(arguments if COMMANDS[name][0] == "fedrec.cli" else arguments[1:])
     except InputError as error:
         print(f"fedrec: error: {error}", file=sys.stderr)
         return 2
-    return status or 0
+    return result if isinstance(result, int) else 0  # the Lightning commands give back what they made
 
 
 if __name__ == "__main__":

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
@@ -42,19 +41,7 @@ TRAINER_DEFAULTS = {
 }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Run a subcommand from the command line.
-
-    Args:
-        argv: The subcommand, then its options.
-
-    Raises:
-        InputError: If an option, a configuration, a file or a checkpoint is wrong.
-    """
-    run(argv)
-
-
-def run(argv: Sequence[str]) -> FederatedCLI:
+def main(argv: Sequence[str]) -> FederatedCLI:
     """Run a subcommand.
 
     Args:
@@ -81,7 +68,7 @@ class Parser(LightningArgumentParser):
         """Raise the error as bad input."""
         if not self.exit_on_error:  # a parser of one class's options; its report becomes part of another's
             super().error(message, ex)
-        raise InputError(_sentence(message, self._option_string_actions))
+        raise InputError(one_sentence(message, self._option_string_actions, _parts()))
 
 
 class FederatedCLI(LightningCLI):
@@ -148,7 +135,7 @@ class FederatedCLI(LightningCLI):
         except ValueError as error:
             if not str(error).startswith("Does not validate against"):
                 raise
-            raise InputError(_sentence(str(error), ())) from None
+            raise InputError(one_sentence(str(error), (), _parts())) from None
 
     # ------------------------------------------------------------------ the trainer
 
@@ -226,31 +213,10 @@ def _listed(value: Any) -> list[Any]:
     return [] if value is None else value if isinstance(value, list) else [value]
 
 
-def _sentence(report: str, options: Iterable[str]) -> str:
-    return one_sentence(report, [*options, *_nested_options()], {key: list(names) for key, names in _classes().items()})
-
-
-def _classes() -> dict[str, dict[str, type]]:
-    """By option that takes a class: the classes there are, by their short names."""
-    parts = {f"model.{name}": hint for name, hint in get_type_hints(FederatedRecommender.__init__).items()}
-    bases = {"data": FederatedData} | {key: hint for key, hint in parts.items() if _is_part(hint)}
-    return {key: {c.__name__: c for c in _concrete(base)} for key, base in bases.items()}
-
-
-def _is_part(hint: Any) -> bool:
-    return isinstance(hint, type) and hint.__module__.startswith("fedrec.")
-
-
-def _concrete(base: type) -> Iterator[type]:
-    if not inspect.isabstract(base):
-        yield base
-    below: list[type] = base.__subclasses__()
-    for found in below:
-        yield from _concrete(found)
-
-
-def _nested_options() -> Iterator[str]:
-    """Options of the classes that an option names, such as ``--model.client.lr``."""
-    for key, classes in _classes().items():
-        for found in classes.values():
-            yield from (f"--{key}.{name}" for name in list(inspect.signature(found).parameters))
+def _parts() -> dict[str, type]:
+    """By option that takes a class: what the class must be."""
+    hints = get_type_hints(FederatedRecommender.__init__)
+    parts = {
+        f"model.{name}": hint for name, hint in hints.items() if getattr(hint, "__module__", "").startswith("fedrec")
+    }
+    return {"data": FederatedData, **parts}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 STRUCTURE = re.compile(
     r"""^(Parser\ key\ |Problem\ with\ given\ class_path\ |Does\ not\ validate\ against|Subtypes:|Errors:|Given\ value
@@ -30,13 +31,13 @@ REWORDED = (
 )
 
 
-def one_sentence(report: str, options: Iterable[str], classes: Mapping[str, Sequence[str]]) -> str:
+def one_sentence(report: str, options: Iterable[str], parts: Mapping[str, type]) -> str:
     """Reword a report of the argument parser.
 
     Args:
         report: What jsonargparse says.
         options: Options there are, such as ``--trainer.max_epochs``, to name one that was meant.
-        classes: By option that takes a class: the names it may be given.
+        parts: By option that takes a class, such as ``model.client``: what the class must be.
 
     Returns:
         One line; a report of an unknown form comes back on one line.
@@ -52,18 +53,35 @@ def one_sentence(report: str, options: Iterable[str], classes: Mapping[str, Sequ
     value = re.search(r"Given value: (?:NestedArg\(key='\w+', val='(.*)'\)|(.*))", report)
     if value and text.startswith("expected ") and ", got " not in text:
         text += f", got {value[1] or value[2]}"
+    options = [*options, *_options_of(parts)]
     unknown = re.search(r"Option '([^']+)' is not accepted", text)
     if unknown:
         key, name = f"{key}.{unknown[1]}", f"--{key}.{unknown[1]}"
         text = "there is no such option" + _meant(name, options)
-    if key in classes and re.match(r"there is no |\S+ is no ", text):
-        text += f"; there are: {', '.join(classes[key])}"
+    if key in parts and re.match(r"there is no |\S+ is no ", text):
+        text += f"; there are: {', '.join(found.__name__ for found in _classes(parts[key]))}"
     if text.startswith("no such option: "):
         text += _meant(text.split()[3].partition("=")[0], options)
     if text.startswith("missing: "):
         text = re.sub(r"\b(?:fit|validate|test|predict)\.", "--", text)
         text += "; choose data and method, for example --config data/filmtrust.yaml --config method/fedrecgel.yaml"
     return f"{key}: {text}" if key else text
+
+
+def _classes(base: type) -> Iterator[type]:
+    """The class and all below it that can be made."""
+    if not inspect.isabstract(base):
+        yield base
+    below: list[type] = base.__subclasses__()
+    for found in below:
+        yield from _classes(found)
+
+
+def _options_of(parts: Mapping[str, type]) -> Iterator[str]:
+    """Options of the classes that an option names, such as ``--model.client.lr``."""
+    for key, base in parts.items():
+        for found in _classes(base):
+            yield from (f"--{key}.{name}" for name in inspect.signature(found).parameters)
 
 
 def _reworded(line: str) -> str:

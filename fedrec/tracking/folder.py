@@ -48,7 +48,7 @@ class RunFolder:
         Raises:
             InputError: If it is no run folder.
         """
-        folder = cls(path.resolve())
+        folder = cls(path)
         if not folder.config.is_file():
             raise InputError(f"{path}: not a run folder, there is no config.yaml in it")
         return folder
@@ -56,7 +56,7 @@ class RunFolder:
     @property
     def id(self) -> str:
         """The run's id."""
-        return self.path.name
+        return self.path.resolve().name
 
     @property
     def config(self) -> Path:

@@ -9,12 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import wandb
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
+from fedrec.data.heldout import HeldOut
 from fedrec.errors import InputError
+from fedrec.evaluation import popularity_score, sampled_ranks
 from fedrec.files import replacing
+from fedrec.metrics import hit_rate, ndcg
 from fedrec.tracking.folder import RunFolder
 from fedrec.tracking.round_table import RoundTable
 
@@ -24,6 +28,9 @@ OBJECTIVE = "val/ndcg_10"
 class RoundRecorder(Checkpoint):
     """At the end of each round: the running best, a row in ``metrics.csv`` and W&B, and the checkpoints, in this order.
 
+    To the metrics of the module it adds ``val/ndcg_10_best``, what most popular items score on the selection items
+    (``val/popular_…``) and the gap between the two (``val/gap_…``).
+
     The order makes a run that is killed at any moment and resumed end in the same bits as one that is not: the
     checkpoint of a round is only there when the round's row is, ``last.ckpt`` only when ``best.ckpt`` is, and what was
     written after ``last.ckpt`` is cut off or written again with the same content. So nothing that differs from run to
@@ -32,16 +39,17 @@ class RoundRecorder(Checkpoint):
     Args:
         every_n_rounds: ``last.ckpt`` is written after every n-th round and when training ends or is asked to end by
             SIGTERM. ``best.ckpt`` is written after each round with a new best ``val/ndcg_10``.
+        upload_best: Whether ``best.ckpt`` goes to W&B as an artifact when training ends.
 
     Attributes:
         best: Best value of the objective so far.
         best_round: Number of its round, from 0.
     """
 
-    def __init__(self, every_n_rounds: int = 1) -> None:
+    def __init__(self, every_n_rounds: int = 1, upload_best: bool = False) -> None:
         if every_n_rounds < 1:
             raise InputError(f"checkpoint.every_n_rounds={every_n_rounds}: expected at least 1")
-        self.every_n_rounds = every_n_rounds
+        self.every_n_rounds, self.upload_best = every_n_rounds, upload_best
         self.best: float | None = None
         self.best_round = -1
         self._evaluated = False
@@ -71,6 +79,7 @@ class RoundRecorder(Checkpoint):
                 "the run cannot go on"
             )
         self._timings.cut(rounds)
+        self._popular = _most_popular(trainer.datamodule.split.held_out("validation"))  # type: ignore[attr-defined]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -88,6 +97,9 @@ class RoundRecorder(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the round."""
         row = _row(trainer.callback_metrics, self._evaluated)
+        if OBJECTIVE in row:
+            row |= {f"val/popular_{name}": value for name, value in self._popular.items()}
+            row |= {f"val/gap_{name}": row[f"val/{name}"] - value for name, value in self._popular.items()}
         improved = OBJECTIVE in row and (self.best is None or row[OBJECTIVE] > self.best)
         if improved:
             self.best, self.best_round = row[OBJECTIVE], int(row["round"])
@@ -104,6 +116,11 @@ class RoundRecorder(Checkpoint):
             for logger in trainer.loggers:
                 logger.log_metrics({**row, **seconds}, step=trainer.current_epoch)
         self._save(trainer, improved)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Upload the best checkpoint, if asked to."""
+        if self.upload_best and wandb.run is not None and self._folder.best.exists():
+            wandb.run.log_artifact(str(self._folder.best), name=f"{self._folder.id}-best", type="model")
 
     def _save(self, trainer: Trainer, improved: bool) -> None:
         rounds = trainer.current_epoch + 1
@@ -129,6 +146,12 @@ def _row(metrics: Mapping[str, Tensor], evaluated: bool) -> dict[str, float]:
         for name, value in named.items()
         if name != f"{OBJECTIVE}_best" and (evaluated or not name.startswith("val/"))
     }
+
+
+def _most_popular(held_out: HeldOut) -> dict[str, float]:
+    """What most popular items score on the selection items, by the metric's name."""
+    rank = sampled_ranks(popularity_score(held_out.popularity), held_out, tile=2**20)
+    return {"hr_10": hit_rate(rank, 10).mean().item(), "ndcg_10": ndcg(rank, 10).mean().item()}
 
 
 def _same_file(source: Path, target: Path) -> None:

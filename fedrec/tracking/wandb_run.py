@@ -59,7 +59,7 @@ def _init(folder: RunFolder, config: Mapping[str, Any], job: str, mode: str) -> 
         job_type=job,
         mode=mode,  # type: ignore[arg-type]
         resume=None if quiet else "allow",
-        dir=folder.path.parent.parent,
+        dir=folder.path.resolve().parent.parent,
         settings=wandb.Settings(silent=quiet, console="off", init_timeout=PATIENCE, x_disable_meta=True),
     )
 
