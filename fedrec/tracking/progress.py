@@ -49,6 +49,7 @@ class RoundProgress(ProgressBar):
             BarColumn(),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=console,
             refresh_per_second=4,
         )
