@@ -17,7 +17,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from fedrec.data.audit import audit_split
-from fedrec.data.cohort import Cohort, draw_cohort
+from fedrec.data.cohort import Cohort, draw_clients, draw_cohort
 from fedrec.data.download import fetch
 from fedrec.data.heldout import HeldOut
 from fedrec.data.interactions import Interactions
@@ -120,7 +120,8 @@ class FederatedData(LightningDataModule, ABC):
             return
         interactions = self.read()
         made = split(interactions, protocol_named(self.protocol, self.overrides), self.split_seed)
-        draw_cohort(made, self.seed, 0, self.client_fraction, self.negatives)
+        draw_clients(self.seed, 0, made.num_users, self.client_fraction)
+        draw_cohort(made, self.seed, 0, 1 / made.num_users, self.negatives)  # one client; its checks look at all
         self.interactions, self.split = interactions, made
 
     @property
