@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from fedrec.client.plan import Step
-from fedrec.models.linear import Gradient, OuterProducts, ShiftedWeight, Weight
+from fedrec.models.linear import Gradient, OuterProducts, ShiftedWeight, Weight, as_dense
 from fedrec.models.recommender import Params, Recommender, Reduce
 
 SMALL = 1024
@@ -92,11 +91,10 @@ class Objective:
             reduce: Shared gradients summed over clients, one each, or none.
             private: Whether the private gradients are wanted.
         """
-        size = self.weight.shape[1]
-        parts = [
-            self._slice(point, slice(s, s + self.max_rows), reduce, private) for s in range(0, size, self.max_rows)
-        ]
-        return parts[0] if len(parts) == 1 else _joined(parts)
+        starts = range(0, self.weight.shape[1], self.max_rows)
+        slices = (self._slice(point, slice(s, s + self.max_rows), reduce, private) for s in starts)
+        first = next(slices)
+        return first if len(starts) == 1 else _joined(first, slices)
 
     def _slice(self, point: Point, rows: slice, reduce: Reduce | None, private: bool) -> Gradients:
         part = {name: value[:, rows] for name, value in (point.rows | point.features).items()}
@@ -128,13 +126,15 @@ def _shifted(value: Weight, gradient: Gradient, scale: Tensor) -> Weight:
     return torch.addcmul(value, _like(scale, gradient), gradient)  # type: ignore[arg-type]
 
 
-def _joined(parts: list[Gradients]) -> Gradients:
-    """Gradients of one client's step from those of its slices: rows stand side by side, the rest adds up."""
-
-    def total(dicts: list[dict[str, Any]]) -> dict[str, Any]:
-        dense = [{n: g.dense() if isinstance(g, OuterProducts) else g for n, g in d.items()} for d in dicts]
-        return {name: torch.stack([d[name] for d in dense]).sum(0) for name in dense[0]}
-
-    rows = {name: torch.cat([part.rows[name] for part in parts], 1) for name in parts[0].rows}
-    loss = torch.stack([part.loss for part in parts]).sum(0)
-    return Gradients(loss, total([p.dense for p in parts]), rows, total([p.private for p in parts]))
+def _joined(first: Gradients, others: Iterator[Gradients]) -> Gradients:
+    """Gradients of one client's step from those of its slices: rows stand side by side, the rest adds up at once."""
+    loss, private = first.loss, first.private
+    dense: dict[str, Gradient] = {name: as_dense(gradient) for name, gradient in first.dense.items()}
+    rows = {name: [value] for name, value in first.rows.items()}
+    for part in others:
+        loss = loss + part.loss
+        dense = {name: total + as_dense(part.dense[name]) for name, total in dense.items()}  # type: ignore[operator]
+        private = {name: total + part.private[name] for name, total in private.items()}
+        for name, parts in rows.items():
+            parts.append(part.rows[name])
+    return Gradients(loss, dense, {name: torch.cat(parts, 1) for name, parts in rows.items()}, private)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -117,9 +117,8 @@ class TunedRows(nn.Module):
 
     def set_extra_state(self, state: Mapping[str, Tensor | Params]) -> None:
         """Restore :meth:`get_extra_state`; what is given is copied, as ``load_state_dict`` copies buffers."""
-        self.table_of, self.keys, self.rows, self.tables = copy.deepcopy(
-            [state[name] for name in ("table_of", "keys", "rows", "tables")]  # type: ignore[assignment]
-        )
+        own: dict[str, Any] = copy.deepcopy(dict(state))
+        self.table_of, self.keys, self.rows, self.tables = (own[n] for n in ("table_of", "keys", "rows", "tables"))
 
     def collect(self, updates: ClientUpdates) -> None:
         """Remember the tuned rows of a bucket until the round ends."""

@@ -13,7 +13,7 @@ from fedrec.client import optimizer
 from fedrec.client.objective import Gradients, Point
 from fedrec.client.optimizer import OptimizerState
 from fedrec.client.plan import Bucket, Step
-from fedrec.models.linear import Gradient, OuterProducts
+from fedrec.models.linear import as_dense
 from fedrec.models.recommender import Params, Reduce
 
 
@@ -177,8 +177,3 @@ class DeltaUpload(SharedSide):
 def gathered(table: Tensor, index: Tensor) -> Tensor:
     """Rows of a table ``[I, D]`` at ``index [B, S]``: ``[B, S, D]``."""
     return table.index_select(0, index.flatten()).view(*index.shape, table.shape[1])
-
-
-def as_dense(gradient: Gradient) -> Tensor:
-    """The gradient as a tensor."""
-    return gradient.dense() if isinstance(gradient, OuterProducts) else gradient

@@ -94,3 +94,8 @@ def weight_gradient(left: Tensor, right: Tensor) -> Gradient:
 def summed_weight_gradient(left: Tensor, right: Tensor) -> Tensor:
     """Sum over clients of the weight gradient, ``[out, in]``: one product over all rows of all clients."""
     return left.flatten(0, 1).mT @ right.flatten(0, 1)
+
+
+def as_dense(gradient: Gradient) -> Tensor:
+    """The gradient as a tensor."""
+    return gradient.dense() if isinstance(gradient, OuterProducts) else gradient

@@ -111,7 +111,7 @@ class NCF(Recommender):
 
     def _logits(self, shared: Mapping[str, Any], private: Mapping[str, Tensor], last: Tensor) -> Tensor:
         gmf = linear(shared["item_gmf"], (private["user_gmf"] * shared["output_gmf"])[:, None])
-        mlp = last @ shared["output_mlp"][..., None]
+        mlp: Tensor = last @ shared["output_mlp"][..., None]
         return (gmf + mlp)[..., 0] + shared["output_bias"][..., None]
 
     def forward(self, shared: Mapping[str, Any], private: Mapping[str, Tensor]) -> Tensor:

@@ -1,0 +1,161 @@
+"""Memory: what a round and an evaluation allocate, whatever the budget; results do not depend on it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from fedrec.client import LocalTraining
+from fedrec.evaluation import full_ranks, sampled_ranks, top_items
+from fedrec.memory import keep_freed_memory
+from fedrec.models import NCF, PFedRec
+from fedrec.models.recommender import Recommender
+from fedrec.server import MeanServer
+from tests.reference.adapter import BareFederation
+from tests.small import federation, generator, held_out, random_cohort, snapshot
+
+USERS, COHORT, ITEMS, EPOCHS = 20, 12, 300, 2
+SIZES = torch.randint(20, 120, (COHORT,), generator=generator(0)).tolist()
+DRAWN = random_cohort(sorted(torch.randperm(USERS, generator=generator(1))[:COHORT].tolist()), SIZES, ITEMS)
+
+METHODS: dict[str, tuple[Recommender, dict[str, Any]]] = {
+    "fedrecgel": (NCF(8, 3), {"rho_shared": 0.1, "rho_private": 0.1}),
+    "joint": (NCF(8, 3), {"rho_shared": 0.1, "rho_private": 0.1, "perturb": "joint"}),
+    "batches": (NCF(8, 3), {"rho_shared": 0.1, "batch_size": 32, "local_epochs": EPOCHS}),
+    "deltas": (NCF(8, 3), {"upload": "delta", "shared_lr": 0.01, "local_epochs": EPOCHS}),
+    "pfedrec": (PFedRec(32), {"upload": "delta", "order": "private_first", "batch_size": 64, "shared_lr": 0.01}),
+}
+# Rows that the budget has room for beside a client's own weights: slices of clients; one or two clients; several.
+ROOM = [10, 60, 300]
+
+
+class Allocations(TorchDispatchMode):
+    """Notes the size of every storage that an operation makes, in bytes, with the operation and the tensor's shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[tuple[int, str, tuple[int, ...]]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {leaf.untyped_storage().data_ptr() for leaf in tensors((args, kwargs))}
+        result = func(*args, **(kwargs or {}))
+        for leaf in tensors(result):
+            if leaf.untyped_storage().data_ptr() not in given:
+                self.made.append((leaf.untyped_storage().nbytes(), str(func), tuple(leaf.shape)))
+        return result
+
+
+def tensors(tree: Any) -> Iterator[Tensor]:
+    return (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
+
+
+def made(method: str, room: int, dtype: torch.dtype = torch.float32, kind: str = "adam") -> BareFederation:
+    recommender, options = METHODS[method]
+    client = LocalTraining(**{**options, "optimizer": kind, "shared_optimizer": kind})
+    row, own = recommender.working_floats()
+    budget = 4 * (room * row + own) + 1
+    return federation(recommender, client, USERS, ITEMS, MeanServer(kind, 0.01), dtype, budget / 2**20)
+
+
+def size(values: Any) -> int:
+    return sum(value.untyped_storage().nbytes() for value in tensors(values))
+
+
+def model_size(module: BareFederation) -> int:
+    """Bytes of the larger of the shared parameters and the private state, tuned rows included."""
+    tuned = module.private.tuned
+    kept = [] if tuned is None else [tuned.rows, tuned.tables]
+    return max(size(list(module.server.parameters())), size([list(module.private.buffers()), kept]))
+
+
+@pytest.mark.parametrize("room", ROOM)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_round_allocates_nothing_above_budget_model_and_index(method: str, room: int) -> None:
+    module = made(method, room)
+    module.training_step(DRAWN, 0)  # so that the private state has its size
+    with Allocations() as allocations:
+        module.training_step(random_cohort(DRAWN.clients.tolist(), SIZES, ITEMS, number=1), 0)
+    epochs = module.client.local_epochs
+    index = 8 * epochs * len(DRAWN.labels)  # one number per example and epoch
+    allowed = max(module.budget, model_size(module), index)
+    above = {entry for entry in allocations.made if entry[0] > allowed}
+    assert not above, f"allowed {allowed}"
+    # The rule would be empty if it allowed an item table for each client of the cohort.
+    per_client = sum(module.server.shared[name].numel() for name in module.recommender.item_tables) * COHORT * 4
+    assert allowed < per_client
+    tables = {entry for entry in allocations.made if entry[2][1:2] == (ITEMS,) and len(entry[2]) == 3}
+    if module.private.tuned is not None:  # one table, of the round in which all the clients took part
+        tables = {entry for entry in tables if entry[2] not in [(1, ITEMS, 32), (2, ITEMS, 32)]}
+    assert not tables
+
+
+@pytest.mark.parametrize("room", ROOM)
+@pytest.mark.parametrize("method", ["fedrecgel", "pfedrec"])
+def test_an_evaluation_allocates_nothing_above_budget_and_model(method: str, room: int) -> None:
+    module = made(method, room)
+    module.training_step(DRAWN, 0)
+    data = evaluated()
+    with Allocations() as allocations:
+        for mean_private in (False, True):
+            score = module.scorer(mean_private)
+            sampled_ranks(score, data, module.tile)
+            full_ranks(score, data, module.tile)
+            top_items(score, data, module.tile, 10)
+    index = 8 * max(data.candidates.numel() + len(data.items), len(data.seen_items), 10 * USERS)
+    allowed = max(module.budget, model_size(module), index)
+    above = {entry for entry in allocations.made if entry[0] > allowed}
+    assert not above, f"allowed {allowed}"
+    assert allowed < 4 * USERS * ITEMS * 32  # not even the narrowest activations of all users and items
+
+
+def evaluated() -> Any:
+    random = generator(5)
+    orders = [torch.randperm(ITEMS, generator=random).tolist() for _ in range(USERS)]
+    seen = [sorted(order[100:130]) for order in orders]
+    return held_out([order[0] for order in orders], [order[1:100] for order in orders], seen, ITEMS)
+
+
+# Adam turns rounding errors of gradients near its eps of 1e-8 into steps, so single precision is compared under SGD.
+@pytest.mark.parametrize(
+    ("dtype", "kind", "tolerance"),
+    [(torch.float32, "sgd", 1e-6), (torch.float64, "adam", 1e-10)],
+    ids=["single", "double"],
+)
+@pytest.mark.parametrize("method", METHODS)
+def test_results_do_not_depend_on_the_budget(method: str, dtype: torch.dtype, kind: str, tolerance: float) -> None:
+    found = []
+    for room in (*ROOM, 10**6):
+        module = made(method, room, dtype, kind)
+        for number in range(2):
+            module.training_step(random_cohort(DRAWN.clients.tolist(), SIZES, ITEMS, number=number), 0)
+        scores = module.scorer()(torch.arange(USERS), torch.arange(ITEMS)[None])
+        found.append(snapshot(module) | {"scores": scores})
+    for other in found[:-1]:
+        for name, value in found[-1].items():
+            distance = (other[name].double() - value.double()).norm() / value.double().norm().clamp(min=1e-12)
+            assert distance <= tolerance, name
+
+
+def test_a_budget_for_everything_takes_few_buckets_and_the_least_takes_slices() -> None:
+    """So that the tests above are about what they say."""
+    buckets = {}
+    for room in (ROOM[0], ROOM[-1], 10**6):
+        module = made("fedrecgel", room)
+        broadcast = module.broadcast(DRAWN)
+        buckets[room] = list(module.client.buckets(DRAWN, module.recommender, broadcast, module.budget))
+    least, more, all_at_once = buckets.values()
+    assert all(bucket.max_rows == 10 < bucket.items.shape[1] for bucket in least)
+    assert len(least) == COHORT > len(more) > len(all_at_once)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator is that of Linux")
+def test_freed_memory_is_kept() -> None:
+    assert keep_freed_memory()
+    assert keep_freed_memory()  # and again
