@@ -9,6 +9,7 @@ import wandb
 import yaml
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from fedrec import __version__
 from fedrec.analysis.columns import flat_settings
@@ -51,8 +52,8 @@ class RunStart(Callback):
         self._close(0)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Close the W&B run as a failed one."""
-        self._close(1)
+        """Close the W&B run as a failed one, unless it was asked to end (by hyperband, say) and has saved its state."""
+        self._close(0 if isinstance(exception, SIGTERMException) else 1)
 
     def _write_config(self) -> None:
         text = yaml.safe_dump(dict(self._config), sort_keys=False)

@@ -7,7 +7,7 @@ hyperband. It holds everything in memory for one entity.
 What it is not: no GraphQL server (it looks at an operation's name and variables and answers whole objects, whatever
 fields were asked for, so a query for a field that a real server does not have passes here); no accounts (any key is
 welcome), permissions, rate limits, artifacts, reports, exports or web pages; no sampling of long histories; no pages
-(everything comes on the first); filters compare names only. That a run looks right here says that the client sends
+(everything comes on the first); the only filter of runs is by sweep. That a run looks right here says that the client sends
 what fedrec means it to send, not that W&B's cloud accepts it.
 """
 
@@ -183,7 +183,10 @@ class WandbServer:
         return {"project": project_of(str(name)) | {"internalId": "1", "readOnly": False, "createdAt": NOW} | more}
 
     def _Runs(self, v: Json) -> Json:  # noqa: N802
-        wanted = json.loads(v.get("filters") or "{}")
+        given = json.loads(v.get("filters") or "{}")
+        wanted = {key: value for part in given.get("$and", [given]) for key, value in part.items()}
+        if wanted.keys() - {"sweep"}:
+            raise ValueError(f"filters {given}")
         runs = [r for r in self.runs.values() if r.project == v["project"] and wanted.get("sweep") in (None, r.sweep)]
         edges = [{"node": run.node(), "cursor": run.name} for run in runs]
         return self._project(v, runCount=len(runs), runs=_page(edges))
@@ -261,9 +264,9 @@ class WandbServer:
 
     def _Heartbeat(self, v: Json) -> Json:  # noqa: N802
         sweep = self.sweeps[v["id"]]
-        states = json.loads(v.get("runState") or "{}")
+        states = json.loads(v["runState"])  # run -> True while its process lives
         commands = self._to_stop(sweep, states)
-        if not commands and not any(state == "RUNNING" for state in states.values()):
+        if not commands and not any(states.values()):
             commands = [self._next(sweep)]
         return {"agentHeartbeat": {"agent": {"id": v["id"]}, "commands": json.dumps(commands)}}
 
@@ -281,11 +284,11 @@ class WandbServer:
         keys = ("method", "metric", "parameters", "early_terminate")
         return {key: sweep.config[key] for key in keys if key in sweep.config}
 
-    def _to_stop(self, sweep: Sweep, states: dict[str, str]) -> list[Json]:
+    def _to_stop(self, sweep: Sweep, states: dict[str, bool]) -> list[Json]:
         if "early_terminate" not in sweep.config:
             return []
         names = {run.name for run in sweeps.stop_runs(self._engine_config(sweep), self._engine_runs(sweep))}
-        new = {name for name in names if states.get(name) == "RUNNING"} - sweep.told_to_stop
+        new = {name for name in names if states.get(name)} - sweep.told_to_stop
         sweep.told_to_stop |= new
         return [{"type": "stop", "run_id": name} for name in sorted(new)]
 

@@ -1,0 +1,192 @@
+"""From a sweep file to ``wandb.Api`` and back, with W&B's real command line, agent and client on loopback.
+
+The server is the stand-in of ``wandb_server``; everything on the client's side, ``fedrec fit`` included, is real.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.tracking.wandb_server import ENTITY, Run, WandbServer
+
+SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
+BIN = Path(sys.executable).parent
+TINY = {
+    "data": {
+        "class_path": "fedrec.data.datamodule.Synthetic",
+        "init_args": {"plan": {"users": 60, "items": 420, "rows": 900, "skew": 0.3}},
+    }
+}
+# Prints what wandb.Api knows of a project: run -> state, configuration, summary, history and files.
+READ = """
+import json, sys, wandb
+api = wandb.Api()
+found = {}
+for run in api.runs(sys.argv[1]):
+    history = [{k: v for k, v in row.items() if not k.startswith("_")} for row in run.scan_history()]
+    files = [file.name for file in run.files()]
+    found[run.id] = {"state": run.state, "config": run.config, "summary": dict(run.summary), "group": run.group,
+                     "tags": run.tags, "history": history, "files": files}
+sweeps = {s.id: [r.id for r in s.runs] for s in api.project(*reversed(sys.argv[1].split("/"))).sweeps()}
+print(json.dumps({"runs": found, "sweeps": sweeps}, default=str))
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[WandbServer]:
+    with WandbServer() as server:
+        yield server
+        assert server.problems == []
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory with the configuration of tiny data."""
+    path = tmp_path_factory.mktemp("wandb")
+    (path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    return path
+
+
+def environment(server: WandbServer, desk: Path, **more: str) -> dict[str, str]:
+    return {
+        "PATH": f"{BIN}{os.pathsep}/usr/bin{os.pathsep}/bin",
+        "HOME": str(desk / "home"),
+        "WANDB_BASE_URL": server.url,
+        "WANDB_API_KEY": "local" + "0" * 40,
+        "WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "1",
+        "OMP_NUM_THREADS": "1",
+        **more,
+    }
+
+
+def call(server: WandbServer, desk: Path, *words: str, **more: str) -> str:
+    done = subprocess.run(
+        [str(BIN / words[0]), *words[1:]],
+        cwd=desk,
+        env=environment(server, desk, **more),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    # An agent reports success whatever became of its trials.
+    assert "fedrec: error" not in done.stderr and "Traceback" not in done.stderr, done.stderr
+    return done.stdout
+
+
+def cut(path: Path, rounds: int = 3) -> dict[str, Any]:
+    """A shipped sweep with one trial of a few rounds on tiny data: the last of listed values, ranges as they are."""
+    content = yaml.safe_load(path.read_text())
+    content["run_cap"] = 1
+    content["command"] = ["tiny.yaml" if word.startswith("data/") else word for word in content["command"]]
+    for spec in content["parameters"].values():
+        if "values" in spec:
+            spec["values"] = spec["values"][-1:]
+    content["parameters"]["trainer.max_epochs"] = {"value": rounds}
+    return dict(content)
+
+
+def create(server: WandbServer, desk: Path, name: str, content: dict[str, Any]) -> str:
+    """Put a sweep on the server with ``wandb sweep`` and return its id."""
+    file = desk / f"{name}.yaml"
+    file.write_text(yaml.safe_dump(content))
+    before = set(server.sweeps)
+    call(server, desk, "wandb", "sweep", str(file))
+    (new,) = set(server.sweeps) - before
+    return new
+
+
+def read(server: WandbServer, desk: Path) -> dict[str, Any]:
+    found = json.loads(call(server, desk, "python", "-c", READ, f"{ENTITY}/fedrec").splitlines()[-1])
+    assert isinstance(found, dict)
+    return found
+
+
+def metrics(run: Path) -> list[dict[str, float]]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def trials(server: WandbServer, desk: Path) -> dict[str, Any]:
+    """One trial of each shipped sweep, run by ``wandb agent`` and read back through ``wandb.Api``."""
+    ids = {path.stem: create(server, desk, path.stem, cut(path)) for path in SWEEPS}
+
+    def agent(name: str) -> None:
+        call(server, desk, "wandb", "agent", "--count", "1", f"{ENTITY}/fedrec/{ids[name]}")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(agent, ids))
+    return {"ids": ids, **read(server, desk)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_agent_runs_the_shipped_sweep(path: Path, trials: dict[str, Any], desk: Path) -> None:
+    (run_id,) = trials["sweeps"][trials["ids"][path.stem]]
+    run = trials["runs"][run_id]
+    assert run["state"] == "finished"
+    for key, spec in cut(path)["parameters"].items():
+        value = run["config"][key]
+        if "min" in spec:
+            assert spec["min"] <= value <= spec["max"]
+        else:
+            assert value == spec.get("value", spec.get("values", [None])[-1])
+    # The run folder and the server hold the same numbers, to the last bit.
+    rows = metrics(desk / "runs" / run_id)
+    assert len(rows) == 3
+    for row, logged in zip(rows, run["history"], strict=True):
+        assert {key: logged[key] for key in row} == row
+    assert run["summary"]["val/ndcg_10_best"] == rows[-1]["val/ndcg_10_best"]
+    # The rest of the configuration is there under the command line's keys, whatever the sweep locked.
+    assert (
+        run["config"]["model.client.lr"]
+        == yaml.safe_load((desk / "runs" / run_id / "config.yaml").read_text())["model"]["client"]["init_args"]["lr"]
+    )
+
+
+@pytest.mark.slow
+def test_hyperband_stops_a_bad_trial_and_it_ends_cleanly(server: WandbServer, desk: Path) -> None:
+    content = cut(SWEEPS[0], rounds=2000)
+    content["run_cap"] = 3
+    content["early_terminate"] = {"type": "hyperband", "min_iter": 2, "eta": 2}
+    sweep = create(server, desk, "hyperband", content)
+    for name in ("good0", "good1"):
+        # Two longer trials that went before and did as well as can be; no trial on tiny data gets near 1.
+        lines = [json.dumps({"_step": step, "val/ndcg_10_best": 1.0}) for step in range(5000)]
+        server.runs[name] = Run(name, "fedrec", sweep, "finished", history=lines)
+        server.runs[name].config = {"seed_everything": {"value": -1}}
+    call(server, desk, "wandb", "agent", "--count", "1", f"{ENTITY}/fedrec/{sweep}")
+    (bad,) = [run for run in server.runs.values() if run.sweep == sweep and not run.name.startswith("good")]
+    assert server.sweeps[sweep].told_to_stop == {bad.name}
+    assert bad.state == "finished"
+    rows = metrics(desk / "runs" / bad.name)
+    assert 2 < len(rows) < 2000
+    assert bad.summary["round"] == rows[-1]["round"]
+    assert (desk / "runs" / bad.name / "checkpoints" / "last.ckpt").exists()
+
+
+@pytest.mark.slow
+def test_offline_run_is_uploaded_later(server: WandbServer, desk: Path) -> None:
+    more = {"WANDB_MODE": "offline", "WANDB_RUN_ID": "later", "WANDB_RUN_GROUP": "one-sweep"}
+    words = ["fit", "--config", "tiny.yaml", "--config", "method/fedrecgel.yaml", "--trainer.max_epochs=2"]
+    call(server, desk, "fedrec", *words, **more)
+    assert "later" not in server.runs
+    (offline,) = (desk / "wandb").glob("offline-run-*-later")
+    call(server, desk, "wandb", "sync", str(offline))
+    run = server.runs["later"]
+    rows = metrics(desk / "runs" / "later")
+    assert [{key: logged[key] for key in row} for row, logged in zip(rows, run.rows(), strict=True)] == rows
+    assert run.fields["groupName"] == "one-sweep"
+    assert run.config["model.client.rho_shared"]["value"] == 0.02
