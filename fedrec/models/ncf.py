@@ -111,8 +111,9 @@ class NCF(Recommender):
 
     def _logits(self, shared: Mapping[str, Any], private: Mapping[str, Tensor], last: Tensor) -> Tensor:
         gmf = linear(shared["item_gmf"], (private["user_gmf"] * shared["output_gmf"])[:, None])
-        mlp: Tensor = last @ shared["output_mlp"][..., None]
-        return (gmf + mlp)[..., 0] + shared["output_bias"][..., None]
+        mlp = last @ shared["output_mlp"][..., None]
+        logits: Tensor = (gmf + mlp)[..., 0] + shared["output_bias"][..., None]
+        return logits
 
     def forward(self, shared: Mapping[str, Any], private: Mapping[str, Tensor]) -> Tensor:
         """See base class."""

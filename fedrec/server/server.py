@@ -100,6 +100,11 @@ class MeanServer(Server):
         self._sums: Params = {}
         self._clients = 0
 
+    def broadcast(self, round_: int, clients: Tensor) -> Params:
+        """See base class; what a round that was cut off left behind is forgotten."""
+        self._clients = 0
+        return super().broadcast(round_, clients)
+
     def aggregate(self, updates: Uploads) -> None:
         """See base class; adds up in the order of the buckets."""
         if self._clients == 0:  # the tables' memory is used again in every round

@@ -113,6 +113,14 @@ def test_a_bucket_of_nobody_counts_for_nothing() -> None:
     assert_close(found["w"], (parts[0]["w"] + parts[1]["w"]) / 2)
 
 
+def test_a_round_that_was_cut_off_leaves_nothing() -> None:
+    made, parts = server(), uploads(3, 2)
+    made.aggregate(bucket(uploads(50, 3)))
+    made.broadcast(1, torch.tensor([0, 1]))
+    found = directed(made, bucket(parts))
+    assert_close(found["w"], (parts[0]["w"] + parts[1]["w"]) / 2)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_steps_are_torchs(optimizer: Any) -> None:
     """Several rounds of different sizes: nothing of a round is left in the next."""
