@@ -1,0 +1,1 @@
+"""Tests of fedrec; they mirror the package."""
