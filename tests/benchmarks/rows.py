@@ -18,25 +18,13 @@ from fedrec.data.datamodule import FederatedData
 from fedrec.data.heldout import HeldOut
 from fedrec.data.split import Split
 from fedrec.evaluation import sampled_ranks
-from fedrec.federation import FederatedRecommender
 from fedrec.models import NCF, PFedRec
 from fedrec.server import MeanServer
 from tests.benchmarks.loop import FedRecGELLoop
+from tests.reference.adapter import BareFederation
 
 SGEMM_SIDE = 2048
 Row = dict[str, Any]
-
-
-class BareFederation(FederatedRecommender):
-    """The production module with its server's optimiser at hand and no trainer: what is timed is the round."""
-
-    def optimizers(self, use_pl_optimizer: bool = True) -> Any:
-        if not hasattr(self, "own_optimizer"):
-            self.own_optimizer = self.configure_optimizers()
-        return self.own_optimizer
-
-    def log_dict(self, dictionary: Any, *_: Any, **__: Any) -> None:
-        self.logged = dictionary
 
 
 def fedrecgel() -> BareFederation:
