@@ -81,7 +81,8 @@ def call(server: WandbServer, desk: Path, *words: str, **more: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     # An agent reports success whatever became of its trials.
-    assert "fedrec: error" not in done.stderr and "Traceback" not in done.stderr, done.stderr
+    for trouble in ("fedrec: error", "Traceback"):
+        assert trouble not in done.stderr, done.stderr
     return done.stdout
 
 
