@@ -71,6 +71,9 @@ class RoundRecorder(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Cut the tables to the rounds of the checkpoint that the run goes on from."""
+        self._popular = _most_popular(trainer.datamodule.split.held_out("validation"))  # type: ignore[attr-defined]
+        if not trainer.is_global_zero:
+            return
         rounds = trainer.current_epoch if self._folder.last.exists() else 0
         found = self._metrics.cut(rounds)
         if found < rounds:
@@ -79,7 +82,6 @@ class RoundRecorder(Checkpoint):
                 "the run cannot go on"
             )
         self._timings.cut(rounds)
-        self._popular = _most_popular(trainer.datamodule.split.held_out("validation"))  # type: ignore[attr-defined]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -132,10 +134,10 @@ class RoundRecorder(Checkpoint):
             self._metrics.sync()
         if improved:
             trainer.save_checkpoint(self._folder.best)
-        if due and improved:
-            _same_file(self._folder.best, self._folder.last)
-        elif due:
+        if due and not improved:
             trainer.save_checkpoint(self._folder.last)
+        elif due and trainer.is_global_zero:
+            _same_file(self._folder.best, self._folder.last)
 
 
 def _row(metrics: Mapping[str, Tensor], evaluated: bool) -> dict[str, float]:
