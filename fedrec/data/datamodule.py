@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from lightning import LightningDataModule
@@ -175,7 +175,10 @@ def _loader(make: Callable[[], Batch]) -> DataLoader[Batch]:
 class PublishedData(FederatedData):
     """A data set of the catalogue, fetched where that is possible and it is not there."""
 
-    data_set: ClassVar[str]
+    @property
+    @abstractmethod
+    def data_set(self) -> str:
+        """Its name in the catalogue."""
 
     @property
     def chosen_variant(self) -> str:
