@@ -23,7 +23,7 @@ from fedrec.errors import InputError
 
 BYTES = 4  # of a float32
 # A bucket takes clients down to this fraction of its largest one, and more until it has this many rows.
-LEAST_FILL, LEAST_ROWS = 0.7, 1024
+LEAST_FILL, LEAST_ROWS = 0.8, 1024
 
 
 @dataclass(frozen=True)
