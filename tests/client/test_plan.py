@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 from torch.testing import assert_close
 
-from fedrec.client.plan import Bucket, LocalPlan, shuffle_keys
+from fedrec.client.plan import LEAST_FILL, LEAST_ROWS, Bucket, LocalPlan, shuffle_keys
 from fedrec.data.cohort import Cohort
 from fedrec.errors import InputError
 from tests.small import cohort, normal, random_cohort
@@ -162,11 +162,11 @@ def test_buckets_partition_the_cohort_within_the_budget(
 
 
 def test_padding_is_held_small() -> None:
-    # 40 clients of 10 to 400 distinct items: every bucket that has 1,024 rows without them takes no client below 0.7.
+    # 40 clients of 10 to 400 distinct items: a bucket with enough rows takes no client much below its largest.
     drawn = cohort(*((c, list(range(10 * (c + 1))), [0] * 10 * (c + 1)) for c in range(40)))
     for bucket in buckets(LocalPlan(drawn, 1, None, 128)):
         before_last = int(bucket.counts[:-1].sum())
-        assert bucket.counts.min() >= 0.7 * bucket.counts.max() or before_last < 1024
+        assert bucket.counts.min() >= LEAST_FILL * bucket.counts.max() or before_last < LEAST_ROWS
 
 
 @settings(max_examples=15, deadline=None)
