@@ -5,25 +5,27 @@ They take seconds and show how a figure is made; about methods they say nothing.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import itertools
+import json
 import os
+import subprocess
+import sys
 import tempfile
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedrec.cli import main
+from fedrec.__main__ import main
+from fedrec.errors import InputError
 
 DATA = (
     "--config=data/synthetic.yaml",
-    *("--data.plan.users=200", "--data.plan.items=500", "--data.plan.rows=5000", "--data.plan.rank=4"),
-    "--model.recommender.embedding_dim=8",
+    *("--data.plan.users=250", "--data.plan.items=500", "--data.plan.rows=8000"),
+    *("--data.plan.rank=3", "--data.plan.skew=0.5", "--data.plan.focus=3.0"),
+    *("--data.client_fraction=0.3", "--model.recommender.embedding_dim=8"),
 )
 NO_WANDB = "--trainer.logger=false"
-RATES = ("--model.client.lr=0.03", "--model.server.lr=0.03")
+RATES = ("--model.client.lr=0.05", "--model.server.lr=0.05")
 # By configuration file method/<name>.yaml: options with which a method learns something within some tens of rounds.
 METHODS = {
     "fedncf": RATES,
@@ -46,7 +48,7 @@ def grid(**values: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def small_runs(settings: Iterable[Mapping[str, Any]], rounds: int = 40, test: bool = False) -> Path:
-    """Train on a small synthetic data set, quietly, and without W&B.
+    """Train on a small synthetic data set, quietly, in one other process, without W&B.
 
     Args:
         settings: Options of each run by dotted key; ``method`` is the name of a configuration (default ``fedrecgel``).
@@ -60,29 +62,37 @@ def small_runs(settings: Iterable[Mapping[str, Any]], rounds: int = 40, test: bo
         InputError: An option is wrong.
     """
     folder = Path(tempfile.mkdtemp(prefix="fedrec-"))
+    runs = {}
     for number, options in enumerate(settings):
         method = str(options.get("method", "fedrecgel"))
-        arguments = [DATA[0], f"--config=method/{method}.yaml", *DATA[1:], *METHODS[method]]
-        arguments += [f"--{name}={value}" for name, value in options.items() if name != "method"]
-        arguments += [f"--trainer.default_root_dir={folder}", f"--trainer.max_epochs={rounds}", NO_WANDB]
-        with _quietly(f"{number:02}"):
-            main(["fit", *arguments])
-            if test:
-                main(["test", f"--resume={folder / 'runs' / f'{number:02}'}", NO_WANDB])
+        fit = ["fit", DATA[0], f"--config=method/{method}.yaml", *DATA[1:], *METHODS[method]]
+        fit += [f"--{name}={value}" for name, value in options.items() if name != "method"]
+        fit += [f"--trainer.default_root_dir={folder}", f"--trainer.max_epochs={rounds}", NO_WANDB]
+        name = f"{number:02}"
+        runs[name] = [fit, *([["test", f"--resume={folder / 'runs' / name}", NO_WANDB]] if test else [])]
+    done = subprocess.run(
+        [sys.executable, "-m", __name__],
+        input=json.dumps(runs),
+        env=os.environ | {"OMP_NUM_THREADS": "1"},  # small tensors gain nothing from threads
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise InputError(f"small_runs: {done.stderr.strip().rpartition('fedrec: error: ')[2]}")
     return folder
 
 
-@contextlib.contextmanager
-def _quietly(run: str) -> Iterator[None]:
-    """The run's id for as long as it lasts, and no output."""
-    before = os.environ.get("WANDB_RUN_ID")
-    os.environ["WANDB_RUN_ID"] = run
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        if before is None:
-            del os.environ["WANDB_RUN_ID"]
-        else:
-            os.environ["WANDB_RUN_ID"] = before
+def _run_all(runs: Mapping[str, Sequence[Sequence[str]]]) -> int:
+    """Run the commands of every run under its id; the status of the first that fails, else 0."""
+    for name, commands in runs.items():
+        os.environ["WANDB_RUN_ID"] = name
+        for arguments in commands:
+            status = main(arguments)
+            if status:
+                return status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_run_all(json.load(sys.stdin)))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fedrec.analysis.columns import ROUND, RUN, context, label, require, series_name
 from fedrec.analysis.plots import style
@@ -36,6 +37,7 @@ def learning_curves(
             _band(ax, curve, ROUND, name, look)
         style.popularity_line(ax, frame, metric)
         style.fit_height(ax, table[table["metric"] == metric])
+        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         style.name_axes(ax, "communication round", label(metric))
         ax.margins(x=0.02)
     style.head(figure, title or context(frame), axes[0])

@@ -164,7 +164,8 @@ def fit_height(ax: Axes, table: pd.DataFrame) -> None:
     lowest, highest = table["low"].fillna(low).min(), table["high"].fillna(high).max()
     low, high = min(low, max(low - reach, lowest)), max(high, min(high + reach, highest))
     margin = 0.06 * (high - low) or 0.02 * abs(high) or 1.0
-    ax.set_ylim(low - margin, high + margin)
+    floor = 0.0 if table["mean"].min() >= 0 else -np.inf  # rates and losses have no room below 0, wide as a band may be
+    ax.set_ylim(max(low - margin, floor), high + margin)
 
 
 def popularity_line(ax: Axes, frame: pd.DataFrame, metric: str) -> None:
