@@ -233,6 +233,10 @@ LAYOUTS: dict[str, Case] = {
         layout(minimum_rating=3),
         "layout.rating is None and layout.minimum_rating is 3; expected",
     ),
+    "low ratings without minimum": (
+        layout(low_ratings="touched"),
+        "layout.low_ratings is 'touched'; expected layout.min",
+    ),
     "minimum is no number": (
         layout(rating="r", minimum_rating=float("nan")),
         "layout.minimum_rating is nan; expected a",

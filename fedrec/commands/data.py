@@ -12,7 +12,7 @@ from typing import Any, NoReturn, get_args
 
 from fedrec.data.download import fetch
 from fedrec.data.interactions import Interactions
-from fedrec.data.layout import IdType, Layout, TimeFormat
+from fedrec.data.layout import IdType, Layout, LowRatings, TimeFormat
 from fedrec.data.protocol import PRESETS
 from fedrec.data.readers import file_title, read_interactions
 from fedrec.data.sources import DATA_SETS
@@ -84,7 +84,8 @@ def _add_layout(group: argparse._ArgumentGroup) -> None:
     """Options named like the fields of :class:`Layout`; those not given stay out of the result."""
     options: dict[str, dict[str, Any]] = {
         **{f"--{role}": {"type": _column, "metavar": "COLUMN"} for role in ("user", "item", "time", "rating")},
-        "--minimum_rating": {"type": float, "help": "rows with a lower rating are left out"},
+        "--minimum_rating": {"type": float, "help": "lowest rating that counts as an interaction"},
+        "--low_ratings": {"choices": get_args(LowRatings), "help": "what rows below it are; default: ignored"},
         "--separator": {"type": lambda text: text.replace("\\t", "\t"), "help": "default: guessed"},
         "--no_header": {"dest": "header", "action": "store_false", "help": "the first line is a row already"},
         "--skip_lines": {"type": int, "help": "lines before the header or the first row"},

@@ -32,6 +32,7 @@ class Interactions:
         source: The file they came from, for messages.
         time_unit: Unit of ``timestamp``; none where there are no timestamps or nobody said.
         notes: What was guessed or left out in reading, one sentence each, for the reader of a log.
+        disliked: ``int64 [2, L]`` pairs (user, item) that count as touched and no more: explicit negatives.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Interactions:
     source: str
     time_unit: TimeUnit | None = None
     notes: tuple[str, ...] = ()
+    disliked: Int64s | None = None
 
     def __post_init__(self) -> None:
         if len(self.user) == 0:
@@ -56,7 +58,10 @@ class Interactions:
                     f"{self.source}: column {name} is {column.dtype} {list(column.shape)}; "
                     f"expected int64 [{len(self.user)}]."
                 )
-        for name, column, ids in (("user", self.user, self.user_ids), ("item", self.item, self.item_ids)):
+        indices = [("user", self.user, self.user_ids), ("item", self.item, self.item_ids)]
+        if self.disliked is not None and self.disliked.size:
+            indices += [("user", self.disliked[0], self.user_ids), ("item", self.disliked[1], self.item_ids)]
+        for name, column, ids in indices:
             lowest, highest = column.min(), column.max()
             if lowest < 0 or highest >= len(ids):
                 raise InputError(

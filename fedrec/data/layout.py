@@ -9,6 +9,7 @@ from typing import Literal
 from fedrec.errors import InputError
 
 IdType = Literal["auto", "integer", "text"]
+LowRatings = Literal["ignored", "touched"]
 TimeFormat = Literal["auto", "s", "ms", "us", "ns", "iso"]
 
 SEPARATORS = ("\t", ",", ";", "|", "::", " ")
@@ -23,8 +24,10 @@ class Layout:
         item: Column of item ids.
         time: Column of times; null where there is none.
         rating: Column that ``minimum_rating`` looks at.
-        minimum_rating: Lowest rating that counts as an interaction. Rows below it, explicit negatives, are left out:
-            their items then count as never touched.
+        minimum_rating: Lowest rating that counts as an interaction.
+        low_ratings: What rows below it, explicit negatives, are. ``ignored``: left out, as if the user had never
+            touched the item. ``touched``: their items are no candidates of the user and never recommended to the user;
+            like any item that the user does not train on, they can be drawn as training negatives.
         separator: What stands between the fields of delimited text: a tab, ``,``, ``;``, ``|``, ``::`` or a space; null
             takes the first of these under which the columns can be found, and says which.
         header: Whether the first line of delimited text names the columns.
@@ -41,6 +44,7 @@ class Layout:
     time: str | int | None = None
     rating: str | int | None = None
     minimum_rating: float | None = None
+    low_ratings: LowRatings = "ignored"
     separator: str | None = None
     header: bool = True
     skip_lines: int = 0
@@ -72,6 +76,8 @@ class Layout:
                 f"layout.rating is {self.rating!r} and layout.minimum_rating is {self.minimum_rating}; expected both "
                 "or neither: a rating is only read to compare it with the minimum."
             )
+        if self.low_ratings != "ignored" and self.minimum_rating is None:
+            raise InputError(f"layout.low_ratings is {self.low_ratings!r}; expected layout.minimum_rating beside it.")
         if self.minimum_rating is not None and not math.isfinite(self.minimum_rating):
             raise InputError(f"layout.minimum_rating is {self.minimum_rating}; expected a number.")
 

@@ -1,11 +1,13 @@
 """Reading a file of interactions: delimited text (plain, gzip or in a ZIP archive) or Parquet.
 
-Only the columns that are asked for are parsed, and text ids are held as 4-byte codes into a dictionary, so the peak of
-memory is about 40 bytes a row, 4 GB for 100 million rows, of which 24 bytes are the result.
+Only the columns that are asked for are parsed, and text ids are held as 4-byte codes into a dictionary. The peak of
+memory is about 45 bytes a row, of which 24 are the result: reading 100 million rows of text with times (2.2 GB, 200,000
+users, 50,000 items) was measured at 4.2 GiB. A minimum rating takes some 20 bytes a row more.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fedrec.data.delimited import DelimitedText
-from fedrec.data.ids import UnusableIdError, encode
+from fedrec.data.ids import UnusableIdError, encode, restrict
 from fedrec.data.interactions import Int64s, Interactions, TimeUnit
 from fedrec.data.layout import Layout
 from fedrec.data.opening import kind_of
@@ -40,25 +42,18 @@ def read_interactions(path: Path, layout: Layout, name: str) -> Interactions:
     """
     table: Table = ParquetTable(path, layout) if kind_of(path) == "parquet" else DelimitedText(path, layout)
     columns = table.columns()
-    notes = list(table.notes)
-    if layout.minimum_rating is not None:
-        columns = _positive(columns, layout.minimum_rating, table, path, notes)
+    notes, kept = list(table.notes), None
+    if "rating" in columns:
+        kept = _positive(columns.pop("rating"), layout, table, path, notes)
+    if kept is not None and layout.low_ratings == "ignored":
+        columns, kept = {role: column.filter(pa.array(kept)) for role, column in columns.items()}, None
     user, user_ids = _encoded(columns, "user", layout, table)
     item, item_ids = _encoded(columns, "item", layout, table)
     timestamp, unit = None, None
     if "time" in columns:
         timestamp, unit = _times(columns.pop("time"), layout, table, notes)
-    return Interactions(
-        name=name,
-        user=user,
-        item=item,
-        timestamp=timestamp,
-        user_ids=user_ids,
-        item_ids=item_ids,
-        source=str(path),
-        time_unit=unit,
-        notes=tuple(notes),
-    )
+    read = Interactions(name, user, item, timestamp, user_ids, item_ids, str(path), unit, tuple(notes))
+    return read if kept is None else _set_apart(read, kept)
 
 
 def file_title(path: Path) -> str:
@@ -66,22 +61,36 @@ def file_title(path: Path) -> str:
     return path.name.split(".")[0] or path.name
 
 
-def _positive(
-    columns: dict[str, pa.ChunkedArray], minimum: float, table: Table, path: Path, notes: list[str]
-) -> dict[str, pa.ChunkedArray]:
-    """The rows with at least the minimum rating; a note says how many others there were."""
-    rating = columns.pop("rating")
+def _positive(rating: pa.ChunkedArray, layout: Layout, table: Table, path: Path, notes: list[str]) -> NDArray[np.bool_]:
+    """Which rows have at least the minimum rating, ``bool [N]``; a note says what becomes of the others."""
     if not pc.all(pc.is_finite(rating)).as_py():
         raise table.refused("rating is not a finite number somewhere")
-    kept = pc.greater_equal(rating, minimum)
-    rows, left = len(kept), pc.sum(kept).as_py()
-    if not left:
+    minimum = layout.minimum_rating
+    kept: NDArray[np.bool_] = pc.greater_equal(rating, minimum).to_numpy()
+    rows, low = len(kept), len(kept) - np.count_nonzero(kept)
+    if low == rows:
         raise InputError(f"{path}: none of the {rows} rows has a rating of at least {minimum:g}.")
-    notes.append(
-        f"{rows - left} of {rows} rows have a rating below {minimum:g} and are left out: their items count as never "
-        "touched"
+    fate = "are left out: their items count as never touched"
+    if layout.low_ratings == "touched":
+        fate = "are no interactions: their items count as touched, and are neither candidates nor recommended"
+    notes.append(f"{low} of {rows} rows have a rating below {minimum:g} and {fate}")
+    return kept
+
+
+def _set_apart(read: Interactions, kept: NDArray[np.bool_]) -> Interactions:
+    """The kept rows, with the other pairs as disliked; ids that are in no kept row are left out altogether."""
+    user, user_ids = restrict(read.user, read.user_ids, kept)
+    item, item_ids = restrict(read.item, read.item_ids, kept)
+    low = ~kept & (user >= 0) & (item >= 0)
+    return replace(
+        read,
+        user=user[kept],
+        item=item[kept],
+        timestamp=None if read.timestamp is None else read.timestamp[kept],
+        user_ids=user_ids,
+        item_ids=item_ids,
+        disliked=np.stack([user[low], item[low]]),
     )
-    return {role: column.filter(kept) for role, column in columns.items()}
 
 
 def _encoded(

@@ -14,7 +14,7 @@ from fedrec.data.candidates import draw_candidates, require_untouched
 from fedrec.data.draws import Int64s
 from fedrec.data.item_sets import ItemSets
 from fedrec.data.protocol import Protocol, Stage
-from fedrec.data.rows import kept_rows, newest_rows
+from fedrec.data.rows import Rows, kept_rows, newest_rows
 from fedrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ class Split:
         train_indptr: ``int64 [U + 1]`` row pointers of the two.
         validation: ``int64 [U]`` validation item, -1 for all users where the protocol has none.
         test: ``int64 [U]`` test item.
-        touched: Every user's distinct items, held-out ones included.
+        touched: Every user's distinct items, held-out and disliked ones included.
+        disliked: ``int64 [2, L]`` pairs (user, item) that are touched and no more; none where the file's reader set
+            none apart.
         candidates_validation: ``int64 [U, M]``, none where there is no validation item.
         candidates_test: ``int64 [U, M]``.
     """
@@ -58,6 +60,7 @@ class Split:
     validation: Int64s
     test: Int64s
     touched: ItemSets
+    disliked: Int64s | None
     candidates_validation: Int64s | None
     candidates_test: Int64s
 
@@ -116,7 +119,7 @@ class Split:
         from fedrec.data.heldout import HeldOut
 
         items, candidates = self.held_out_items(stage)
-        seen = self._seen_in_test if items is self.test else self.train_sets
+        seen = self._seen_in_test if items is self.test else self._seen()
         return HeldOut(
             stage=stage,
             users=torch.arange(self.num_users),
@@ -130,9 +133,16 @@ class Split:
     @cached_property
     def _seen_in_test(self) -> ItemSets:
         if not self.protocol.validation_item:
+            return self._seen()
+        return self._seen(np.stack([np.arange(self.num_users), self.validation]))
+
+    def _seen(self, *more: Int64s) -> ItemSets:
+        """Training and disliked items with more pairs ``[2, *]``."""
+        more = more if self.disliked is None else (self.disliked, *more)
+        if not more:
             return self.train_sets
-        users = np.concatenate([self.train_user, np.arange(self.num_users)])
-        return ItemSets.of(users, np.concatenate([self.train_item, self.validation]), self.num_users, self.num_items)
+        users, items = np.concatenate([np.stack([self.train_user, self.train_item]), *more], axis=1)
+        return ItemSets.of(users, items, self.num_users, self.num_items)
 
 
 def split(interactions: Interactions, protocol: Protocol, split_seed: int) -> Split:
@@ -148,7 +158,11 @@ def split(interactions: Interactions, protocol: Protocol, split_seed: int) -> Sp
     num_users, num_items = len(rows.users), len(rows.items)
     if num_users < 2:
         raise InputError(_too_few_users(interactions, protocol, num_users))
-    touched = ItemSets.of(rows.user, rows.item, num_users, num_items)
+    disliked = _disliked(interactions, rows)
+    users, items = rows.user, rows.item
+    if disliked is not None:
+        users, items = np.hstack([np.stack([users, items]), disliked])
+    touched = ItemSets.of(users, items, num_users, num_items)
     stages = 2 if protocol.validation_item else 1
     user_ids = interactions.user_ids[rows.users]
     require_untouched(touched, protocol.candidates, stages, user_ids, interactions.source)
@@ -173,9 +187,25 @@ def split(interactions: Interactions, protocol: Protocol, split_seed: int) -> Sp
         validation=validation,
         test=test,
         touched=touched,
+        disliked=disliked,
         candidates_validation=candidates[0] if protocol.validation_item else None,
         candidates_test=candidates[-1],
     )
+
+
+def _disliked(interactions: Interactions, rows: Rows) -> Int64s | None:
+    """The disliked pairs of kept users and items, numbered as the rows are, ``int64 [2, L]``."""
+    if interactions.disliked is None:
+        return None
+    numbered = []
+    for pairs, kept, size in zip(
+        interactions.disliked, (rows.users, rows.items), (interactions.num_users, interactions.num_items), strict=True
+    ):
+        place = np.full(size, -1, dtype=np.int64)
+        place[kept] = np.arange(len(kept))
+        numbered.append(place[pairs])
+    both = np.stack(numbered)
+    return both[:, (both >= 0).all(axis=0)]
 
 
 def _too_few_users(interactions: Interactions, protocol: Protocol, left: int) -> str:

@@ -44,6 +44,7 @@ def test_sizes_come_from_the_rows_and_the_ids() -> None:
         ({"user": np.array([1, 0, 1], dtype=np.int32)}, r"column user is int32 \[3\]; expected int64 \[3\]"),
         ({"user": np.array([[1, 0, 1]])}, r"column user is int64 \[1, 3\]; expected int64 \[1\]"),
         ({"user": np.array([2, 0, 1])}, r"user index 2; expected 0 to 1 for 2 ids"),
+        ({"disliked": np.array([[0], [2]])}, r"item index 2; expected 0 to 1 for 2 ids"),
         ({"item": np.array([0, -1, 1])}, r"item index -1; expected 0 to 1 for 2 ids"),
     ],
 )

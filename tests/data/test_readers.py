@@ -7,6 +7,7 @@ import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fedrec.data.interactions import Interactions
+from fedrec.data.item_sets import ItemSets
 from fedrec.data.layout import SEPARATORS, Layout
 from fedrec.data.protocol import PRESETS, Protocol
 from fedrec.data.readers import file_title, read_interactions
@@ -217,6 +219,45 @@ def test_a_minimum_rating_leaves_out_lower_rows_and_says_so(packing: str, tmp_pa
     note = f"{left} of 300 rows have a rating below 4 and are left out: their items count as never touched"
     assert note in found.notes
     assert 0 < left < 300
+
+
+def test_low_ratings_can_count_as_touched(tmp_path: Path) -> None:
+    # User 1 likes a and b and dislikes c and d; c is nobody's positive and user 3 has none: neither is left.
+    text = "user,item,stars\n1,a,5\n1,c,1\n2,d,4\n1,d,2\n3,a,1\n1,b,3\n2,a,2\n"
+    found = read_text(tmp_path, text, Layout(rating="stars", minimum_rating=3, low_ratings="touched"))
+    assert found.user_ids.tolist() == [1, 2]
+    assert found.item_ids.tolist() == ["a", "b", "d"]
+    assert list(zip(found.user.tolist(), found.item.tolist(), strict=True)) == [(0, 0), (1, 2), (0, 1)]
+    assert found.disliked is not None
+    assert found.disliked.T.tolist() == [[0, 2], [1, 0]]
+    assert found.notes[-1] == (
+        "4 of 7 rows have a rating below 3 and are no interactions: their items count as touched, and are neither "
+        "candidates nor recommended"
+    )
+
+
+def test_disliked_items_are_no_candidates_and_count_as_seen(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(PACKINGS["csv"](frame()))
+    options: dict[str, Any] = {"rating": "rating", "minimum_rating": 3}
+    ignored = read_interactions(path, Layout("user", "item", "time", **options), "x")
+    touched = read_interactions(path, Layout("user", "item", "time", low_ratings="touched", **options), "x")
+    assert_same(touched, ignored)
+    for protocol in SMALL.values():
+        without, made = split(ignored, protocol, 0), split(touched, protocol, 0)
+        assert made.disliked is not None
+        users, items = made.disliked
+        assert len(users)
+        assert np.array_equal(made.train_item, without.train_item)
+        assert np.array_equal(made.test, without.test)
+        assert made.touched.contain(users, items).all()
+        for stage in ("validation", "test"):
+            _, candidates = made.held_out_items(stage)  # type: ignore[arg-type]
+            assert not made.touched.contain(np.arange(made.num_users)[:, None], candidates).any()
+            held_out = made.held_out(stage)  # type: ignore[arg-type]
+            seen = ItemSets(made.num_items, held_out.seen_indptr.numpy(), held_out.seen_items.numpy())
+            assert seen.contain(users, items).all()
+            assert seen.contain(made.train_user, made.train_item).all()
 
 
 @pytest.mark.parametrize(
