@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.tracking.wandb_server import ENTITY, Run, WandbServer
+from tests.tracking.wandb_server import WandbServer
+from tests.tracking.wandb_state import ENTITY, Run
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
 BIN = Path(sys.executable).parent

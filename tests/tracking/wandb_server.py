@@ -7,8 +7,8 @@ hyperband. It holds everything in memory for one entity.
 What it is not: no GraphQL server (it looks at an operation's name and variables and answers whole objects, whatever
 fields were asked for, so a query for a field that a real server does not have passes here); no accounts (any key is
 welcome), permissions, rate limits, artifacts, reports, exports or web pages; no sampling of long histories; no pages
-(everything comes on the first); the only filter of runs is by sweep. That a run looks right here says that the client sends
-what fedrec means it to send, not that W&B's cloud accepts it.
+(everything comes on the first); the only filter of runs is by sweep. That a run looks right here says that the client
+sends what fedrec means it to send, not that W&B's cloud accepts it.
 """
 
 from __future__ import annotations
@@ -19,91 +19,14 @@ import re
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import sweeps
 import yaml
 
-ENTITY = "local"
-NOW = "2030-01-01T00:00:00"
-Json = dict[str, Any]
-
-
-@dataclass
-class Run:
-    """A run as the client described it."""
-
-    name: str
-    project: str
-    sweep: str | None = None
-    state: str = "running"
-    config: Json = field(default_factory=dict)
-    fields: Json = field(default_factory=dict)
-    summary: Json = field(default_factory=dict)
-    history: list[str] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)
-
-    def rows(self) -> list[Json]:
-        """History as dicts, one per step."""
-        return [json.loads(line) for line in self.history]
-
-    def node(self) -> Json:
-        """The run with every field that any operation asks for."""
-        rows = self.rows()
-        keys = sorted({key for row in rows for key in row if not key.startswith("_")})
-        last = max((int(row.get("_step", 0)) for row in rows), default=-1)
-        return {
-            "id": f"run-{self.name}",
-            "projectId": "1",
-            "name": self.name,
-            "displayName": self.fields.get("displayName") or self.name,
-            "description": None,
-            "notes": None,
-            "tags": self.fields.get("tags") or [],
-            "group": self.fields.get("groupName"),
-            "jobType": self.fields.get("jobType"),
-            "commit": None,
-            "readOnly": False,
-            "sweepName": self.sweep,
-            "state": self.state,
-            "config": json.dumps(self.config),
-            "summaryMetrics": json.dumps(self.summary),
-            "systemMetrics": "{}",
-            "createdAt": NOW,
-            "heartbeatAt": NOW,
-            "user": {"name": ENTITY, "username": ENTITY},
-            "project": project_of(self.project),
-            "historyLineCount": len(rows),
-            "logLineCount": 0,
-            "eventsLineCount": 0,
-            "historyTail": json.dumps(self.history[-1:]),
-            "eventsTail": "[]",
-            "wandbConfig": json.dumps({"t": {}}),
-            "historyKeys": {
-                "lastStep": last,
-                "keys": {key: {"typeCounts": [{"type": "number"}], "monotonic": False} for key in keys},
-            },
-        }
-
-
-@dataclass
-class Sweep:
-    """A sweep, its configuration and what its agents have been told."""
-
-    name: str
-    project: str
-    config: Json
-    state: str = "RUNNING"
-    told_to_stop: set[str] = field(default_factory=set)
-
-
-def project_of(name: str) -> Json:
-    """A project as part of another object."""
-    return {"id": name, "name": name, "entityName": ENTITY, "entity": {"id": ENTITY, "name": ENTITY}}
+from tests.tracking.wandb_state import ENTITY, NOW, Json, Run, Sweep, between, page, project_of, with_all
 
 
 class WandbServer:
@@ -154,7 +77,6 @@ class WandbServer:
         return {"viewer": viewer | {"name": ENTITY, "teams": {"edges": [{"node": {"name": ENTITY}}]}}}
 
     _GetDefaultEntity = _Viewer
-    _GetViewer = _Viewer
 
     def _ServerFeaturesQuery(self, _: Json) -> Json:  # noqa: N802
         return {"serverInfo": {"features": []}}
@@ -189,7 +111,7 @@ class WandbServer:
             raise ValueError(f"filters {given}")
         runs = [r for r in self.runs.values() if r.project == v["project"] and wanted.get("sweep") in (None, r.sweep)]
         edges = [{"node": run.node(), "cursor": run.name} for run in runs]
-        return self._project(v, runCount=len(runs), runs=_page(edges))
+        return self._project(v, runCount=len(runs), runs=page(edges))
 
     def _Run(self, v: Json) -> Json:  # noqa: N802
         run = self.runs.get(v["name"])
@@ -200,7 +122,7 @@ class WandbServer:
 
     def _RunSampledHistory(self, v: Json) -> Json:  # noqa: N802
         rows = self.runs[v["name"]].rows()
-        return self._project(v, run={"sampledHistory": [_with_all(rows, json.loads(s)["keys"]) for s in v["specs"]]})
+        return self._project(v, run={"sampledHistory": [with_all(rows, json.loads(s)["keys"]) for s in v["specs"]]})
 
     def _RunFullHistory(self, v: Json) -> Json:  # noqa: N802
         return self._project(v, run={"history": self.runs[v["name"]].history})
@@ -211,13 +133,13 @@ class WandbServer:
         return self._project(v, run={"parquetHistory": {"parquetUrls": [], "liveData": live}})
 
     def _HistoryPage(self, v: Json) -> Json:  # noqa: N802
-        rows = _between(self.runs[v["run"]].rows(), v["minStep"], v["maxStep"])
+        rows = between(self.runs[v["run"]].rows(), v["minStep"], v["maxStep"])
         return self._project(v, run={"history": [json.dumps(row) for row in rows]})
 
     def _SampledHistoryPage(self, v: Json) -> Json:  # noqa: N802
         spec = json.loads(v["spec"])
-        rows = _between(self.runs[v["run"]].rows(), spec["minStep"], spec["maxStep"] + 1)  # here the last one counts
-        return self._project(v, run={"sampledHistory": [_with_all(rows, spec["keys"])]})
+        rows = between(self.runs[v["run"]].rows(), spec["minStep"], spec["maxStep"] + 1)  # here the last one counts
+        return self._project(v, run={"sampledHistory": [with_all(rows, spec["keys"])]})
 
     def _RunFiles(self, v: Json) -> Json:  # noqa: N802
         run, wanted = self.runs[v["name"]], v.get("fileNames") or []
@@ -227,7 +149,7 @@ class WandbServer:
                 url = f"{self.url}/upload/{run.name}/{name}"
                 about = {"id": name, "name": name, "url": url, "directUrl": url, "sizeBytes": len(content)}
                 edges.append({"node": about | {"mimetype": "", "updatedAt": NOW, "md5": ""}, "cursor": name})
-        return self._project(v, run={"fileCount": len(edges), "files": _page(edges)})
+        return self._project(v, run={"fileCount": len(edges), "files": page(edges)})
 
     # ------------------------------------------------------------------ sweeps and agents
 
@@ -238,71 +160,37 @@ class WandbServer:
         node = {"id": name, "name": name, "project": project_of(str(project))}
         return {"upsertSweep": {"sweep": node, "configValidationWarnings": []}}
 
-    def _sweep_node(self, sweep: Sweep) -> Json:
-        runs = [run for run in self.runs.values() if run.sweep == sweep.name]
-        about = {"id": sweep.name, "name": sweep.name, "displayName": sweep.name, "method": sweep.config["method"]}
-        about |= {"state": sweep.state, "description": None, "bestLoss": None, "config": yaml.safe_dump(sweep.config)}
-        about |= {"createdAt": NOW, "updatedAt": NOW, "runCount": len(runs), "runCountExpected": None}
-        return about | {"heartbeatAt": NOW, "controller": None, "scheduler": None, "runs": _page([])}
+    def _runs_of(self, sweep: Sweep) -> list[Run]:
+        return [run for run in self.runs.values() if run.sweep == sweep.name]
 
     def _GetSweep(self, v: Json) -> Json:  # noqa: N802
         sweep = self.sweeps.get(v.get("name") or v.get("sweep") or "")
-        return self._project(v, sweep=self._sweep_node(sweep) if sweep else None)
+        return self._project(v, sweep=sweep.node(self._runs_of(sweep)) if sweep else None)
 
-    _GetSweepLegacy = _GetSweep
     _SweepWithRuns = _GetSweep
     _GetSweepState = _GetSweep
-    _Sweep = _GetSweep
 
     def _GetSweeps(self, v: Json) -> Json:  # noqa: N802
         found = [s for s in self.sweeps.values() if s.project == v["project"]]
-        edges = [{"node": self._sweep_node(sweep)} for sweep in found]
-        return self._project(v, totalSweeps=len(found), sweeps=_page(edges))
+        edges = [{"node": sweep.node(self._runs_of(sweep))} for sweep in found]
+        return self._project(v, totalSweeps=len(found), sweeps=page(edges))
 
     def _CreateAgent(self, v: Json) -> Json:  # noqa: N802
         return {"createAgent": {"agent": {"id": v["sweep"]}}}  # agents of a sweep need no names here
 
     def _Heartbeat(self, v: Json) -> Json:  # noqa: N802
         sweep = self.sweeps[v["id"]]
-        states = json.loads(v["runState"])  # run -> True while its process lives
-        commands = self._to_stop(sweep, states)
-        if not commands and not any(states.values()):
-            commands = [self._next(sweep)]
+        alive = {name for name, lives in json.loads(v["runState"]).items() if lives}
+        commands = [{"type": "stop", "run_id": name} for name in sweep.to_stop(self._runs_of(sweep), alive)]
+        if not alive:
+            run = sweep.next(self._runs_of(sweep))
+            commands = [self._start(run) if run else {"type": "exit"}]
         return {"agentHeartbeat": {"agent": {"id": v["id"]}, "commands": json.dumps(commands)}}
 
-    def _engine_runs(self, sweep: Sweep) -> list[sweeps.SweepRun]:
-        found = []
-        for run in self.runs.values():
-            if run.sweep == sweep.name:
-                config = {k: run.config[k] for k in sweep.config["parameters"] if k in run.config}
-                engine_run = sweeps.SweepRun(name=run.name, config=config, state=sweeps.RunState(run.state))
-                engine_run.history, engine_run.summary_metrics = run.rows(), run.summary
-                found.append(engine_run)
-        return found
-
-    def _engine_config(self, sweep: Sweep) -> Json:
-        keys = ("method", "metric", "parameters", "early_terminate")
-        return {key: sweep.config[key] for key in keys if key in sweep.config}
-
-    def _to_stop(self, sweep: Sweep, states: dict[str, bool]) -> list[Json]:
-        if "early_terminate" not in sweep.config:
-            return []
-        names = {run.name for run in sweeps.stop_runs(self._engine_config(sweep), self._engine_runs(sweep))}
-        new = {name for name in names if states.get(name)} - sweep.told_to_stop
-        sweep.told_to_stop |= new
-        return [{"type": "stop", "run_id": name} for name in sorted(new)]
-
-    def _next(self, sweep: Sweep) -> Json:
-        runs = self._engine_runs(sweep)
-        cap = sweep.config.get("run_cap")
-        proposal = None if cap is not None and len(runs) >= cap else sweeps.next_run(self._engine_config(sweep), runs)
-        if proposal is None:
-            sweep.state = "FINISHED"
-            return {"type": "exit"}
-        name = f"{sweep.name}run{len(runs)}"
-        arguments = json.loads(json.dumps(proposal.config, default=lambda number: number.item()))
-        self.runs[name] = Run(name, sweep.project, sweep=sweep.name, config=dict(arguments))
-        return {"type": "run", "run_id": name, "run_name": name, "program": "", "args": arguments, "logs": []}
+    def _start(self, run: Run) -> Json:
+        self.runs[run.name] = run
+        about = {"type": "run", "run_id": run.name, "run_name": run.name, "program": "", "logs": []}
+        return about | {"args": dict(run.config)}
 
     # ------------------------------------------------------------------ streams and files
 
@@ -328,18 +216,6 @@ class _Quiet(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
-
-
-def _with_all(rows: list[Json], keys: list[str]) -> list[Json]:
-    return [{key: row[key] for key in keys} for row in rows if all(key in row for key in keys)]
-
-
-def _between(rows: list[Json], low: int, high: int) -> list[Json]:
-    return [row for row in rows if int(low) <= int(row["_step"]) < int(high)]
-
-
-def _page(edges: list[Json]) -> Json:
-    return {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": False}}
 
 
 def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
