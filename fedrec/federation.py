@@ -70,6 +70,7 @@ class FederatedRecommender(L.LightningModule):
     def training_step(self, cohort: Cohort, batch_idx: int) -> None:
         """One communication round."""
         broadcast = self.broadcast(cohort)
+        self.private.begin_round()
         figures = RoundFigures(cohort)
         for bucket in self.client.buckets(cohort, self.recommender, broadcast, self.budget):
             private, state = self.private.values(bucket.clients), self.private.optimizer_state(bucket.clients)
@@ -144,10 +145,20 @@ class FederatedRecommender(L.LightningModule):
     # ------------------------------------------------------------------ state
 
     def configure_model(self) -> None:
-        """Make the parameters for the data module's users and items."""
+        """Make the parameters for the data module's users and items.
+
+        Raises:
+            InputError: If they are there already, for other numbers of users or items.
+        """
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        sizes = data.num_users, data.num_items
         if not len(self.server.shared):
-            data = self.trainer.datamodule  # type: ignore[attr-defined]
-            self.initialise(data.num_users, data.num_items)
+            self.initialise(*sizes)
+        own = self.private.num_users, self.server.shared[self.recommender.item_tables[0]].shape[0]
+        if own != sizes:
+            raise InputError(
+                f"the model was made for {own[0]} users and {own[1]} items; the data has {sizes[0]} and {sizes[1]}"
+            )
 
     def initialise(self, num_users: int, num_items: int) -> None:
         """Make shared and private parameters: initial values are a function of the seed.

@@ -88,7 +88,16 @@ class LocalTraining:
         """The cohort's clients in padded buckets whose working memory stays within ``budget`` bytes."""
         plan = LocalPlan(cohort, self.local_epochs, self.batch_size, self.loss_block)
         dtype = next(iter(broadcast.tables.values())).dtype
-        return plan.buckets(budget, *recommender.working_floats(), dtype)
+        return plan.buckets(budget, *self.working_floats(recommender, broadcast.dense, broadcast.tables), dtype)
+
+    def working_floats(self, recommender: Recommender, dense: Params, tables: Params) -> tuple[int, int]:
+        """Working memory of local training in float32 numbers: (per row of a client, per client)."""
+        row, client = recommender.working_floats()
+        if self.upload == "delta":  # the client's own copy and its optimiser's moments, before and after a step
+            copies = 2 if self.shared_optimizer == "sgd" else 6
+            row += copies * sum(table.shape[1] for table in tables.values())
+            client += copies * sum(value.numel() for value in dense.values())
+        return row, client
 
     def train(
         self,
@@ -114,7 +123,8 @@ class LocalTraining:
         """
         updates = self._train(recommender, broadcast, private, state, bucket, reduce)
         if not bool(updates.finite().all()):
-            updates = self._train(recommender, broadcast, private, state, bucket, "each")
+            if not updates.each:
+                updates = self._train(recommender, broadcast, private, state, bucket, "each")
             updates = updates.only(updates.finite())
         return updates.summed() if reduce == "sum" else updates
 
@@ -133,9 +143,8 @@ class LocalTraining:
             objective, point = Objective(recommender, step, bucket.max_rows), shared.point(step, private)
             found = self._gradients(objective, point, shared.reduce)
             base = found.base
-            private, state = optimizers.step(
-                self.optimizer, self.lr, private, found.private.private, state, step.active
-            )
+            moved = found.private.private
+            private, state = optimizers.step(self.optimizer, self.lr, private, moved, state, step.active)
             if self.order == "private_first":
                 at = replace(point, private=private)
                 base = objective(at, "each" if self.rho_shared else shared.reduce, private=False)

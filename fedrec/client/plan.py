@@ -80,6 +80,8 @@ class LocalPlan:
     """
 
     def __init__(self, cohort: Cohort, local_epochs: int, batch_size: int | None, loss_block: int) -> None:
+        if len(cohort.items) not in (1, local_epochs):
+            raise InputError(f"a cohort with negatives of {len(cohort.items)} epochs for {local_epochs} local epochs")
         self.cohort = cohort
         counts = cohort.offsets.diff()
         self.examples, self.num_clients = counts, len(counts)

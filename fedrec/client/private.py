@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,11 @@ class PrivateState(nn.Module):
         self.register_buffer("steps", initial.steps)
         self.tuned = TunedRows(users) if tables else None
 
+    @property
+    def num_users(self) -> int:
+        """Number of clients U."""
+        return len(self.get_buffer("steps"))
+
     def values(self, clients: Tensor) -> Params:
         """Private parameters of ``clients [B]``."""
         return {name: self.get_buffer(name)[clients] for name in self.names}
@@ -62,6 +68,11 @@ class PrivateState(nn.Module):
         self.get_buffer("steps")[updates.clients] = updates.state.steps
         if self.tuned is not None:
             self.tuned.collect(updates)
+
+    def begin_round(self) -> None:
+        """Forget what a round that was cut off has collected."""
+        if self.tuned is not None:
+            self.tuned.collected.clear()
 
     def end_round(self, tables: Params) -> None:
         """Close the round in which ``tables [I, D]`` were broadcast."""
@@ -90,6 +101,19 @@ def _buffer(name: str) -> str:
     return name.replace(".", "_")
 
 
+@dataclass(frozen=True)
+class Collected:
+    """Uploaded item rows of a bucket: its ``clients [B]``; flat, the ``owners [R]``, ``items [R]`` and ``rows``.
+
+    The values ``rows`` are ``[R, D]`` by table name.
+    """
+
+    clients: Tensor
+    owners: Tensor
+    items: Tensor
+    rows: Params
+
+
 class TunedRows(nn.Module):
     """Item rows that clients tuned, over the table of the round in which each last took part.
 
@@ -101,64 +125,67 @@ class TunedRows(nn.Module):
         keys: ``int64 [R]`` ``client * I + item`` of the rows, ascending.
         rows: ``[R, D]`` by table name.
         tables: Broadcast tables still needed, ``[V, I, D]`` by table name.
+        collected: Clients, keys and uploaded rows of the buckets of the current round.
     """
+
+    table_of: Tensor
 
     def __init__(self, users: int) -> None:
         super().__init__()
-        self.table_of = torch.full((users,), -1)
+        self.register_buffer("table_of", torch.full((users,), -1))
         self.keys = torch.zeros(0, dtype=torch.int64)
         self.rows: Params = {}
         self.tables: Params = {}
-        self._collected: list[ClientUpdates] = []
+        self.collected: list[Collected] = []
 
     def get_extra_state(self) -> dict[str, Tensor | Params]:
         """State as tensors: its sizes change from round to round, which buffers cannot."""
-        return {"table_of": self.table_of, "keys": self.keys, "rows": self.rows, "tables": self.tables}
+        return {"keys": self.keys, "rows": self.rows, "tables": self.tables}
 
-    def set_extra_state(self, state: Mapping[str, Tensor | Params]) -> None:
+    def set_extra_state(self, state: Mapping[str, Any]) -> None:
         """Restore :meth:`get_extra_state`; what is given is copied, as ``load_state_dict`` copies buffers."""
-        own: dict[str, Any] = copy.deepcopy(dict(state))
-        self.table_of, self.keys, self.rows, self.tables = (own[n] for n in ("table_of", "keys", "rows", "tables"))
+        self.keys, self.rows, self.tables = copy.deepcopy((state["keys"], state["rows"], state["tables"]))
+        self._move(lambda value: value.to(self.table_of.device))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._move(fn)  # the ragged tensors follow the module to another device or dtype
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+
+    def _move(self, fn: Callable[[Tensor], Tensor]) -> None:
+        self.keys = fn(self.keys)
+        self.rows = {name: fn(value) for name, value in self.rows.items()}
+        self.tables = {name: fn(value) for name, value in self.tables.items()}
 
     def collect(self, updates: ClientUpdates) -> None:
-        """Remember the tuned rows of a bucket until the round ends."""
-        self._collected.append(updates)
+        """Remember the uploaded rows of a bucket until the round ends."""
+        real = torch.arange(updates.items.shape[1], device=updates.items.device) < updates.counts[:, None]
+        owners = updates.clients[:, None].expand_as(updates.items)[real]
+        rows = {name: upload[real] for name, upload in updates.rows.items()}
+        self.collected.append(Collected(updates.clients, owners, updates.items[real], rows))
 
     def end_round(self, tables: Params) -> None:
         """Replace the rows of the clients that took part by ``received - upload`` over ``tables [I, D]``."""
-        if not self._collected:
+        if not self.collected:
             return
-        collected, self._collected = self._collected, []
+        collected, self.collected = self.collected, []
         num_items = len(next(iter(tables.values())))
-        self.table_of = self.table_of.to(collected[0].clients.device)
-        clients = torch.cat([updates.clients for updates in collected])
+        clients = torch.cat([part.clients for part in collected])
         self.table_of[clients] = len(next(iter(self.tables.values()), ()))
-
-        keys: list[Tensor] = []
-        rows: dict[str, list[Tensor]] = {name: [] for name in tables}
-        for updates in collected:
-            real = torch.arange(updates.items.shape[1], device=clients.device) < updates.counts[:, None]
-            keys.append((updates.clients[:, None] * num_items + updates.items)[real])
-            for name, table in tables.items():
-                rows[name].append(table[updates.items[real]] - updates.rows[name][real])
-        stay = ~torch.isin(self.keys.to(clients.device) // num_items, clients)
-        self.keys, order = torch.cat([self.keys.to(clients.device)[stay], *keys]).sort()
-        for name, table in tables.items():
-            old = self.rows.get(name, table[:0]).to(table)[stay]
-            self.rows[name] = torch.cat([old, *rows[name]])[order]
-            kept = self.tables.get(name, table[None][:0]).to(table)
-            self.tables[name] = torch.cat([kept, table.detach()[None].clone()])
-        self._forget_tables()
-
-    def _forget_tables(self) -> None:
-        """Drop the tables that no client needs any more."""
         needed, place = torch.unique(self.table_of[self.table_of >= 0], return_inverse=True)
-        self.table_of[self.table_of >= 0] = place
-        self.tables = {name: table[needed] for name, table in self.tables.items()}
+        self.table_of[self.table_of >= 0] = place  # tables that no client needs any more are dropped
+
+        stay = ~torch.isin(self.keys // num_items, clients)
+        keys = [part.owners * num_items + part.items for part in collected]
+        self.keys, order = torch.cat([self.keys[stay], *keys]).sort()
+        for name, table in tables.items():
+            tuned = [table[part.items] - part.rows[name] for part in collected]
+            self.rows[name] = torch.cat([self.rows.get(name, table[:0])[stay], *tuned])[order]
+            kept = self.tables.get(name, table[None][:0])[needed[:-1]]  # the last one needed is this round's
+            self.tables[name] = torch.cat([kept, table[None]])
 
     def item_rows(self, tables: Params, clients: Tensor, items: Tensor) -> Params:
         """See :meth:`PrivateState.item_rows`; ``items [B, M]``."""
-        table_of = self.table_of.to(items.device)[clients][:, None].expand_as(items)
+        table_of = self.table_of[clients][:, None].expand_as(items)
         found = {name: gathered(table, items) for name, table in tables.items() if name not in self.tables}
         for name, kept in self.tables.items():
             own = kept[table_of.clamp(min=0), items]

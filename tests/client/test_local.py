@@ -13,7 +13,7 @@ from fedrec.errors import DivergenceError, InputError
 from fedrec.models import NCF, PFedRec
 from fedrec.models.recommender import Recommender
 from fedrec.server import MeanServer
-from tests.reference.adapter import BareFederation
+from tests.reference.adapter import BareFederation, working_floats
 from tests.small import cohort, federation, normal, random_cohort, snapshot
 
 USERS, ITEMS = 6, 12
@@ -53,7 +53,7 @@ BUDGETS = [64.0, 0.001]
 
 def one_is_bad(recommender: Recommender, options: Any, budget: float, bad: float) -> tuple[BareFederation, Any, Any]:
     """A federation in which one private number of client 3 is bad, a cohort with it and the same without it."""
-    minimum = 4 * sum(recommender.working_floats()) / 2**20
+    minimum = 4 * sum(working_floats(recommender, LocalTraining(**options))) / 2**20
     module = federation(
         recommender,
         LocalTraining(**options),

@@ -41,10 +41,18 @@ def budget_mib(case: Case, name: str) -> float:
     rows, clients = BUDGETS[name]
     if clients is None:
         return 64.0
-    row_floats, client_floats = production_recommender(case.setting).working_floats()
+    local = LocalTraining(**asdict(case.setting.local))
+    row_floats, client_floats = working_floats(production_recommender(case.setting), local)
     most = max(int(recorded.offsets.diff().max()) for recorded in case.rounds)
     needed = 4 * clients * ((rows or most) * row_floats + client_floats)
     return (needed + 0.5) / 2**20  # half a byte, so that no rounding takes one away
+
+
+def working_floats(recommender: Recommender, client: LocalTraining) -> tuple[int, int]:
+    """Working memory of local training in float32 numbers: (per row of a client, per client)."""
+    dense = recommender.initial_shared(1, torch.Generator())
+    tables = {name: dense.pop(name) for name in recommender.item_tables}
+    return client.working_floats(recommender, dense, tables)
 
 
 class WatchedServer(MeanServer):
@@ -134,6 +142,7 @@ class RecordedRounds(L.LightningDataModule):
 
     def __init__(self, case: Case) -> None:
         super().__init__()
+        self.num_users, self.num_items = case.setting.num_users, case.setting.num_items
         self.cohorts = [cohort_of(case.setting, recorded) for recorded in case.rounds]
 
     def train_dataloader(self) -> DataLoader[Cohort]:
