@@ -143,7 +143,7 @@ FILES: dict[str, Case] = {
     "too many fields": (reading("user,item\n1,2\n\n3,4,5\n"), "rows.csv, line 4: has 3 fields separated by ','; expe"),
     "single colon": (
         reading("user::item\n1::2\n3:4\n"),
-        "rows.csv, line 3: has 1 field separated by '::'; expected 2.",
+        "rows.csv, line 3: has a single ':' where '::' separates.",
     ),
     "missing user": (reading("user,item\n1,2\n,4\n"), "rows.csv, line 3: user is missing; expected an id."),
     "missing item": (reading("user,item\n1,2\n3,\n"), "rows.csv, line 3: item is missing; expected an id."),

@@ -50,8 +50,10 @@ def fields_of(line: str, separator: str) -> list[str]:
     """Split one line into its fields.
 
     Raises:
-        ValueError: A quote is opened and not closed.
+        ValueError: A quote is opened and not closed, or ``::`` separates and there is a single colon.
     """
+    if separator == "::" and ":" in line.replace("::", ""):
+        raise ValueError("a single ':' where '::' separates")
     if not _quotes(separator) or '"' not in line:
         return line.split(separator)
     try:

@@ -340,6 +340,8 @@ def read_or_refused(path: Path, layout: Layout) -> Interactions | str:
 @example(b'user,item,time\na,"b\n,1\n', ",")
 @example(b'user,item,time\n"a"b,c,1\n', ",")
 @example(b"user,item,time\na,b,1\x85c,d,2\n", ",")
+@example(b"user::item::time\n0:::0::0\n", "::")
+@example(b"user::item::time\n0::0:x:0\n", "::")
 @FUZZ
 def test_text_is_read_as_the_slow_reader_has_it_or_refused(tmp_path: Path, content: bytes, separator: str) -> None:
     path = tmp_path / "fuzz.txt"
