@@ -7,14 +7,13 @@ loader gives the round's cohort and nothing else.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from lightning import LightningDataModule
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from fedrec.data.audit import audit_split
 from fedrec.data.cohort import Cohort, draw_clients, draw_cohort
@@ -22,6 +21,7 @@ from fedrec.data.download import fetch
 from fedrec.data.heldout import HeldOut
 from fedrec.data.interactions import Interactions
 from fedrec.data.layout import Layout
+from fedrec.data.one_batch import one_batch
 from fedrec.data.protocol import ProtocolOverrides, Stage, protocol_named
 from fedrec.data.readers import file_title, read_interactions
 from fedrec.data.sources import DATA_SETS
@@ -29,29 +29,6 @@ from fedrec.data.split import Split, split
 from fedrec.data.storage import find_file, read_data_set
 from fedrec.data.synthetic import Plan, synthetic
 from fedrec.errors import InputError
-
-Batch = TypeVar("Batch")
-
-
-class OneBatch(Dataset[Batch]):
-    """A data set of one batch, made anew whenever it is asked for.
-
-    Args:
-        make: Makes the batch.
-    """
-
-    def __init__(self, make: Callable[[], Batch]) -> None:
-        self._make = make
-
-    def __len__(self) -> int:
-        """One."""
-        return 1
-
-    def __getitem__(self, index: int) -> Batch:
-        """The batch."""
-        if index:
-            raise IndexError(index)
-        return self._make()
 
 
 @dataclass(eq=False, repr=False)
@@ -140,7 +117,7 @@ class FederatedData(LightningDataModule, ABC):
 
     def train_dataloader(self) -> DataLoader[Cohort]:
         """One :class:`Cohort` per epoch, that of the round whose number the epoch has."""
-        return _loader(self._cohort)
+        return one_batch(self._cohort)
 
     def val_dataloader(self) -> DataLoader[HeldOut]:
         """The selection items."""
@@ -165,11 +142,7 @@ class FederatedData(LightningDataModule, ABC):
 
     def _held_out_loader(self, stage: Stage) -> DataLoader[HeldOut]:
         held_out = self.split.held_out(stage)
-        return _loader(lambda: held_out)
-
-
-def _loader(make: Callable[[], Batch]) -> DataLoader[Batch]:
-    return DataLoader(OneBatch(make), batch_size=None, num_workers=0)
+        return one_batch(lambda: held_out)
 
 
 class PublishedData(FederatedData):
