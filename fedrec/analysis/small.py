@@ -22,7 +22,7 @@ DATA = (
     "--config=data/synthetic.yaml",
     *("--data.plan.users=250", "--data.plan.items=500", "--data.plan.rows=8000"),
     *("--data.plan.rank=3", "--data.plan.skew=0.5", "--data.plan.focus=3.0"),
-    *("--data.client_fraction=0.3", "--model.recommender.embedding_dim=8"),
+    *("--data.client_fraction=0.3", "--model.recommender.embedding_dim=8", "--checkpoint.every_n_rounds=1000"),
 )
 NO_WANDB = "--trainer.logger=false"
 RATES = ("--model.client.lr=0.05", "--model.server.lr=0.05")
