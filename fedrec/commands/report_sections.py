@@ -198,7 +198,7 @@ def _training(study: Study) -> list[str]:
                 _number(cost["seconds"], ".2f", " s"),
             ]
         )
-    head = ["setting", "best validation NDCG@10", "best round", "unsteadiness", "up a round", "down a round"]
+    head = ["setting", "best NDCG@10, selection item", "best round", "unsteadiness", "up a round", "down a round"]
     caption = (
         "Means over seeds. Unsteadiness: by how much NDCG@10 jumps from round to round in the second half of training. "
         "Traffic: shared parameters in float32, all clients of a round together; 1 MB is 10^6 bytes. Seconds include "
