@@ -21,7 +21,8 @@ class Recommender(ABC):
 
     All arithmetic is *batched first*: B clients side by side, each with S rows (items to score). A shared dense
     parameter comes as ``[*shape]`` (one for all clients) or ``[B, *shape]`` (one per client); the rows of a shared item
-    table come gathered, ``[B, S, D]`` (with the rows of :meth:`score_tables`, B may be 1 and broadcast); a private parameter comes as ``[B, *shape]``.
+    table come gathered, ``[B, S, D]`` (those of :meth:`score_tables` may have B = 1 and broadcast); a private parameter
+    comes as ``[B, *shape]``.
 
     Attributes:
         item_tables: Names of the shared parameters that have one row per item, ``[I, D]``.
