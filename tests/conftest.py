@@ -1,7 +1,8 @@
-"""Small problems run fastest on one thread."""
+"""What every test finds: one thread, on which small problems run fastest, and no W&B service of an earlier test."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -15,3 +16,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def no_wandb_service() -> Iterator[None]:
+    """End W&B's service with the test: it keeps server and run ids for later tests and their processes."""
+    yield
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()

@@ -37,6 +37,7 @@ def start_wandb(folder: RunFolder, config: Mapping[str, Any], job: str) -> Wandb
         run = _init(folder, config, job, mode)
     except wandb.Error as error:
         print(f"W&B: {error}; this run goes on offline, `wandb sync` uploads it later", file=sys.stderr)
+        wandb.teardown()  # its service holds the id of the run that did not come about
         run = _init(folder, config, job, "offline")
     run.define_metric("*", step_metric="round")
     # In a sweep some of these are the agent's already; setting them again would warn that they are locked.
