@@ -1,7 +1,8 @@
-"""Files that are either there, whole, or not there at all."""
+"""Files that are either there, whole, or not there at all; folders for one process at a time."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,25 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8 to ``path``, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def alone(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Keep other processes that ask for the same out of a folder; the end of the process, however it ends, opens it.
+
+    Args:
+        folder: The folder.
+        wait: Whether to wait until no other process is in it.
+
+    Raises:
+        BlockingIOError: If there is one and ``wait`` is false.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(path: Path) -> None:

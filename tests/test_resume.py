@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from fedrec.__main__ import main
+from fedrec.files import alone
 from tests import runs
 
 # One process imports torch and Lightning, once; the training processes are forked from it before it uses them.
@@ -231,6 +232,17 @@ def test_a_run_can_be_given_more_rounds_and_nothing_else(tmp_path: Path, capsys:
     assert yaml.safe_load((short / "config.yaml").read_text())["trainer"]["max_epochs"] == 4
     runs.call(["fit", f"--resume={short}"])
     assert runs.contents(short) == runs.contents(long), "nothing was left to do"
+
+
+def test_a_second_process_in_the_same_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = runs.fit(tmp_path, 2)
+    before = runs.contents(folder)
+    with alone(folder):
+        assert main(["fit", f"--resume={folder}", "--trainer.max_epochs=4"]) == 2
+    assert capsys.readouterr().err == f"fedrec: error: {folder}: another process is training in this run folder\n"
+    assert runs.contents(folder) == before
+    assert yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["max_epochs"] == 2
+    runs.call(["fit", f"--resume={folder}", "--trainer.max_epochs=4"])
 
 
 def test_missing_rows_stop_a_resumed_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,6 @@ in the same call as long as every attempt brings something, else in the next cal
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 import os
 import shutil
@@ -16,15 +15,14 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from fedrec.data.sources import Archive, DataFile, DataSet, Wheel
 from fedrec.data.storage import cache_folder, data_root, find_file, missing, sha256_of
 from fedrec.errors import InputError
-from fedrec.files import replacing
+from fedrec.files import alone, replacing
 
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 2**16
@@ -51,7 +49,7 @@ def fetch(data_set: DataSet, root: str | None, say: Callable[[str], None] = prin
     if _wanted(data_set, root):
         say(f"{data_set.title}\n  licence: {data_set.licence}\n  cite: {data_set.citation}")
         folder = _writable_folder(data_set.name, root)
-        with _alone(folder):
+        with alone(folder):
             # Asked again: another process may have fetched them while this one waited.
             for package, files in _wanted(data_set, root).items():
                 say(f"  fetching {package}")
@@ -121,17 +119,6 @@ def _wanted(data_set: DataSet, root: str | None) -> dict[str, list[DataFile]]:
                 raise InputError(missing(data_set, variant, root))
             wanted.setdefault(_package(file), []).append(file)
     return wanted
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process fetches into a folder, and keep others out."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _package(file: DataFile) -> str:
@@ -218,4 +205,4 @@ def _writable_folder(name: str, root: str | None) -> Path:
                 return folder
         except OSError as error:
             reasons.append(f"{folder} ({error.strerror})")
-    raise InputError(f"{name}: cannot be written to {' or '.join(reasons)}; set --root or FEDREC_DATA to a folder.")
+    raise InputError(f"{name}: cannot be written to {' or '.join(reasons)}; set FEDREC_DATA to a folder that can.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import wandb
@@ -13,13 +14,16 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from fedrec import __version__
 from fedrec.analysis.columns import flat_settings
-from fedrec.files import write_text
+from fedrec.errors import InputError
+from fedrec.files import alone, write_text
 from fedrec.tracking.folder import RunFolder
 from fedrec.tracking.wandb_run import start_wandb
 
 
 class RunStart(Callback):
     """Writes ``config.yaml`` and the data audit, and starts W&B; at the end, closes W&B.
+
+    While it trains, no other process can train in the same folder.
 
     A bad file, option or checkpoint is found before this, so that it leaves nothing behind.
 
@@ -32,10 +36,20 @@ class RunStart(Callback):
 
     def __init__(self, folder: RunFolder, config: Mapping[str, Any], audit: str, use_wandb: bool) -> None:
         self._folder, self._config, self._audit, self._use_wandb = folder, config, audit, use_wandb
+        self._inside = ExitStack()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin a run, or go on with it: what may have changed (the number of rounds, say) is written down."""
+        """Begin a run, or go on with it: what may have changed (the number of rounds, say) is written down.
+
+        Raises:
+            InputError: If another process is training in the folder.
+        """
         if trainer.is_global_zero:
+            self._folder.path.mkdir(parents=True, exist_ok=True)
+            try:
+                self._inside.enter_context(alone(self._folder.path, wait=False))
+            except BlockingIOError:
+                raise InputError(f"{self._folder.path}: another process is training in this run folder") from None
             self._write_config()
             write_text(self._folder.audit, f"{self._audit}\n")
             print(self._audit, f"run folder {self._folder.path}", sep="\n", flush=True)
@@ -66,5 +80,6 @@ class RunStart(Callback):
         trainer.loggers = [*trainer.loggers, *([logger] if logger else [])]
 
     def _close(self, exit_code: int) -> None:
+        self._inside.close()
         if wandb.run is not None:
             wandb.finish(exit_code=exit_code)
