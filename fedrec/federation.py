@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -185,9 +186,11 @@ class FederatedRecommender(L.LightningModule):
         Raises:
             InputError: Naming what differs.
         """
-        theirs, ours = checkpoint.get("fedrec", {}), self._identity()
+        theirs, ours = _with_each_shape(checkpoint.get("fedrec", {})), _with_each_shape(self._identity())
         differing = [name for name in ours if theirs.get(name) != ours[name]]
         if differing:
+            # Where anything else differs, it says why the shapes do.
+            differing = [name for name in differing if not name.startswith("shape ")] or differing
             said = "; ".join(f"{name} is {theirs.get(name)}, here {ours[name]}" for name in differing)
             raise InputError(f"the checkpoint is of another run: {said}")
 
@@ -203,6 +206,12 @@ class FederatedRecommender(L.LightningModule):
             "recommender": type(self.recommender).__name__,
             "shapes": {name: list(value.shape) for name, value in self.server.shared.items()},
         }
+
+
+def _with_each_shape(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint is of, with the shapes named one by one."""
+    shapes = {f"shape of {name}": shape for name, shape in identity.get("shapes", {}).items()}
+    return {name: value for name, value in identity.items() if name != "shapes"} | shapes
 
 
 def _test_metrics(name: str, rank: Tensor) -> dict[str, Tensor]:
