@@ -28,7 +28,7 @@ First:
   fedrec demo                                         FedRecGEL on FilmTrust, a minute or two
 Then:
   fedrec fit --config data/filmtrust.yaml --config method/fedrecgel.yaml
-  fedrec fit --config tuned/filmtrust_fedrecgel.yaml --model.client.rho_shared 0.05
+  fedrec fit --config data/ml-100k.yaml --config method/fedncf.yaml --model.client.lr 0.05
   fedrec fit --resume runs/ID                         go on after a kill, in the same folder
   fedrec test --resume runs/ID
   fedrec predict --resume runs/ID --recommend.output recommendations.csv
@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments after the program's name; by default the process's.
 
     Returns:
-        The exit status: 0, or 2 for bad input, which is answered by one message on the standard error output.
+        The exit status: 0, or 2 for bad input or a file that cannot be read or written, which is answered by one
+        message on the standard error output.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"
@@ -71,6 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = run(arguments if COMMANDS[name][0] == "fedrec.cli" else arguments[1:])
     except InputError as error:
         print(f"fedrec: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a folder that cannot be written to, a full disk
+        print(f"fedrec: error: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
         return 2
     return result if isinstance(result, int) else 0  # the Lightning commands give back what they made
 

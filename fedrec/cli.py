@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
 import yaml
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -22,6 +23,7 @@ from fedrec.data.datamodule import FederatedData
 from fedrec.errors import InputError
 from fedrec.federation import FederatedRecommender
 from fedrec.messages import one_sentence
+from fedrec.metrics import CUTOFFS
 from fedrec.tracking.checkpoints import WholeCheckpoints, load_checkpoint
 from fedrec.tracking.folder import RunFolder
 from fedrec.tracking.predictions import PredictionWriter
@@ -58,7 +60,10 @@ def main(argv: Sequence[str]) -> FederatedCLI:
     for text in (".*does not have many workers.*", ".*treespec, LeafSpec.*"):  # neither is the user's to mend
         warnings.filterwarnings("ignore", message=text)
     arguments = prepare(argv)
-    return FederatedCLI(arguments.argv, arguments.run)
+    try:
+        return FederatedCLI(arguments.argv, arguments.run)
+    except MisconfigurationException as error:
+        raise InputError(f"trainer: {' '.join(str(error).split())}") from None
 
 
 class Parser(LightningArgumentParser):
@@ -145,9 +150,10 @@ class FederatedCLI(LightningCLI):
         Raises:
             InputError: If the data, the checkpoint or an option of the trainer cannot be used.
         """
+        given = self._get(self.config_init, "trainer")
+        _check(given)
         self.datamodule.prepare_data()
         self.datamodule.setup(self.subcommand)
-        given = self._get(self.config_init, "trainer")
         self.folder = self._resumed or RunFolder.new(Path(given.default_root_dir or "."))
         self.checkpoint = self._checkpoint_to_load()
         self.recorder: RoundRecorder = self._get(self.config_init, "checkpoint")
@@ -165,7 +171,7 @@ class FederatedCLI(LightningCLI):
                 plugins=[*_listed(given.plugins), WholeCheckpoints()],
                 enable_progress_bar=True,
             )
-        except (MisconfigurationException, ValueError) as error:
+        except ValueError as error:
             raise InputError(f"trainer: {' '.join(str(error).split())}") from None
         if given.enable_progress_bar is False:
             self._get(self.config_init, "progress").disable()
@@ -197,8 +203,13 @@ class FederatedCLI(LightningCLI):
             print(f"next: fedrec test --resume {self.folder.path}")
 
     def validate(self, model: LightningModule, datamodule: LightningDataModule) -> None:
-        """Measure a checkpoint on the selection items."""
-        self.trainer.validate(model, datamodule=datamodule, ckpt_path=self.checkpoint)
+        """Measure a checkpoint on the selection items and print the metrics."""
+        self.trainer.validate(model, datamodule=datamodule, ckpt_path=self.checkpoint, verbose=False)
+        if self.trainer.is_global_zero:
+            found = self.trainer.callback_metrics
+            print(f"{self.checkpoint}: {self.datamodule.split.selection_on} items of {self.datamodule.num_users} users")
+            for k in CUTOFFS:
+                print(f"@{k:<3}", *(f"{name.upper()} {found[f'val/{name}_{k}']:.4f}" for name in ("hr", "ndcg", "mrr")))
 
     def test(self, model: LightningModule, datamodule: LightningDataModule) -> None:
         """Measure a checkpoint on the test items, beside most popular items and the mean-private model."""
@@ -207,6 +218,17 @@ class FederatedCLI(LightningCLI):
     def predict(self, model: LightningModule, datamodule: LightningDataModule) -> None:
         """Write every user's best unseen items."""
         self.trainer.predict(model, datamodule=datamodule, ckpt_path=self.checkpoint, return_predictions=False)
+
+
+def _check(trainer: Namespace) -> None:
+    """Refuse options of the trainer that have no meaning for rounds, before anything is read."""
+    if trainer.precision not in (None, 32, "32", "32-true"):
+        raise InputError(f"trainer.precision={trainer.precision}: expected 32-true; rounds are computed in float32")
+    every = trainer.check_val_every_n_epoch
+    if every is not None and every < 1:
+        raise InputError(f"trainer.check_val_every_n_epoch={every}: expected a number of rounds, at least 1")
+    if trainer.limit_train_batches == 0:
+        raise InputError("trainer.limit_train_batches=0: expected at least 1; a round is one batch")
 
 
 def _listed(value: Any) -> list[Any]:

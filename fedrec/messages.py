@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 STRUCTURE = re.compile(
     r"""^(Parser\ key\ |Problem\ with\ given\ class_path\ |Does\ not\ validate\ against|Subtypes:|Errors:|Given\ value
-    |Expected\ a\ <class\ 'NoneType'>|Expected\ a\ path\ but\ )""",
+    |Expected\ a\ <class\ 'NoneType'>|Expected\ a\ path\ but\ |Subclass\ types\ expect|a\ class\ path\ \(str\)
+    |a\ dict\ with)""",
     re.VERBOSE,
 )
+NOT_CHOSEN = "not chosen yet where this stands; choose it first"
 REWORDED = (
     (r"Expected a <class 'float'>", "expected a number"),
     (r"Expected a <class 'int'>", "expected a whole number"),
@@ -21,10 +23,11 @@ REWORDED = (
         r"expected a whole number of at least 0, got \1",
     ),
     (r"Expected a typing\.Literal\[(.*)\]", r"expected one of \1"),
+    (r"Not a valid subclass of \w+\. Got value: \{'init_args'.*", NOT_CHOSEN),
     (r"\. Got value: (.*)", r", got \1"),
     (r"Expected a dot import path string: (.*)", r"there is no \1"),
     (r"Import path (\S+) does not correspond to a subclass of (\w+)", r"\1 is no \2"),
-    (r"Expected an instantiatable class, but \S+ is abstract", "not chosen yet where this stands; choose it first"),
+    (r"Expected an instantiatable class, but \S+ is abstract", NOT_CHOSEN),
     (r"the following arguments are required: (.*)", r"missing: \1"),
     (r"unrecognized arguments: (.*)", r"no such option: \1"),
     (r"Subcommand '\w+' does not accept option '(.*)'", r"no such option: --\1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from fedrec import __version__
-from fedrec.__main__ import COMMANDS, main
+from fedrec.__main__ import COMMANDS, HELP, main
 from tests import runs
 
 MODEL = ["--model.recommender=NCF", "--model.client=LocalTraining", "--model.server=MeanServer"]
@@ -44,6 +45,24 @@ def test_help_names_every_command_and_what_to_type_first(capsys: pytest.CaptureF
     text = capsys.readouterr().out
     assert text.index("fedrec demo") < text.index("fedrec fit")
     assert all(f"\n  {name} " in text for name in COMMANDS)
+
+
+def commands(text: str) -> list[list[str]]:
+    """The ``fedrec fit`` commands of a text that name a configuration, without their comments."""
+    lines = text.replace("\\\n", " ").splitlines()
+    words = [shlex.split(line, comments=True) for line in lines if line.strip().startswith("fedrec fit --config")]
+    return [line[1:] for line in words]
+
+
+@pytest.mark.parametrize("source", ["help", "README"])
+def test_shown_commands_are_understood(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = Path(__file__).parents[1] / "README.md"
+    shown = commands(HELP if source == "help" else readme.read_text(encoding="utf-8"))
+    assert len(shown) >= 2
+    for argv in shown:
+        with pytest.raises(SystemExit) as ended:
+            main([*argv, "--print_config"])
+        assert ended.value.code == 0, argv
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,12 +120,21 @@ WRONG = {
     "checkpoint never": ([*FIT, "--checkpoint.every_n_rounds=0"], "checkpoint.every_n_rounds=0: expected at least 1"),
     "no such format": ([*FIT, "--recommend.output=x.txt"], "recommend.output=x.txt: expected a name that ends in .csv"),
     "no accelerator": ([*FIT, "--trainer.accelerator=foo"], "accelerator"),
+    "half precision": ([*FIT, "--trainer.precision=bf16-true"], "trainer.precision=bf16-true: expected 32-true"),
+    "evaluated never": (
+        [*FIT, "--trainer.check_val_every_n_epoch=0"],
+        "trainer.check_val_every_n_epoch=0: expected a number of rounds, at least 1",
+    ),
+    "no batch": ([*FIT, "--trainer.limit_train_batches=0"], "trainer.limit_train_batches=0"),
+    "clipping": ([*FIT, "--trainer.gradient_clip_val=1"], "trainer: Automatic gradient clipping is not supported"),
+    "no such place": ([*FIT, "--trainer.default_root_dir=list.yaml/x"], "list.yaml/x/runs"),
     "no such file": (["fit", "--config=nosuch.yaml"], "nosuch.yaml: no such file, and not one of the shipped: data/"),
     "option before config": ([*FIT, "--config=data/synthetic.yaml"], "stands after --model.recommender"),
     "not YAML": (["fit", "--config=broken.yaml"], "broken.yaml, line 2: not YAML"),
     "not a mapping": (["fit", "--config=list.yaml"], "list.yaml: not a configuration"),
     "unknown key": (["fit", "--config=key.yaml"], "no such option: --modell"),
     "unknown class argument": (["fit", "--config=argument.yaml"], "model.client.rho: there is no such option"),
+    "tuned alone": (["fit", "--config=tuned/filmtrust_fedrecgel.yaml"], "model.server: not chosen yet"),
     "method before data": (["fit", "--config=method/fedncf.yaml", "--config=data/filmtrust.yaml"], "choose it first"),
     "no run": (["fit", "--resume=nosuch"], "nosuch: not a run folder"),
     "no run named": (["fit", "--resume"], "--resume: expected a run folder after it"),
@@ -159,3 +187,20 @@ def test_predictions_are_unseen_and_carry_raw_ids(tmp_path: Path, capsys: pytest
     seen = {(who, what) for who, what, when in rows if when < 5}
     assert {who for who, _ in pairs} == set(frame["who"])
     assert not seen & pairs
+
+
+def test_validate_prints_the_metrics_of_the_selection_items(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = runs.fit(tmp_path, 2)
+    best = pd.read_csv(folder / "metrics.csv").sort_values("val/ndcg_10").iloc[-1]
+    capsys.readouterr()
+    runs.call(["validate", f"--resume={folder}"])
+    out = capsys.readouterr().out
+    assert out.startswith(f"{folder}/checkpoints/best.ckpt: validation items of ")
+    assert f"@10  HR {best['val/hr_10']:.4f} NDCG {best['val/ndcg_10']:.4f} MRR {best['val/mrr_10']:.4f}" in out
+
+
+def test_predictions_to_a_place_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = runs.fit(tmp_path, 1)
+    (tmp_path / "file").touch()
+    assert main(["predict", f"--resume={folder}", f"--recommend.output={tmp_path}/file/top.csv"]) == 2
+    assert capsys.readouterr().err == f"fedrec: error: {tmp_path}/file: File exists\n"

@@ -40,6 +40,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for runs and picture (demo)")
     parser.add_argument("--rounds", type=int, help="train for fewer rounds, to see whether everything works")
     arguments = parser.parse_args(argv)
+    if arguments.rounds is not None and arguments.rounds < 1:
+        parser.error(f"argument --rounds: expected at least 1, got {arguments.rounds}")
     runs = {name: _train_and_test(name, files, arguments) for name, files in SETTINGS.items()}
     _show({name: tested(folder) for name, folder in runs.items()})
     print(_picture(runs, arguments.output / "filmtrust.png"))
