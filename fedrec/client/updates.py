@@ -54,11 +54,11 @@ class ClientUpdates:
     private_step: Tensor
 
     def finite(self) -> Tensor:
-        """Which clients' loss, upload and private parameters are finite, ``bool [B]``.
+        """Which clients' loss, upload, private parameters and moments are finite, ``bool [B]``.
 
         Where ``dense`` is a sum, one client's infinity makes all of them suspect.
         """
-        parts = [self.loss, *self.rows.values(), *self.private.values()]
+        parts = [self.loss, *self.rows.values(), *self.private.values(), *self.state.moments.values()]
         dense = list(self.dense.values())
         if bool(torch.stack([part.sum() for part in (*parts, *dense)]).sum().isfinite()):
             return torch.ones(

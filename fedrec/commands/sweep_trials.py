@@ -46,7 +46,7 @@ class TrialProcess:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._process = subprocess.Popen(
                 _command(sweep, folder, trial),
-                env={**os.environ, **_environment(sweep, folder, trial, threads)},
+                env=_environment(sweep, folder, trial, threads),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -159,7 +159,8 @@ def _command(sweep: SweepFile, folder: SweepFolder, trial: Trial) -> list[str]:
 
 
 def _environment(sweep: SweepFile, folder: SweepFolder, trial: Trial, threads: int) -> dict[str, str]:
-    environment = {
+    # A W&B service of the caller's would hold the id of a killed trial, which then could not go on.
+    environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"} | {
         "WANDB_MODE": "offline",
         "WANDB_RUN_ID": trial.run,
         "WANDB_RUN_GROUP": f"{sweep.content.get('name', sweep.path.stem)}-{folder.id}",
