@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import platform
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
@@ -70,9 +71,9 @@ def main() -> int:
     print(f"{platform.processor() or platform.machine()}, {options.threads} threads, torch {torch.__version__}")
     rows = []
     for name in names:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
             try:
-                rows.append(pool.apply(run, (name, options.threads)))
+                rows.append(process.submit(run, name, options.threads).result())
             except InputError as error:
                 print(f"{name}: left out: {error}", file=sys.stderr)
                 continue

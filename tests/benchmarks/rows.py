@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import resource
 import statistics
-import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +20,8 @@ from fedrec.data.split import Split
 from fedrec.evaluation import sampled_ranks
 from fedrec.models import NCF, PFedRec
 from fedrec.server import MeanServer
-from tests.benchmarks.loop import FedRecGELLoop
+from tests.benchmarks.loop_process import loop_process
+from tests.benchmarks.timing import timed
 from tests.reference.adapter import BareFederation
 
 SGEMM_SIDE = 2048
@@ -62,13 +63,6 @@ def gflop_per_round(examples: float, embedding_dim: int = 32, layers: int = 3) -
     return 2 * (8 * r + 5 * widths[0] ** 2) * examples / 1e9
 
 
-def timed(action: Callable[[], object]) -> float:
-    """Milliseconds that an action takes."""
-    start = time.perf_counter()
-    action()
-    return (time.perf_counter() - start) * 1e3
-
-
 class Sgemm:
     """Products of two matrices of side 2048 in float32: what the processor gives the same threads at the same time."""
 
@@ -102,31 +96,18 @@ class Rounds:
             self.taken["sgemm_gflops"].append(self.sgemm.gflops())
             self.taken["eval_ms"].append(timed(lambda: sampled_ranks(module.scorer(), self.held_out, module.tile)))
 
-    def loops(self, number: int, loops: dict[str, FedRecGELLoop], threads: int) -> None:
-        """Time a round of each loop and an evaluation, with the given number of threads."""
-        cohort, usual = self.cohorts[number % len(self.cohorts)], torch.get_num_threads()
-        torch.set_num_threads(threads)
-        for name, loop in loops.items():
-            self.taken[f"{name}_round_ms"].append(timed(lambda loop=loop: loop.round(cohort)))
-        self.taken["loop_eval_ms"].append(timed(lambda: loops["loop"].evaluate(self.held_out)))
-        torch.set_num_threads(usual)
+    def take(self, found: dict[str, float]) -> None:
+        """Take what was timed elsewhere."""
+        for name, value in found.items():
+            self.taken[name].append(value)
 
     def medians(self) -> dict[str, float]:
         """Median of what was taken, by name."""
         return {name: statistics.median(values) for name, values in self.taken.items()}
 
-    def faster_threads(self, loops: dict[str, FedRecGELLoop]) -> int:
-        """One thread or all: whichever trains the published loop faster. What was taken is forgotten."""
-        found = {}
-        for threads in {1, torch.get_num_threads()}:
-            self.loops(0, loops, threads)
-            found[threads] = self.taken["loop_round_ms"][-1]
-        self.taken.clear()
-        return min(found, key=lambda threads: found[threads])
-
 
 def measure(name: str, split: Split, method: str, fraction: float, repeats: int, loop_repeats: int) -> Row:
-    """One row of the benchmark; production and loops alternate in one process, medians are reported.
+    """One row of the benchmark; production and loops take turns, medians are reported.
 
     Args:
         name: Data set, for the table.
@@ -144,16 +125,17 @@ def measure(name: str, split: Split, method: str, fraction: float, repeats: int,
     for number in range(3):
         rounds.production(number)  # the first ones touch memory
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # production's alone
-    loops, threads = {}, 0
-    if loop_repeats:
-        sizes = split.num_users, split.num_items
-        loops = {"loop": FedRecGELLoop(*sizes, discarded_step=True), "lean_loop": FedRecGELLoop(*sizes)}
-        threads = rounds.faster_threads(loops)
     rounds.taken.clear()
-    for number in range(repeats):
-        rounds.production(number)
-        if loops and number % (repeats // loop_repeats) == 0:
-            rounds.loops(number, loops, threads)
+    threads = 0
+    with ExitStack() as stack:
+        if loop_repeats:
+            sizes = split.num_users, split.num_items
+            loops = stack.enter_context(loop_process(*sizes, cohorts, rounds.held_out))
+            threads = loops.faster_threads()
+        for number in range(repeats):
+            rounds.production(number)
+            if threads and number % (repeats // loop_repeats) == 0:
+                rounds.take(loops.run(number, threads))
     row: Row = {
         "data": name,
         "method": method,
