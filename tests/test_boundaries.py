@@ -56,8 +56,3 @@ def test_models_and_metrics_need_torch_alone(file: str) -> None:
     assert {
         name for name in other if not name.startswith(("fedrec.models", "fedrec.metrics", "fedrec.errors"))
     } == set()
-
-
-def test_nothing_names_a_place_on_one_machine() -> None:
-    for file in FILES:
-        assert "/work/" not in (ROOT / file).read_text(encoding="utf-8"), file
