@@ -60,10 +60,9 @@ class ClientUpdates:
         """
         parts = [self.loss, *self.rows.values(), *self.private.values(), *self.state.moments.values()]
         dense = list(self.dense.values())
+        # A sum is finite only if all of its terms are: one cheap pass, and nearly always the only one.
         if bool(torch.stack([part.sum() for part in (*parts, *dense)]).sum().isfinite()):
-            return torch.ones(
-                len(self.loss), dtype=torch.bool, device=self.loss.device
-            )  # one cheap pass, nearly always
+            return torch.ones(len(self.loss), dtype=torch.bool, device=self.loss.device)
         parts += dense if self.each else [upload.expand(len(self.loss), *upload.shape) for upload in dense]
         return torch.stack([part.reshape(len(part), -1).isfinite().all(1) for part in parts]).all(0)
 

@@ -53,6 +53,8 @@ def test_one_bad_number_anywhere_makes_its_client_not_finite(client: int, bad: f
     expected = [c != client for c in range(3)]
     assert updates(loss=spoilt(good.loss, client, bad)).finite().tolist() == expected
     assert updates(rows={"e": spoilt(good.rows["e"], client, bad)}).finite().tolist() == expected
+    moments = {"u.mean": spoilt(good.state.moments["u.mean"], client, bad)}
+    assert updates(state=OptimizerState(moments, good.state.steps)).finite().tolist() == expected
     for side in ("dense", "private"):
         for name, value in getattr(good, side).items():
             changed = {**getattr(good, side), name: spoilt(value, client, bad)}
