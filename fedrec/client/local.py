@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from fedrec.client import optimizer as optimizers
 from fedrec.client import sam
-from fedrec.client.objective import Objective, Point, square_norm
+from fedrec.client.objective import Objective, Point, norm
 from fedrec.client.optimizer import OptimizerState
 from fedrec.client.plan import Bucket, LocalPlan
 from fedrec.client.shared_side import Broadcast, DeltaUpload, GradientUpload, SharedSide
@@ -138,7 +139,7 @@ class LocalTraining:
         reduce: Reduce,
     ) -> ClientUpdates:
         start, shared = private, self._shared_side(broadcast, bucket, reduce)
-        losses = torch.zeros(4, len(bucket.clients), dtype=torch.float64, device=bucket.clients.device)
+        losses: list[Tensor] = []
         for step in bucket.steps:
             objective, point = Objective(recommender, step, bucket.max_rows), shared.point(step, private)
             found = self._gradients(objective, point, shared.reduce)
@@ -150,9 +151,9 @@ class LocalTraining:
                 base = objective(at, "each" if self.rho_shared else shared.reduce, private=False)
                 found = replace(found, shared=sam.at_shared(objective, at, base, self.rho_shared, shared.reduce))
             shared.take(found.shared, step)
-            rise = found.shared.loss - base.loss
-            losses += torch.stack([found.base.loss, found.shared.loss, found.private.loss, rise])
+            losses.append(torch.stack([found.base.loss, found.shared.loss, found.private.loss, base.loss]))
         dense, rows = shared.upload()
+        loss, loss_shared, loss_private, unmoved = torch.stack(losses).sum(0, dtype=torch.float64)
         return ClientUpdates(
             clients=bucket.clients,
             dense=dense,
@@ -162,13 +163,13 @@ class LocalTraining:
             each=shared.reduce == "each",
             private=private,
             state=state,
-            loss=losses[0],
-            loss_shared=losses[1],
-            loss_private=losses[2],
-            rise_shared=losses[3],
+            loss=loss,
+            loss_shared=loss_shared,
+            loss_private=loss_private,
+            rise_shared=loss_shared - unmoved,
             blocks=torch.stack([step.weight.sum(1) for step in bucket.steps]).sum(0),
             examples=bucket.examples,
-            private_step=square_norm([private[n] - start[n] for n in private]).sqrt(),
+            private_step=norm([private[n] - start[n] for n in private]),
         )
 
     def _gradients(self, objective: Objective, point: Point, reduce: Reduce) -> sam.SamGradients:

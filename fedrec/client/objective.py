@@ -33,6 +33,11 @@ class Point:
     features: Params
     private: Params
 
+    def only(self, rows: slice) -> Point:
+        """The same point for some of the clients' rows."""
+        part = {name: value[:, rows] for name, value in self.rows.items()}
+        return replace(self, rows=part, features={name: value[:, rows] for name, value in self.features.items()})
+
     def shifted_shared(self, gradients: Gradients, scale: Tensor) -> Point:
         """The point moved along the shared gradients by ``scale [B]`` of each client; consumes the row gradients."""
         dense = {name: _shifted(value, gradients.dense[name], scale) for name, value in self.dense.items()}
@@ -62,11 +67,11 @@ class Gradients:
 
     def shared_norm(self) -> Tensor:
         """Norm of each client's shared gradient, ``[B]``: item rows and (per client) dense gradients together."""
-        return square_norm([*self.dense.values(), *self.rows.values()]).sqrt()
+        return norm([*self.dense.values(), *self.rows.values()])
 
     def private_norm(self) -> Tensor:
         """Norm of each client's private gradient, ``[B]``."""
-        return square_norm(list(self.private.values())).sqrt()
+        return norm(list(self.private.values()))
 
 
 class Objective:
@@ -91,29 +96,34 @@ class Objective:
             reduce: Shared gradients summed over clients, one each, or none.
             private: Whether the private gradients are wanted.
         """
-        starts = range(0, self.weight.shape[1], self.max_rows)
-        slices = (self._slice(point, slice(s, s + self.max_rows), reduce, private) for s in starts)
-        first = next(slices)
-        return first if len(starts) == 1 else _joined(first, slices)
+        width = self.weight.shape[1]
+        if width <= self.max_rows:
+            return self._gradients(point, self.weight, self.target, reduce, private)
+        slices = (slice(start, start + self.max_rows) for start in range(0, width, self.max_rows))
+        return _joined(
+            self._gradients(point.only(rows), self.weight[:, rows], self.target[:, rows], reduce, private)
+            for rows in slices
+        )
 
-    def _slice(self, point: Point, rows: slice, reduce: Reduce | None, private: bool) -> Gradients:
-        part = {name: value[:, rows] for name, value in (point.rows | point.features).items()}
-        logits, pullback = self.recommender.vjp({**point.dense, **part}, point.private)
-        weight, target = self.weight[:, rows], self.target[:, rows]
-        loss = (weight * softplus(logits) - target * logits).sum(1)
+    def _gradients(
+        self, point: Point, weight: Tensor, target: Tensor, reduce: Reduce | None, private: bool
+    ) -> Gradients:
+        logits, pullback = self.recommender.vjp({**point.dense, **point.rows, **point.features}, point.private)
+        loss = (softplus(logits).mul_(weight) - target * logits).sum(1)
         dshared, dprivate = pullback(torch.sigmoid(logits).mul_(weight).sub_(target), reduce, private)
         found = {name: dshared.pop(name) for name in point.rows} if reduce else {}
         return Gradients(loss, dshared, found, dprivate)
 
 
-def square_norm(gradients: Sequence[Gradient]) -> Tensor:
-    """Squared norm per client, ``[B]``, of gradients ``[B, *shape]`` or their factors taken together."""
-    flat = [g.reshape(len(g), 1, -1) for g in gradients if not isinstance(g, OuterProducts)]
-    large = [g for g in flat if g.shape[2] >= SMALL]
-    small = [g for g in flat if g.shape[2] < SMALL]  # biases and the like: together, for fewer operations
-    squares = [torch.bmm(g, g.mT).view(-1) for g in (*large, *([torch.cat(small, 2)] if small else []))]
-    squares += [g.square_norm() for g in gradients if isinstance(g, OuterProducts)]
-    return torch.stack(squares).sum(0)
+def norm(gradients: Sequence[Gradient]) -> Tensor:
+    """Norm per client, ``[B]``, of gradients ``[B, *shape]`` or their factors taken together."""
+    flat = [g.flatten(1) if g.dim() > 1 else g[:, None] for g in gradients if not isinstance(g, OuterProducts)]
+    large = [g for g in flat if g.shape[1] >= SMALL]
+    small = [g for g in flat if g.shape[1] < SMALL]  # biases and the like: together, for fewer operations
+    norms = [torch.linalg.vector_norm(g, dim=1) for g in (*large, *([torch.cat(small, 1)] if small else []))]
+    norms += [g.norm() for g in gradients if isinstance(g, OuterProducts)]
+    total: Tensor = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+    return total
 
 
 def _like(scale: Tensor, x: Tensor) -> Tensor:
@@ -126,15 +136,16 @@ def _shifted(value: Weight, gradient: Gradient, scale: Tensor) -> Weight:
     return torch.addcmul(value, _like(scale, gradient), gradient)  # type: ignore[arg-type]
 
 
-def _joined(first: Gradients, others: Iterator[Gradients]) -> Gradients:
+def _joined(parts: Iterator[Gradients]) -> Gradients:
     """Gradients of one client's step from those of its slices: rows stand side by side, the rest adds up at once."""
+    first = next(parts)
     loss, private = first.loss, first.private
     dense: dict[str, Gradient] = {name: as_dense(gradient) for name, gradient in first.dense.items()}
     rows = {name: [value] for name, value in first.rows.items()}
-    for part in others:
+    for part in parts:
         loss = loss + part.loss
         dense = {name: total + as_dense(part.dense[name]) for name, total in dense.items()}  # type: ignore[operator]
         private = {name: total + part.private[name] for name, total in private.items()}
-        for name, parts in rows.items():
-            parts.append(part.rows[name])
-    return Gradients(loss, dense, {name: torch.cat(parts, 1) for name, parts in rows.items()}, private)
+        for name, found in rows.items():
+            found.append(part.rows[name])
+    return Gradients(loss, dense, {name: torch.cat(found, 1) for name, found in rows.items()}, private)

@@ -53,25 +53,29 @@ def step(
         active: ``bool [B]`` clients that take the step; the others keep everything as it is. None: all.
     """
     steps = state.steps + (1 if active is None else active.long())
+    if kind == "sgd":
+        gone = {name: torch.sub(value, gradients[name], alpha=lr) for name, value in params.items()}
+        return _kept(active, params, gone), OptimizerState({}, steps)
+    dtype = next(iter(params.values())).dtype
+    count = steps.double()  # 1 - beta^t cancels: in float64, as torch.optim has it
+    rate, correction = (lr / (1 - BETA1**count)).to(dtype), (1 - BETA2**count).to(dtype)
     moved: Params = {}
     moments: Params = {}
     for name, value in params.items():
-        grad, keep = gradients[name], None if active is None else ~_like(active, value)
-        if kind == "sgd":
-            new = value - lr * grad
-        else:
-            count = _like(steps, value).double()  # 1 - beta^t cancels: in float64, as torch.optim has it
-            rate = (lr / (1 - BETA1**count)).to(value.dtype)
-            mean = state.moments[f"{name}.mean"].lerp(grad, 1 - BETA1)
-            square = state.moments[f"{name}.square"].mul(BETA2).addcmul_(grad, grad, value=1 - BETA2)
-            scale = (square / (1 - BETA2**count).to(value.dtype)).sqrt_().add_(EPS)
-            new = value - rate * mean / scale
-            if keep is not None:
-                mean = torch.where(keep, state.moments[f"{name}.mean"], mean)
-                square = torch.where(keep, state.moments[f"{name}.square"], square)
-            moments |= {f"{name}.mean": mean, f"{name}.square": square}
-        moved[name] = new if keep is None else torch.where(keep, value, new)
-    return moved, OptimizerState(moments, steps)
+        grad = gradients[name]
+        mean = state.moments[f"{name}.mean"].lerp(grad, 1 - BETA1)
+        square = state.moments[f"{name}.square"].mul(BETA2).addcmul_(grad, grad, value=1 - BETA2)
+        scale = (square / _like(correction, value)).sqrt_().add_(EPS)
+        moved[name] = torch.addcdiv(value, _like(rate, value) * mean, scale, value=-1)
+        moments |= {f"{name}.mean": mean, f"{name}.square": square}
+    return _kept(active, params, moved), OptimizerState(_kept(active, state.moments, moments), steps)
+
+
+def _kept(active: Tensor | None, before: Params, after: Params) -> Params:
+    """``after`` for the clients that are ``active [B]``, ``before`` for the others."""
+    if active is None:
+        return after
+    return {name: torch.where(_like(active, value), value, before[name]) for name, value in after.items()}
 
 
 def _like(per_client: Tensor, value: Tensor) -> Tensor:

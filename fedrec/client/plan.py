@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -22,8 +23,8 @@ from fedrec.data.draws import hash_u64
 from fedrec.errors import InputError
 
 BYTES = 4  # of a float32
-# A bucket takes clients down to this fraction of its largest one, and more until it has this many rows.
-LEAST_FILL, LEAST_ROWS = 0.8, 1024
+# Clients join a bucket until it has so many rows of padding: these then cost about as much as one more bucket.
+PADDING = 400
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class LocalPlan:
         pairs, row = torch.unique(client * stride + cohort.items, return_inverse=True)  # row: [E, T]
         self.row_items, row_client = pairs % stride, pairs // stride
         self.row_offsets = _offsets(row_client, self.num_clients)
+        self.rows = self.row_offsets.diff()
 
         place = torch.arange(len(client), device=client.device) - cohort.offsets[:-1][client]
         steps, weights = [], []
@@ -112,7 +114,7 @@ class LocalPlan:
         # Sums in float64, in the order of the examples: the same bits for any bucket.
         self.weight = torch.zeros(size, dtype=torch.float64, device=row.device).index_add_(0, entry, weight)
         self.target = torch.zeros_like(self.weight).index_add_(0, entry, weight * label)
-        owner = torch.repeat_interleave(torch.arange(self.num_clients, device=row.device), self.row_offsets.diff())
+        owner = torch.repeat_interleave(torch.arange(self.num_clients, device=row.device), self.rows)
         if entries is None:
             self.entry_row, group = None, owner
         else:
@@ -139,59 +141,84 @@ class LocalPlan:
                 f"model.memory_budget_mib={budget_bytes / 2**20:g}: too small for one client; "
                 f"at least {needed:g} MiB are needed"
             )
-        counts = self.row_offsets.diff()
-        order = torch.argsort(counts, descending=True, stable=True)
+        order = torch.argsort(self.rows, descending=True, stable=True)
         max_rows = (budget_bytes // BYTES - client_floats) // row_floats
-        sizes = counts[order].cpu().numpy()
-        total, start = np.cumsum(sizes), 0
-        while start < len(sizes):
-            largest = int(sizes[start])
-            fitting = start + max(1, budget_bytes // (BYTES * (largest * row_floats + client_floats)))
-            # Padding is work: stop at clear smaller clients, but not before the bucket is worth its overhead.
-            similar = np.searchsorted(-sizes, -LEAST_FILL * largest, side="right")
-            worthwhile = np.searchsorted(total, (total[start] - largest) + LEAST_ROWS)
-            stop = min(fitting, max(int(similar), int(worthwhile) + 1))
-            yield self._bucket(order[start:stop], max_rows, dtype)
-            start = stop
+        bounds = _bounds(self.rows[order].cpu().numpy(), budget_bytes // BYTES, row_floats, client_floats)
+        items = _Padded(self.row_offsets[order], self.rows[order], bounds)
+        weight, target = self.weight.to(dtype), self.target.to(dtype)
+        steps = [self._steps(k, order, items, weight, target) for k in range(self.num_steps)]
+        parts = zip(items.take(self.row_items), *steps, strict=True)
+        for start, stop, (own, *own_steps) in zip(bounds, bounds[1:], parts, strict=False):
+            position = order[start:stop]
+            yield Bucket(
+                position=position,
+                clients=self.cohort.clients[position],
+                items=own,
+                counts=self.rows[position],
+                examples=self.examples[position],
+                steps=[step for step in own_steps if step.weight.shape[1]],
+                max_rows=max_rows,
+            )
 
-    def _bucket(self, position: Tensor, max_rows: int, dtype: torch.dtype) -> Bucket:
-        counts = self.row_offsets.diff()[position]
-        at, real = _padded(self.row_offsets[position], counts)
-        steps = [self._step(k, position, dtype) for k in range(int(self.client_steps[position].max()))]
-        return Bucket(
-            position=position,
-            clients=self.cohort.clients[position],
-            items=torch.where(real, self.row_items[at], 0),
-            counts=counts,
-            examples=self.examples[position],
-            steps=steps,
-            max_rows=max_rows,
-        )
-
-    def _step(self, k: int, position: Tensor, dtype: torch.dtype) -> Step:
-        group = k * self.num_clients + position
+    def _steps(self, k: int, order: Tensor, rows: _Padded, weight: Tensor, target: Tensor) -> Iterator[Step]:
+        """Step k of every bucket; of no width where no client of the bucket has so many steps."""
+        if self.entry_row is None:  # every row of every client is an entry, in order
+            for own_weight, own_target in zip(rows.take(weight), rows.take(target), strict=True):
+                yield Step(None, own_weight, own_target, None)
+            return
+        group = k * self.num_clients + order
         start = self.entry_offsets[group]
-        counts = self.entry_offsets[group + 1] - start
-        at, real = _padded(start, counts)
-        active = counts > 0
-        return Step(
-            rows=None if self.entry_row is None else torch.where(real, self.entry_row[at], 0),
-            weight=torch.where(real, self.weight[at], 0).to(dtype),
-            target=torch.where(real, self.target[at], 0).to(dtype),
-            active=None if bool(active.all()) else active,
-        )
+        entries = _Padded(start, self.entry_offsets[group + 1] - start, rows.bounds)
+        parts = zip(*(entries.take(values) for values in (self.entry_row, weight, target)), strict=True)
+        for (places, own_weight, own_target), counts in zip(
+            parts, entries.counts.split_with_sizes(entries.clients), strict=True
+        ):
+            active = counts > 0
+            yield Step(places, own_weight, own_target, None if bool(active.all()) else active)
+
+
+class _Padded:
+    """Entries of clients in buckets, where all clients of a bucket take the room of the one with the most.
+
+    Args:
+        start: ``int64 [C]`` place of each client's first entry.
+        counts: ``int64 [C]`` how many each has.
+        bounds: Client ``bounds[b]`` is the first of bucket b; the last one ends the last bucket.
+    """
+
+    def __init__(self, start: Tensor, counts: Tensor, bounds: list[int]) -> None:
+        self.counts, self.bounds = counts, bounds
+        self.clients = [after - first for first, after in pairwise(bounds)]
+        self.widths = np.maximum.reduceat(counts.cpu().numpy(), bounds[:-1]).tolist()
+        room = torch.from_numpy(np.repeat(self.widths, self.clients)).to(counts.device)
+        client = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), room)
+        column = torch.arange(len(client), device=counts.device) - (room.cumsum(0) - room)[client]
+        self.real = column < counts[client]
+        self.at = torch.where(self.real, start[client] + column, 0)
+
+    def take(self, values: Tensor) -> list[Tensor]:
+        """Of each bucket the entries' values ``[B, width]``, 0 for padding."""
+        taken = torch.where(self.real, values[self.at], 0)
+        sizes = [clients * width for clients, width in zip(self.clients, self.widths, strict=True)]
+        shapes = zip(self.clients, self.widths, strict=True)
+        return [part.view(shape) for part, shape in zip(taken.split_with_sizes(sizes), shapes, strict=True)]
+
+
+def _bounds(sizes: np.ndarray, budget: int, row_floats: int, client_floats: int) -> list[int]:
+    """Where buckets of clients of ``sizes`` (descending) begin, and where the last one ends."""
+    total, bounds = np.cumsum(sizes), [0]
+    while (start := bounds[-1]) < len(sizes):
+        largest = int(sizes[start])
+        fitting = max(1, budget // (largest * row_floats + client_floats))
+        rows = total[start : start + fitting] - (total[start] - largest)
+        padding = largest * np.arange(1, len(rows) + 1) - rows
+        bounds.append(start + int(np.searchsorted(padding, PADDING, side="right")))
+    return bounds
 
 
 def _offsets(groups: Tensor, num_groups: int) -> Tensor:
     """Row pointers ``[num_groups + 1]`` of sorted group numbers."""
     return torch.nn.functional.pad(torch.bincount(groups, minlength=num_groups).cumsum(0), (1, 0))
-
-
-def _padded(start: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Flat places ``[B, max count]`` of each client's entries, and which are real."""
-    column = torch.arange(int(counts.max()), device=counts.device)
-    real = column < counts[:, None]
-    return torch.where(real, start[:, None] + column, 0), real
 
 
 def _shuffled_place(cohort: Cohort, client: Tensor, place: Tensor, epoch: int) -> Tensor:

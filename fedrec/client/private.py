@@ -48,12 +48,12 @@ class PrivateState(nn.Module):
 
     def values(self, clients: Tensor) -> Params:
         """Private parameters of ``clients [B]``."""
-        return {name: self.get_buffer(name)[clients] for name in self.names}
+        return {name: self.get_buffer(name).index_select(0, clients) for name in self.names}
 
     def optimizer_state(self, clients: Tensor) -> OptimizerState:
         """State of the optimisers of ``clients [B]``."""
-        moments = {name: self.get_buffer(_buffer(name))[clients] for name in self.moment_names}
-        return OptimizerState(moments, self.get_buffer("steps")[clients])
+        moments = {name: self.get_buffer(_buffer(name)).index_select(0, clients) for name in self.moment_names}
+        return OptimizerState(moments, self.get_buffer("steps").index_select(0, clients))
 
     def mean(self) -> Params:
         """Every private parameter's mean over all clients, ``[1, *shape]``."""
@@ -62,10 +62,10 @@ class PrivateState(nn.Module):
     def write(self, updates: ClientUpdates) -> None:
         """Store what the clients of ``updates`` learned."""
         for name, value in updates.private.items():
-            self.get_buffer(name)[updates.clients] = value
+            self.get_buffer(name).index_copy_(0, updates.clients, value)
         for name, value in updates.state.moments.items():
-            self.get_buffer(_buffer(name))[updates.clients] = value
-        self.get_buffer("steps")[updates.clients] = updates.state.steps
+            self.get_buffer(_buffer(name)).index_copy_(0, updates.clients, value)
+        self.get_buffer("steps").index_copy_(0, updates.clients, updates.state.steps)
         if self.tuned is not None:
             self.tuned.collect(updates)
 

@@ -97,7 +97,7 @@ class RoundFigures:
     def add(self, updates: ClientUpdates) -> None:
         """Take a bucket's figures; nothing of its uploads is held."""
         for name, parts in self._parts.items():
-            parts.append(getattr(updates, name).double())
+            parts.append(getattr(updates, name))
 
     def check(self) -> None:
         """Stop the run if nobody's update could be used.
@@ -120,7 +120,7 @@ class RoundFigures:
         Args:
             num_bytes: Size of the shared parameters.
         """
-        figures = {name: torch.cat(parts) for name, parts in self._parts.items()}
+        figures = {name: torch.cat(parts).double() for name, parts in self._parts.items()}
         loss, blocks = figures["loss"], figures["blocks"]
         kept = len(loss)
         return {

@@ -34,14 +34,18 @@ class OuterProducts:
 
     def dense(self) -> Tensor:
         """The gradient as a matrix per client, ``[B, out, in]``."""
-        return self.left.mT @ self.right
+        return torch.bmm(self.left.mT, self.right)
 
-    def square_norm(self) -> Tensor:
-        """Squared Frobenius norm per client, ``[B]``: ``sum_st (l_s . l_t)(r_s . r_t)``.
+    def norm(self) -> Tensor:
+        """Frobenius norm per client, ``[B]``: the root of ``sum_st (l_s . l_t)(r_s . r_t)``.
 
-        Products that cancel can leave less than nothing to rounding; a norm is a root of it, so it is at least 0.
+        Products that cancel can leave less than nothing to rounding, which counts as nothing.
         """
-        return ((self.left @ self.left.mT) * (self.right @ self.right.mT)).sum((1, 2)).clamp_(min=0)
+        if self.left.shape[1] == 1:  # one outer product: the product of the norms
+            norm: Tensor = self.left.flatten(1).norm(dim=1) * self.right.flatten(1).norm(dim=1)
+            return norm
+        left, right = torch.bmm(self.left, self.left.mT), torch.bmm(self.right, self.right.mT)
+        return left.mul_(right).sum((1, 2)).clamp_(min=0).sqrt_()
 
     def scaled(self, factor: Tensor) -> OuterProducts:
         """The same gradient times ``factor [B]``."""
@@ -69,19 +73,20 @@ def linear(x: Tensor, weight: Weight, bias: Tensor | None = None) -> Tensor:
         bias: ``[out]`` or ``[B, out]``.
     """
     if isinstance(weight, ShiftedWeight):
-        return torch.baddbmm(linear(x, weight.weight, bias), x @ weight.shift.right.mT, weight.shift.left)
+        return torch.baddbmm(linear(x, weight.weight, bias), torch.bmm(x, weight.shift.right.mT), weight.shift.left)
     if weight.dim() == 2 and (bias is None or bias.dim() == 1):
         return torch.nn.functional.linear(x, weight, bias)
-    if weight.dim() == 3 and bias is not None and len(x) == len(weight):
-        return torch.baddbmm(bias[..., None, :], x, weight.mT)
+    if len(x) == len(weight) and weight.dim() == 3:
+        return torch.bmm(x, weight.mT) if bias is None else torch.baddbmm(bias[..., None, :], x, weight.mT)
     return x @ weight.mT if bias is None else x @ weight.mT + bias[..., None, :]
 
 
 def linear_transposed(y: Tensor, weight: Weight) -> Tensor:
     """Pull rows back through :func:`linear`: ``[B, S, out] -> [B, S, in]``."""
     if isinstance(weight, ShiftedWeight):
-        return torch.baddbmm(linear_transposed(y, weight.weight), y @ weight.shift.left.mT, weight.shift.right)
-    return torch.bmm(y, weight) if weight.dim() == 3 else y @ weight
+        shift = weight.shift
+        return torch.baddbmm(linear_transposed(y, weight.weight), torch.bmm(y, shift.left.mT), shift.right)
+    return torch.bmm(y, weight) if weight.dim() == 3 else torch.nn.functional.linear(y, weight.mT)
 
 
 def weight_gradient(left: Tensor, right: Tensor) -> Gradient:
@@ -93,7 +98,7 @@ def weight_gradient(left: Tensor, right: Tensor) -> Gradient:
 
 def summed_weight_gradient(left: Tensor, right: Tensor) -> Tensor:
     """Sum over clients of the weight gradient, ``[out, in]``: one product over all rows of all clients."""
-    return left.flatten(0, 1).mT @ right.flatten(0, 1)
+    return torch.mm(left.flatten(0, 1).mT, right.flatten(0, 1))
 
 
 def as_dense(gradient: Gradient) -> Tensor:

@@ -100,7 +100,7 @@ class NCF(Recommender):
         user_half = linear(private["user_mlp"][:, None], shared["layer1_user"], shared["layer1_bias"])
         item_half = shared.get("item_half")
         if item_half is None:
-            hidden = linear(shared["item_mlp"], shared["layer1_item"]).add_(user_half)
+            hidden = linear(shared["item_mlp"], shared["layer1_item"], user_half[:, 0])
         else:
             hidden = item_half + user_half
         activations = [hidden.relu_()]
@@ -110,10 +110,9 @@ class NCF(Recommender):
         return activations
 
     def _logits(self, shared: Mapping[str, Any], private: Mapping[str, Tensor], last: Tensor) -> Tensor:
+        mlp: Tensor = (last @ shared["output_mlp"][..., None])[..., 0] + shared["output_bias"][..., None]
         gmf = linear(shared["item_gmf"], (private["user_gmf"] * shared["output_gmf"])[:, None])
-        mlp = last @ shared["output_mlp"][..., None]
-        logits: Tensor = (gmf + mlp)[..., 0] + shared["output_bias"][..., None]
-        return logits
+        return gmf[..., 0] + mlp
 
     def forward(self, shared: Mapping[str, Any], private: Mapping[str, Tensor]) -> Tensor:
         """See base class."""
@@ -138,7 +137,7 @@ class NCF(Recommender):
                 delta = linear_transposed(delta, shared[f"layer{k}_weight"])
 
             per_client = delta.sum(1, keepdim=True)  # [B, 1, 2^(n-1) d]: what reaches the user half
-            user_gmf, gmf_sum = private["user_gmf"], (dlogits[:, None] @ shared["item_gmf"])[:, 0]
+            user_gmf, gmf_sum = private["user_gmf"], _weighted_sum(dlogits, shared["item_gmf"])
             dprivate: Params = {}
             if want_private:
                 dprivate["user_gmf"] = gmf_sum * shared["output_gmf"]
@@ -151,7 +150,7 @@ class NCF(Recommender):
                 each = {
                     "layer1_bias": per_client[:, 0],
                     "output_gmf": gmf_sum * user_gmf,
-                    "output_mlp": (dlogits[:, None] @ activations[-1])[:, 0],
+                    "output_mlp": _weighted_sum(dlogits, activations[-1]),
                     "output_bias": dlogits.sum(1),
                 }
                 dshared |= each if reduce == "each" else {name: value.sum(0) for name, value in each.items()}
@@ -163,6 +162,11 @@ class NCF(Recommender):
         """See base class: item rows, activations and their gradients per row; a perturbed copy and its gradient."""
         dense = 2 * self.mlp_dim**2 + sum(a * b for a, b in zip(self.widths, self.widths[1:], strict=False))
         return 4 * self.mlp_dim + 2 * sum(self.widths) + 3 * self.embedding_dim, 2 * dense
+
+
+def _weighted_sum(weights: Tensor, rows: Tensor) -> Tensor:
+    """Sum of a client's rows ``[B, S, D]`` with weights ``[B, S]``: ``[B, D]``."""
+    return torch.bmm(weights[:, None], rows)[:, 0]
 
 
 def _bias_gradient(delta: Tensor, reduce: Reduce) -> Tensor:

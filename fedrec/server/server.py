@@ -85,7 +85,8 @@ class Server(nn.Module, ABC):
         for name, value in direction.items():
             self.shared[name].grad = value
         optimizer.step()
-        return torch.stack([value.square().sum() for value in direction.values()]).sum().sqrt()
+        norm: Tensor = torch.stack([torch.linalg.vector_norm(value) for value in direction.values()]).norm()
+        return norm
 
 
 class MeanServer(Server):
@@ -107,11 +108,12 @@ class MeanServer(Server):
 
     def aggregate(self, updates: Uploads) -> None:
         """See base class; adds up in the order of the buckets."""
+        if not self._sums:
+            self._sums = {name: torch.zeros_like(value) for name, value in self.shared.items()}
         if self._clients == 0:  # the tables' memory is used again in every round
-            for name, value in self.shared.items():
-                self._sums[name] = self._sums[name].zero_() if name in self._sums else torch.zeros_like(value)
-        for name, upload in updates.dense.items():
-            self._sums[name] += upload
+            torch._foreach_zero_(list(self._sums.values()))
+        if updates.dense:
+            torch._foreach_add_([self._sums[name] for name in updates.dense], list(updates.dense.values()))
         for name, upload in updates.rows.items():
             self._sums[name].index_add_(0, updates.items.flatten(), upload.flatten(0, 1))
         self._clients += len(updates.clients)
@@ -119,4 +121,5 @@ class MeanServer(Server):
     def direction(self) -> Params:
         """See base class."""
         clients, self._clients = self._clients, 0
-        return {name: value.div_(clients) for name, value in self._sums.items()}
+        torch._foreach_div_(list(self._sums.values()), clients)
+        return dict(self._sums)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 from torch.testing import assert_close
 
-from fedrec.client.plan import LEAST_FILL, LEAST_ROWS, Bucket, LocalPlan, shuffle_keys
+from fedrec.client.plan import PADDING, Bucket, LocalPlan, shuffle_keys
 from fedrec.data.cohort import Cohort
 from fedrec.errors import InputError
 from tests.small import cohort, normal, random_cohort
@@ -161,12 +161,17 @@ def test_buckets_partition_the_cohort_within_the_budget(
     assert all(a >= b for a, b in pairwise(largest))
 
 
-def test_padding_is_held_small() -> None:
-    # 40 clients of 10 to 400 distinct items: a bucket with enough rows takes no client much below its largest.
-    drawn = cohort(*((c, list(range(10 * (c + 1))), [0] * 10 * (c + 1)) for c in range(40)))
-    for bucket in buckets(LocalPlan(drawn, 1, None, 128)):
-        before_last = int(bucket.counts[:-1].sum())
-        assert bucket.counts.min() >= LEAST_FILL * bucket.counts.max() or before_last < LEAST_ROWS
+@settings(max_examples=20, deadline=None)
+@given(sizes=st.lists(st.integers(1, 400), min_size=1, max_size=40))
+def test_a_bucket_takes_clients_until_its_padding_is_full(sizes: list[int]) -> None:
+    drawn = cohort(*((c, list(range(size)), [0] * size) for c, size in enumerate(sizes)))
+    made = buckets(LocalPlan(drawn, 1, None, 128))
+    for bucket, following in pairwise([*made, None]):
+        width, rows = bucket.items.shape[1], int(bucket.counts.sum())
+        padding = width * len(bucket.clients) - rows
+        assert padding <= PADDING
+        if following is not None:
+            assert padding + width - int(following.counts[0]) > PADDING
 
 
 @settings(max_examples=15, deadline=None)

@@ -28,7 +28,7 @@ def test_factors_are_the_sum_of_outer_products(clients: int, rows: int, outputs:
     factors = OuterProducts(left, right)
     expected = torch.stack([sum(torch.outer(left[b, r], right[b, r]) for r in range(rows)) for b in range(clients)])
     assert_close(factors.dense(), expected)
-    assert_close(factors.square_norm(), expected.square().sum((1, 2)))
+    assert_close(factors.norm(), expected.square().sum((1, 2)).sqrt())
     factor = normal(seed + 2, clients)
     assert_close(factors.scaled(factor).dense(), factor[:, None, None] * expected)
     assert_close(summed_weight_gradient(left, right), expected.sum(0))
@@ -39,7 +39,7 @@ def test_factors_are_the_sum_of_outer_products(clients: int, rows: int, outputs:
 def test_norm_of_factors_that_cancel_is_a_number() -> None:
     # l r^T - l (1 + 1e-7) r^T is 0 but for one rounding; its Gram matrices' sum comes out as 0 +- 1e-7 |l|^2 |r|^2.
     left, right = normal(0, 500, 1, 8, dtype=torch.float32), normal(1, 500, 1, 8, dtype=torch.float32)
-    norm = OuterProducts(torch.cat([left, -left * (1 + 1e-7)], 1), torch.cat([right, right], 1)).square_norm().sqrt()
+    norm = OuterProducts(torch.cat([left, -left * (1 + 1e-7)], 1), torch.cat([right, right], 1)).norm()
     assert (norm >= 0).all()
 
 
