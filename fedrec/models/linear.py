@@ -89,6 +89,20 @@ def linear_transposed(y: Tensor, weight: Weight) -> Tensor:
     return torch.bmm(y, weight) if weight.dim() == 3 else torch.nn.functional.linear(y, weight.mT)
 
 
+def dot(rows: Tensor, vector: Tensor) -> Tensor:
+    """Inner products of a client's rows with one vector: ``[B, S, D] -> [B, S]``.
+
+    Args:
+        rows: ``[B, S, D]``, or ``[1, S, D]``: the same for all clients.
+        vector: ``[D]``, or ``[B, D]``: one per client.
+    """
+    if vector.dim() == 1:
+        return rows @ vector
+    if len(rows) == 1:
+        return vector @ rows[0].mT
+    return torch.bmm(vector[:, None], rows.mT)[:, 0]  # a vector times a matrix is faster than a matrix times a vector
+
+
 def weight_gradient(left: Tensor, right: Tensor) -> Gradient:
     """Per-client gradient of a weight from its factors ``[B, R, out]`` and ``[B, R, in]``, in the cheaper form."""
     factors = OuterProducts(left, right)

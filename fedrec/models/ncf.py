@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from fedrec.errors import InputError
-from fedrec.models.linear import linear, linear_transposed, summed_weight_gradient, weight_gradient
+from fedrec.models.linear import dot, linear, linear_transposed, summed_weight_gradient, weight_gradient
 from fedrec.models.recommender import Params, Pullback, Recommender, Reduce
 
 _relu_backward = torch.ops.aten.threshold_backward.grad_input
@@ -110,9 +110,8 @@ class NCF(Recommender):
         return activations
 
     def _logits(self, shared: Mapping[str, Any], private: Mapping[str, Tensor], last: Tensor) -> Tensor:
-        mlp: Tensor = (last @ shared["output_mlp"][..., None])[..., 0] + shared["output_bias"][..., None]
-        gmf = linear(shared["item_gmf"], (private["user_gmf"] * shared["output_gmf"])[:, None])
-        return gmf[..., 0] + mlp
+        gmf = dot(shared["item_gmf"], private["user_gmf"] * shared["output_gmf"])
+        return gmf + dot(last, shared["output_mlp"]) + shared["output_bias"][..., None]
 
     def forward(self, shared: Mapping[str, Any], private: Mapping[str, Tensor]) -> Tensor:
         """See base class."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fedrec.errors import InputError
-from fedrec.models.linear import linear
+from fedrec.models.linear import dot
 from fedrec.models.recommender import Params, Pullback, Recommender, Reduce
 
 
@@ -55,7 +55,7 @@ class PFedRec(Recommender):
 
     def forward(self, shared: Mapping[str, Any], private: Mapping[str, Tensor]) -> Tensor:
         """See base class."""
-        return linear(shared["item"], private["score_weight"][:, None], private["score_bias"][:, None])[..., 0]
+        return dot(shared["item"], private["score_weight"]) + private["score_bias"][:, None]
 
     def vjp(self, shared: Mapping[str, Any], private: Params) -> tuple[Tensor, Pullback]:
         """Backward pass written out; see base class."""
