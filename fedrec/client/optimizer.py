@@ -56,18 +56,19 @@ def step(
     if kind == "sgd":
         gone = {name: torch.sub(value, gradients[name], alpha=lr) for name, value in params.items()}
         return _kept(active, params, gone), OptimizerState({}, steps)
-    dtype = next(iter(params.values())).dtype
+    values, grads = list(params.values()), [gradients[name] for name in params]
     count = steps.double()  # 1 - beta^t cancels: in float64, as torch.optim has it
-    rate, correction = (lr / (1 - BETA1**count)).to(dtype), (1 - BETA2**count).to(dtype)
-    moved: Params = {}
-    moments: Params = {}
-    for name, value in params.items():
-        grad = gradients[name]
-        mean = state.moments[f"{name}.mean"].lerp(grad, 1 - BETA1)
-        square = state.moments[f"{name}.square"].mul(BETA2).addcmul_(grad, grad, value=1 - BETA2)
-        scale = (square / _like(correction, value)).sqrt_().add_(EPS)
-        moved[name] = torch.addcdiv(value, _like(rate, value) * mean, scale, value=-1)
-        moments |= {f"{name}.mean": mean, f"{name}.square": square}
+    rate, correction = (part.to(values[0].dtype) for part in (lr / (1 - BETA1**count), 1 - BETA2**count))
+    means = torch._foreach_lerp([state.moments[f"{name}.mean"] for name in params], grads, 1 - BETA1)
+    squares = torch._foreach_mul([state.moments[f"{name}.square"] for name in params], BETA2)
+    torch._foreach_addcmul_(squares, grads, grads, 1 - BETA2)
+    scales = torch._foreach_div(squares, [_like(correction, value) for value in values])
+    torch._foreach_sqrt_(scales)
+    torch._foreach_add_(scales, EPS)
+    lengths = torch._foreach_mul(means, [_like(rate, value) for value in values])
+    moved = dict(zip(params, torch._foreach_addcdiv(values, lengths, scales, -1), strict=True))
+    moments = {f"{name}.mean": mean for name, mean in zip(params, means, strict=True)}
+    moments |= {f"{name}.square": square for name, square in zip(params, squares, strict=True)}
     return _kept(active, params, moved), OptimizerState(_kept(active, state.moments, moments), steps)
 
 

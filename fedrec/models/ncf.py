@@ -111,7 +111,8 @@ class NCF(Recommender):
 
     def _logits(self, shared: Mapping[str, Any], private: Mapping[str, Tensor], last: Tensor) -> Tensor:
         gmf = dot(shared["item_gmf"], private["user_gmf"] * shared["output_gmf"])
-        return gmf + dot(last, shared["output_mlp"]) + shared["output_bias"][..., None]
+        logits: Tensor = gmf + dot(last, shared["output_mlp"]) + shared["output_bias"][..., None]
+        return logits
 
     def forward(self, shared: Mapping[str, Any], private: Mapping[str, Tensor]) -> Tensor:
         """See base class."""

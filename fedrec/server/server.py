@@ -85,7 +85,7 @@ class Server(nn.Module, ABC):
         for name, value in direction.items():
             self.shared[name].grad = value
         optimizer.step()
-        norm: Tensor = torch.stack([torch.linalg.vector_norm(value) for value in direction.values()]).norm()
+        norm: Tensor = torch.stack(torch._foreach_norm(list(direction.values()))).norm()
         return norm
 
 
