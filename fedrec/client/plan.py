@@ -103,7 +103,6 @@ class LocalPlan:
             weights.append(weight)
         self.num_steps = int(max(int(step.max()) for step in steps)) + 1
         self._merge(torch.cat(steps), row.expand(local_epochs, -1).flatten(), torch.cat(weights), local_epochs)
-        self.client_steps = (self.entry_offsets.diff().view(self.num_steps, -1) > 0).sum(0)
 
     def _merge(self, step: Tensor, row: Tensor, weight: Tensor, epochs: int) -> None:
         """Merge the examples of one (step, row) into one entry; entries stand by step, then client, then item."""
@@ -148,7 +147,7 @@ class LocalPlan:
         weight, target = self.weight.to(dtype), self.target.to(dtype)
         steps = [self._steps(k, order, items, weight, target) for k in range(self.num_steps)]
         parts = zip(items.take(self.row_items), *steps, strict=True)
-        for start, stop, (own, *own_steps) in zip(bounds, bounds[1:], parts, strict=False):
+        for (start, stop), (own, *own_steps) in zip(pairwise(bounds), parts, strict=True):
             position = order[start:stop]
             yield Bucket(
                 position=position,
@@ -169,11 +168,9 @@ class LocalPlan:
         group = k * self.num_clients + order
         start = self.entry_offsets[group]
         entries = _Padded(start, self.entry_offsets[group + 1] - start, rows.bounds)
-        parts = zip(*(entries.take(values) for values in (self.entry_row, weight, target)), strict=True)
-        for (places, own_weight, own_target), counts in zip(
-            parts, entries.counts.split_with_sizes(entries.clients), strict=True
-        ):
-            active = counts > 0
+        taken = [entries.take(values) for values in (self.entry_row, weight, target)]
+        some = (entries.counts > 0).split_with_sizes(entries.clients)
+        for places, own_weight, own_target, active in zip(*taken, some, strict=True):
             yield Step(places, own_weight, own_target, None if bool(active.all()) else active)
 
 
@@ -189,8 +186,9 @@ class _Padded:
     def __init__(self, start: Tensor, counts: Tensor, bounds: list[int]) -> None:
         self.counts, self.bounds = counts, bounds
         self.clients = [after - first for first, after in pairwise(bounds)]
-        self.widths = np.maximum.reduceat(counts.cpu().numpy(), bounds[:-1]).tolist()
-        room = torch.from_numpy(np.repeat(self.widths, self.clients)).to(counts.device)
+        widths = np.maximum.reduceat(counts.cpu().numpy(), bounds[:-1]).tolist()
+        self.shapes = list(zip(self.clients, widths, strict=True))
+        room = torch.from_numpy(np.repeat(widths, self.clients)).to(counts.device)
         client = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), room)
         column = torch.arange(len(client), device=counts.device) - (room.cumsum(0) - room)[client]
         self.real = column < counts[client]
@@ -199,9 +197,8 @@ class _Padded:
     def take(self, values: Tensor) -> list[Tensor]:
         """Of each bucket the entries' values ``[B, width]``, 0 for padding."""
         taken = torch.where(self.real, values[self.at], 0)
-        sizes = [clients * width for clients, width in zip(self.clients, self.widths, strict=True)]
-        shapes = zip(self.clients, self.widths, strict=True)
-        return [part.view(shape) for part, shape in zip(taken.split_with_sizes(sizes), shapes, strict=True)]
+        parts = taken.split_with_sizes([clients * width for clients, width in self.shapes])
+        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
 
 def _bounds(sizes: np.ndarray, budget: int, row_floats: int, client_floats: int) -> list[int]:
