@@ -18,13 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedrec.client.padding import Padded, bucket_bounds
 from fedrec.data.cohort import Cohort
 from fedrec.data.draws import hash_u64
 from fedrec.errors import InputError
 
 BYTES = 4  # of a float32
-# Clients join a bucket until it has so many rows of padding: these then cost about as much as one more bucket.
-PADDING = 400
 
 
 @dataclass(frozen=True)
@@ -142,8 +141,8 @@ class LocalPlan:
             )
         order = torch.argsort(self.rows, descending=True, stable=True)
         max_rows = (budget_bytes // BYTES - client_floats) // row_floats
-        bounds = _bounds(self.rows[order].cpu().numpy(), budget_bytes // BYTES, row_floats, client_floats)
-        items = _Padded(self.row_offsets[order], self.rows[order], bounds)
+        bounds = bucket_bounds(self.rows[order].cpu().numpy(), budget_bytes // BYTES, row_floats, client_floats)
+        items = Padded(self.row_offsets[order], self.rows[order], bounds)
         weight, target = self.weight.to(dtype), self.target.to(dtype)
         steps = [self._steps(k, order, items, weight, target) for k in range(self.num_steps)]
         parts = zip(items.take(self.row_items), *steps, strict=True)
@@ -159,7 +158,7 @@ class LocalPlan:
                 max_rows=max_rows,
             )
 
-    def _steps(self, k: int, order: Tensor, rows: _Padded, weight: Tensor, target: Tensor) -> Iterator[Step]:
+    def _steps(self, k: int, order: Tensor, rows: Padded, weight: Tensor, target: Tensor) -> Iterator[Step]:
         """Step k of every bucket; of no width where no client of the bucket has so many steps."""
         if self.entry_row is None:  # every row of every client is an entry, in order
             for own_weight, own_target in zip(rows.take(weight), rows.take(target), strict=True):
@@ -167,50 +166,11 @@ class LocalPlan:
             return
         group = k * self.num_clients + order
         start = self.entry_offsets[group]
-        entries = _Padded(start, self.entry_offsets[group + 1] - start, rows.bounds)
+        entries = Padded(start, self.entry_offsets[group + 1] - start, rows.bounds)
         taken = [entries.take(values) for values in (self.entry_row, weight, target)]
         some = (entries.counts > 0).split_with_sizes(entries.clients)
         for places, own_weight, own_target, active in zip(*taken, some, strict=True):
             yield Step(places, own_weight, own_target, None if bool(active.all()) else active)
-
-
-class _Padded:
-    """Entries of clients in buckets, where all clients of a bucket take the room of the one with the most.
-
-    Args:
-        start: ``int64 [C]`` place of each client's first entry.
-        counts: ``int64 [C]`` how many each has.
-        bounds: Client ``bounds[b]`` is the first of bucket b; the last one ends the last bucket.
-    """
-
-    def __init__(self, start: Tensor, counts: Tensor, bounds: list[int]) -> None:
-        self.counts, self.bounds = counts, bounds
-        self.clients = [after - first for first, after in pairwise(bounds)]
-        widths = np.maximum.reduceat(counts.cpu().numpy(), bounds[:-1]).tolist()
-        self.shapes = list(zip(self.clients, widths, strict=True))
-        room = torch.from_numpy(np.repeat(widths, self.clients)).to(counts.device)
-        client = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), room)
-        column = torch.arange(len(client), device=counts.device) - (room.cumsum(0) - room)[client]
-        self.real = column < counts[client]
-        self.at = torch.where(self.real, start[client] + column, 0)
-
-    def take(self, values: Tensor) -> list[Tensor]:
-        """Of each bucket the entries' values ``[B, width]``, 0 for padding."""
-        taken = torch.where(self.real, values[self.at], 0)
-        parts = taken.split_with_sizes([clients * width for clients, width in self.shapes])
-        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
-
-
-def _bounds(sizes: np.ndarray, budget: int, row_floats: int, client_floats: int) -> list[int]:
-    """Where buckets of clients of ``sizes`` (descending) begin, and where the last one ends."""
-    total, bounds = np.cumsum(sizes), [0]
-    while (start := bounds[-1]) < len(sizes):
-        largest = int(sizes[start])
-        fitting = max(1, budget // (largest * row_floats + client_floats))
-        rows = total[start : start + fitting] - (total[start] - largest)
-        padding = largest * np.arange(1, len(rows) + 1) - rows
-        bounds.append(start + int(np.searchsorted(padding, PADDING, side="right")))
-    return bounds
 
 
 def _offsets(groups: Tensor, num_groups: int) -> Tensor:

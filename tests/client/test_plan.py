@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 from torch.testing import assert_close
 
-from fedrec.client.plan import PADDING, Bucket, LocalPlan, shuffle_keys
+from fedrec.client.plan import Bucket, LocalPlan, shuffle_keys
 from fedrec.data.cohort import Cohort
 from fedrec.errors import InputError
 from tests.small import cohort, normal, random_cohort
@@ -159,19 +159,6 @@ def test_buckets_partition_the_cohort_within_the_budget(
                 assert (step.active is None or bool(step.active[b])) == (used > 0)
     largest = [int(bucket.counts.max()) for bucket in made]
     assert all(a >= b for a, b in pairwise(largest))
-
-
-@settings(max_examples=20, deadline=None)
-@given(sizes=st.lists(st.integers(1, 400), min_size=1, max_size=40))
-def test_a_bucket_takes_clients_until_its_padding_is_full(sizes: list[int]) -> None:
-    drawn = cohort(*((c, list(range(size)), [0] * size) for c, size in enumerate(sizes)))
-    made = buckets(LocalPlan(drawn, 1, None, 128))
-    for bucket, following in pairwise([*made, None]):
-        width, rows = bucket.items.shape[1], int(bucket.counts.sum())
-        padding = width * len(bucket.clients) - rows
-        assert padding <= PADDING
-        if following is not None:
-            assert padding + width - int(following.counts[0]) > PADDING
 
 
 @settings(max_examples=15, deadline=None)

@@ -1,0 +1,60 @@
+"""Clients of similar size side by side: where buckets begin, and entries padded to the width of their bucket."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedrec.data.draws import Int64s
+
+# Clients join a bucket until it has so many rows of padding: these then cost about as much as one more bucket.
+PADDING = 400
+
+
+def bucket_bounds(sizes: Int64s, budget: int, row_floats: int, client_floats: int) -> list[int]:
+    """Where buckets of clients begin, and where the last one ends.
+
+    Args:
+        sizes: ``int64 [C]`` rows of each client, descending.
+        budget: Working memory of a bucket, in float32 numbers; a bucket has one client even if that takes more.
+        row_floats: Working memory of a row.
+        client_floats: Working memory of a client beyond its rows.
+    """
+    total, bounds = np.cumsum(sizes), [0]
+    while (start := bounds[-1]) < len(sizes):
+        largest = int(sizes[start])
+        fitting = max(1, budget // (largest * row_floats + client_floats))
+        rows = total[start : start + fitting] - (total[start] - largest)
+        padding = largest * np.arange(1, len(rows) + 1) - rows
+        bounds.append(start + int(np.searchsorted(padding, PADDING, side="right")))
+    return bounds
+
+
+class Padded:
+    """Entries of clients in buckets, where all clients of a bucket take the room of the one with the most.
+
+    Args:
+        start: ``int64 [C]`` place of each client's first entry.
+        counts: ``int64 [C]`` how many each has.
+        bounds: Client ``bounds[b]`` is the first of bucket b; the last one ends the last bucket.
+    """
+
+    def __init__(self, start: Tensor, counts: Tensor, bounds: list[int]) -> None:
+        self.counts, self.bounds = counts, bounds
+        self.clients = [after - first for first, after in pairwise(bounds)]
+        widths = np.maximum.reduceat(counts.cpu().numpy(), bounds[:-1]).tolist()
+        self.shapes = list(zip(self.clients, widths, strict=True))
+        room = torch.from_numpy(np.repeat(widths, self.clients)).to(counts.device)
+        client = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), room)
+        column = torch.arange(len(client), device=counts.device) - (room.cumsum(0) - room)[client]
+        self.real = column < counts[client]
+        self.at = torch.where(self.real, start[client] + column, 0)
+
+    def take(self, values: Tensor) -> list[Tensor]:
+        """Of each bucket the entries' values ``[B, width]``, 0 for padding."""
+        taken = torch.where(self.real, values[self.at], 0)
+        parts = taken.split_with_sizes([clients * width for clients, width in self.shapes])
+        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
