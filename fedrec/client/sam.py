@@ -30,8 +30,11 @@ class SamGradients:
 
 
 def radius_scale(rho: float, norm: Tensor) -> Tensor:
-    """Factor ``[B]`` that makes a gradient of norm ``norm [B]`` a perturbation of length rho (0 times it stays 0)."""
-    return rho / (norm + 1e-12)
+    """Factor ``[B]`` that makes a gradient of norm ``norm [B]`` a perturbation of length rho; 0 for a zero gradient.
+
+    The norm of a gradient in factors may be 0 by rounding where the factors are not, so 0 is told apart.
+    """
+    return torch.where(norm == 0, 0.0, rho / (norm + 1e-12))
 
 
 def at_shared(objective: Objective, point: Point, base: Gradients, rho: float, reduce: Reduce) -> Gradients:

@@ -13,6 +13,7 @@ from torch.testing import assert_close
 from fedrec.client import LocalTraining, sam
 from fedrec.client.objective import Gradients, Point
 from fedrec.models import NCF, PFedRec
+from fedrec.models.linear import OuterProducts
 from fedrec.models.recommender import Params, Recommender
 from tests.small import federation, normal, random_cohort, snapshot
 
@@ -150,9 +151,19 @@ def test_the_point_is_not_written_to(perturb: Any) -> None:
 def test_scale_of_a_gradient_that_is_not_a_number_is_not_a_number() -> None:
     norms = torch.tensor([0.0, 2.0, float("nan"), float("inf")])
     scale = sam.radius_scale(0.5, norms)
-    assert (scale * norms)[:2].tolist() == pytest.approx([0.0, 0.5])
+    assert scale[:2].tolist() == pytest.approx([0.0, 0.25])
     assert scale[2].isnan()
     assert scale[3] == 0
+
+
+def test_factors_that_cancel_do_not_move_a_point_away() -> None:
+    # l r^T - l (1 + 1e-7) r^T: in single precision many such norms come out as 0 while the factors are of order one.
+    left, right = normal(0, 500, 1, 8, dtype=torch.float32), normal(1, 500, 1, 8, dtype=torch.float32)
+    factors = OuterProducts(torch.cat([left, -left * (1 + 1e-7)], 1), torch.cat([right, right], 1))
+    norm = factors.norm()
+    assert (norm == 0).any()
+    moved = factors.scaled(sam.radius_scale(0.05, norm)).dense()[norm == 0]
+    assert not moved.any()
 
 
 # ---------------------------------------------------------------------- in a whole round
