@@ -53,31 +53,29 @@ def step(
         active: ``bool [B]`` clients that take the step; the others keep everything as it is. None: all.
     """
     steps = state.steps + (1 if active is None else active.long())
-    if kind == "sgd":
-        gone = {name: torch.sub(value, gradients[name], alpha=lr) for name, value in params.items()}
-        return _kept(active, params, gone), OptimizerState({}, steps)
-    values, grads = list(params.values()), [gradients[name] for name in params]
     count = steps.double()  # 1 - beta^t cancels: in float64, as torch.optim has it
-    rate, correction = (part.to(values[0].dtype) for part in (lr / (1 - BETA1**count), 1 - BETA2**count))
-    means = torch._foreach_lerp([state.moments[f"{name}.mean"] for name in params], grads, 1 - BETA1)
-    squares = torch._foreach_mul([state.moments[f"{name}.square"] for name in params], BETA2)
-    torch._foreach_addcmul_(squares, grads, grads, 1 - BETA2)
-    scales = torch._foreach_div(squares, [_like(correction, value) for value in values])
-    torch._foreach_sqrt_(scales)
-    torch._foreach_add_(scales, EPS)
-    lengths = torch._foreach_mul(means, [_like(rate, value) for value in values])
-    moved = dict(zip(params, torch._foreach_addcdiv(values, lengths, scales, -1), strict=True))
-    moments = {f"{name}.mean": mean for name, mean in zip(params, means, strict=True)}
-    moments |= {f"{name}.square": square for name, square in zip(params, squares, strict=True)}
-    return _kept(active, params, moved), OptimizerState(_kept(active, state.moments, moments), steps)
+    rate, correction = lr / (1 - BETA1**count), 1 - BETA2**count
+    moved: Params = {}
+    moments: Params = {}
+    for name, value in params.items():  # one after another, so that what is in between is freed
+        grad = gradients[name]
+        if kind == "sgd":
+            moved[name] = _kept(active, value, torch.sub(value, grad, alpha=lr))
+            continue
+        before = state.moments[f"{name}.mean"], state.moments[f"{name}.square"]
+        mean, square = before[0].lerp(grad, 1 - BETA1), before[1].mul(BETA2).addcmul_(grad, grad, value=1 - BETA2)
+        scale = (square / _like(correction, value)).sqrt_().add_(EPS)
+        moved[name] = _kept(active, value, torch.addcdiv(value, mean * _like(rate, value), scale, value=-1))
+        moments[f"{name}.mean"], moments[f"{name}.square"] = (
+            _kept(active, old, new) for old, new in zip(before, (mean, square), strict=True)
+        )
+    return moved, OptimizerState(moments, steps)
 
 
-def _kept(active: Tensor | None, before: Params, after: Params) -> Params:
-    """``after`` for the clients that are ``active [B]``, ``before`` for the others."""
-    if active is None:
-        return after
-    return {name: torch.where(_like(active, value), value, before[name]) for name, value in after.items()}
+def _kept(active: Tensor | None, before: Tensor, after: Tensor) -> Tensor:
+    """``after [B, *shape]`` for the clients that are ``active [B]``, ``before`` for the others."""
+    return after if active is None else torch.where(active.view(-1, *(1,) * (after.dim() - 1)), after, before)
 
 
 def _like(per_client: Tensor, value: Tensor) -> Tensor:
-    return per_client.view(-1, *(1,) * (value.dim() - 1))
+    return per_client.to(value.dtype).view(-1, *(1,) * (value.dim() - 1))
