@@ -40,14 +40,18 @@ class Padded:
         start: ``int64 [C]`` place of each client's first entry.
         counts: ``int64 [C]`` how many each has.
         bounds: Client ``bounds[b]`` is the first of bucket b; the last one ends the last bucket.
+
+    Attributes:
+        shapes: Number of clients and width of each bucket.
+        at: Flat places of the entries, bucket after bucket (padding: 0).
+        real: Which of them are not padding.
     """
 
     def __init__(self, start: Tensor, counts: Tensor, bounds: list[int]) -> None:
-        self.counts, self.bounds = counts, bounds
-        self.clients = [after - first for first, after in pairwise(bounds)]
+        sizes = [after - first for first, after in pairwise(bounds)]
         widths = np.maximum.reduceat(counts.cpu().numpy(), bounds[:-1]).tolist()
-        self.shapes = list(zip(self.clients, widths, strict=True))
-        room = torch.from_numpy(np.repeat(widths, self.clients)).to(counts.device)
+        self.shapes = list(zip(sizes, widths, strict=True))
+        room = torch.from_numpy(np.repeat(widths, sizes)).to(counts.device)
         client = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), room)
         column = torch.arange(len(client), device=counts.device) - (room.cumsum(0) - room)[client]
         self.real = column < counts[client]

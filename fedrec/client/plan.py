@@ -10,7 +10,7 @@ Two exact reductions happen here, so that no later code repeats work:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -102,6 +102,7 @@ class LocalPlan:
             weights.append(weight)
         self.num_steps = int(max(int(step.max()) for step in steps)) + 1
         self._merge(torch.cat(steps), row.expand(local_epochs, -1).flatten(), torch.cat(weights), local_epochs)
+        self.client_steps = (self.entry_offsets.diff().view(self.num_steps, -1) > 0).sum(0)
 
     def _merge(self, step: Tensor, row: Tensor, weight: Tensor, epochs: int) -> None:
         """Merge the examples of one (step, row) into one entry; entries stand by step, then client, then item."""
@@ -142,35 +143,37 @@ class LocalPlan:
         order = torch.argsort(self.rows, descending=True, stable=True)
         max_rows = (budget_bytes // BYTES - client_floats) // row_floats
         bounds = bucket_bounds(self.rows[order].cpu().numpy(), budget_bytes // BYTES, row_floats, client_floats)
-        items = Padded(self.row_offsets[order], self.rows[order], bounds)
+        rows = Padded(self.row_offsets[order], self.rows[order], bounds)
         weight, target = self.weight.to(dtype), self.target.to(dtype)
-        steps = [self._steps(k, order, items, weight, target) for k in range(self.num_steps)]
-        parts = zip(items.take(self.row_items), *steps, strict=True)
-        for (start, stop), (own, *own_steps) in zip(pairwise(bounds), parts, strict=True):
-            position = order[start:stop]
+        positions = [order[start:stop] for start, stop in pairwise(bounds)]
+        steps: Iterable[list[Step]]
+        if self.entry_row is None:  # every row of every client is an entry of the one step, in order
+            parts = zip(rows.take(weight), rows.take(target), strict=True)
+            steps = [[Step(None, own_weight, own_target, None)] for own_weight, own_target in parts]
+        else:
+            steps = (self._steps(self.entry_row, position, weight, target) for position in positions)
+        for position, items, own_steps in zip(positions, rows.take(self.row_items), steps, strict=True):
             yield Bucket(
                 position=position,
                 clients=self.cohort.clients[position],
-                items=own,
+                items=items,
                 counts=self.rows[position],
                 examples=self.examples[position],
-                steps=[step for step in own_steps if step.weight.shape[1]],
+                steps=own_steps,
                 max_rows=max_rows,
             )
 
-    def _steps(self, k: int, order: Tensor, rows: Padded, weight: Tensor, target: Tensor) -> Iterator[Step]:
-        """Step k of every bucket; of no width where no client of the bucket has so many steps."""
-        if self.entry_row is None:  # every row of every client is an entry, in order
-            for own_weight, own_target in zip(rows.take(weight), rows.take(target), strict=True):
-                yield Step(None, own_weight, own_target, None)
-            return
-        group = k * self.num_clients + order
+    def _steps(self, entry_row: Tensor, position: Tensor, weight: Tensor, target: Tensor) -> list[Step]:
+        """All steps of a bucket: as many as its client with the most of them has."""
+        clients, steps = len(position), int(self.client_steps[position].max())
+        group = (torch.arange(steps, device=position.device)[:, None] * self.num_clients + position).flatten()
         start = self.entry_offsets[group]
-        entries = Padded(start, self.entry_offsets[group + 1] - start, rows.bounds)
-        taken = [entries.take(values) for values in (self.entry_row, weight, target)]
-        some = (entries.counts > 0).split_with_sizes(entries.clients)
-        for places, own_weight, own_target, active in zip(*taken, some, strict=True):
-            yield Step(places, own_weight, own_target, None if bool(active.all()) else active)
+        counts = self.entry_offsets[group + 1] - start
+        entries = Padded(start, counts, list(range(0, len(group) + 1, clients)))
+        active = counts.view(steps, clients) > 0
+        masks = [None if every else own for every, own in zip(active.all(1).tolist(), active, strict=True)]
+        places, weights, targets = entries.take(entry_row), entries.take(weight), entries.take(target)
+        return [Step(*own) for own in zip(places, weights, targets, masks, strict=True)]
 
 
 def _offsets(groups: Tensor, num_groups: int) -> Tensor:
