@@ -14,9 +14,6 @@ from fedrec.data.heldout import HeldOut
 from fedrec.metrics import ranks
 from fedrec.models.recommender import Params, Recommender
 
-# Pairs of a user and a candidate that are scored at once: what is computed for so many stays in the processor's caches.
-CANDIDATES = 6_000
-
 # (users [B], items [B, M] or [1, M]) -> scores [B, M]
 Score = Callable[[Tensor, Tensor], Tensor]
 
@@ -67,9 +64,8 @@ def sampled_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:
     Args:
         score: Scores.
         held_out: Users, their held-out items and candidates.
-        tile: User-item pairs scored at once, at most.
+        tile: User-item pairs scored at once.
     """
-    tile = min(tile, CANDIDATES)
     items = torch.cat([held_out.items[:, None], held_out.candidates], 1)
     found = []
     for users in _slices(len(items), max(1, tile // items.shape[1])):

@@ -22,6 +22,9 @@ from fedrec.metrics import RankingMetrics
 from fedrec.models.recommender import Recommender
 from fedrec.server import Server
 
+# Working memory in bytes with which candidates are scored on a CPU: it then stays in the processor's caches.
+CACHED = 24 * 2**20
+
 
 class FederatedRecommender(L.LightningModule):
     """Federated training of a recommender: an algorithm is a composition of recommender, client and server.
@@ -112,9 +115,15 @@ class FederatedRecommender(L.LightningModule):
         """User-item pairs that evaluation scores at once."""
         return max(1, self.budget // (4 * self.recommender.working_floats()[0]))
 
+    @property
+    def candidate_tile(self) -> int:
+        """Pairs of a user and a candidate that evaluation scores at once."""
+        cached = max(1, CACHED // (4 * self.recommender.working_floats()[0]))
+        return min(self.tile, cached) if self.device.type == "cpu" else self.tile
+
     def validation_step(self, held_out: HeldOut, batch_idx: int) -> None:
         """Rank the selection items among their candidates."""
-        self._validation_metrics.update(sampled_ranks(self.scorer(), held_out, self.tile))
+        self._validation_metrics.update(sampled_ranks(self.scorer(), held_out, self.candidate_tile))
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over users."""
@@ -131,7 +140,7 @@ class FederatedRecommender(L.LightningModule):
             "mean_private_": self.scorer(mean_private=True),
         }
         for reference, score in scores.items():
-            found[f"{reference}sampled"] = sampled_ranks(score, held_out, self.tile)
+            found[f"{reference}sampled"] = sampled_ranks(score, held_out, self.candidate_tile)
             found[f"{reference}full"] = full_ranks(score, held_out, self.tile)
         for name, rank in found.items():
             if name != "users":

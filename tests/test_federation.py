@@ -89,7 +89,7 @@ def test_one_round_is_one_epoch_and_one_step_of_the_server(method: str) -> None:
         for name, value in bare.logged.items():
             assert float(found[name]) == pytest.approx(float(value), rel=1e-6), name
         metrics = RankingMetrics()
-        metrics.update(sampled_ranks(bare.scorer(), held_out, bare.tile))
+        metrics.update(sampled_ranks(bare.scorer(), held_out, bare.candidate_tile))
         for name, value in metrics.compute().items():
             assert float(found[f"val/{name}"]) == pytest.approx(float(value), rel=1e-6)
     mine, theirs = snapshot(bare), federated.state_dict()

@@ -105,7 +105,7 @@ def test_an_evaluation_allocates_nothing_above_budget_and_model(method: str, roo
     with Allocations() as allocations:
         for mean_private in (False, True):
             score = module.scorer(mean_private)
-            sampled_ranks(score, data, module.tile)
+            sampled_ranks(score, data, module.candidate_tile)
             full_ranks(score, data, module.tile)
             top_items(score, data, module.tile, 10)
     index = 8 * max(data.candidates.numel() + len(data.items), len(data.seen_items), 10 * USERS)
@@ -113,6 +113,13 @@ def test_an_evaluation_allocates_nothing_above_budget_and_model(method: str, roo
     above = {entry for entry in allocations.made if entry[0] > allowed}
     assert not above, f"allowed {allowed}"
     assert allowed < 4 * USERS * ITEMS * 32  # not even the narrowest activations of all users and items
+
+
+def test_candidates_are_scored_in_the_caches_and_within_the_budget() -> None:
+    # 4 bytes * (4 * 128 + 2 * (128 + 64 + 32) + 3 * 32 = 1,056 floats) a pair: 24 MiB hold 5,957 pairs.
+    roomy, tight = (federation(NCF(32, 3), LocalTraining(), 2, 3, budget_mib=mib) for mib in (64.0, 1.0))
+    assert [roomy.tile, roomy.candidate_tile] == [15_887, 5_957]
+    assert tight.tile == tight.candidate_tile == 248
 
 
 def evaluated() -> Any:

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from fedrec.data.draws import Int64s
 
-# Clients join a bucket until it has so many rows of padding: these then cost about as much as one more bucket.
-PADDING = 400
+# Clients join a bucket until its padding takes so much working memory (in float32 numbers: 400 rows of NCF at its
+# published size): work goes with memory, and this much costs about what one more bucket costs.
+PADDING = 420_000
 
 
 def bucket_bounds(sizes: Int64s, budget: int, row_floats: int, client_floats: int) -> list[int]:
@@ -29,7 +30,7 @@ def bucket_bounds(sizes: Int64s, budget: int, row_floats: int, client_floats: in
         fitting = max(1, budget // (largest * row_floats + client_floats))
         rows = total[start : start + fitting] - (total[start] - largest)
         padding = largest * np.arange(1, len(rows) + 1) - rows
-        bounds.append(start + int(np.searchsorted(padding, PADDING, side="right")))
+        bounds.append(start + int(np.searchsorted(padding * row_floats, PADDING, side="right")))
     return bounds
 
 

@@ -94,7 +94,10 @@ class Rounds:
         with torch.no_grad():
             self.taken["round_ms"].append(timed(lambda: module.training_step(cohort, 0)))
             self.taken["sgemm_gflops"].append(self.sgemm.gflops())
-            self.taken["eval_ms"].append(timed(lambda: sampled_ranks(module.scorer(), self.held_out, module.tile)))
+            self.taken["eval_ms"].append(timed(self._evaluate))
+
+    def _evaluate(self) -> None:
+        sampled_ranks(self.module.scorer(), self.held_out, self.module.candidate_tile)
 
     def take(self, found: dict[str, float]) -> None:
         """Take what was timed elsewhere."""

@@ -15,19 +15,19 @@ SIZES = st.lists(st.integers(1, 400), min_size=1, max_size=40).map(lambda sizes:
 
 
 @settings(max_examples=50, deadline=None)
-@given(sizes=SIZES, budget=st.integers(1, 200_000))
+@given(sizes=SIZES, budget=st.integers(1, 20_000_000))
 def test_a_bucket_takes_clients_until_padding_or_budget_is_full(sizes: list[int], budget: int) -> None:
-    row, client = 10, 30
+    row, client = 1000, 3000
     bounds = bucket_bounds(np.array(sizes), budget, row, client)
     assert [bounds[0], bounds[-1]] == [0, len(sizes)]
     for first, after in pairwise(bounds):
         clients, width = after - first, sizes[first]
         padding = width * clients - sum(sizes[first:after])
         assert clients >= 1
-        assert padding <= PADDING
+        assert padding * row <= PADDING
         assert clients == 1 or clients * (width * row + client) <= budget
         if after < len(sizes):  # one client more is too much of one or the other
-            too_wide = padding + width - sizes[after] > PADDING
+            too_wide = (padding + width - sizes[after]) * row > PADDING
             assert too_wide or (clients + 1) * (width * row + client) > budget
 
 

@@ -179,6 +179,9 @@ def test_a_clients_steps_do_not_depend_on_the_budget(
         for budget in (10**9, 4 * (ROW + CLIENT) + spare)
     ]
     assert found[0] == found[1]
+    for c, size in enumerate(sizes):
+        steps = 2 * (1 if batch is None else -(-size // batch))  # two epochs
+        assert sorted(k for client, k in found[0] if client == c) == list(range(steps))
 
 
 def test_shuffles_are_the_clients_own() -> None:
