@@ -123,7 +123,7 @@ class LocalTraining:
             reduce: Whether dense uploads are given summed over the bucket's clients or one for each.
         """
         updates = self._train(recommender, broadcast, private, state, bucket, reduce)
-        if not bool(updates.finite().all()):
+        if not updates.all_finite():
             if not updates.each:
                 updates = self._train(recommender, broadcast, private, state, bucket, "each")
             updates = updates.only(updates.finite())
@@ -151,7 +151,8 @@ class LocalTraining:
                 base = objective(at, "each" if self.rho_shared else shared.reduce, private=False)
                 found = replace(found, shared=sam.at_shared(objective, at, base, self.rho_shared, shared.reduce))
             shared.take(found.shared, step)
-            losses.append(torch.stack([found.base.loss, found.shared.loss, found.private.loss, base.loss]))
+            logits = [found.base.logits, found.shared.logits, found.private.logits, base.logits]
+            losses.append(objective.loss(torch.stack(logits)))
         dense, rows = shared.upload()
         loss, loss_shared, loss_private, unmoved = torch.stack(losses).sum(0, dtype=torch.float64)
         return ClientUpdates(
@@ -167,7 +168,7 @@ class LocalTraining:
             loss_shared=loss_shared,
             loss_private=loss_private,
             rise_shared=loss_shared - unmoved,
-            blocks=torch.stack([step.weight.sum(1) for step in bucket.steps]).sum(0),
+            blocks=bucket.blocks,
             examples=bucket.examples,
             private_step=norm([private[n] - start[n] for n in private]),
         )

@@ -13,6 +13,7 @@ from fedrec.client.plan import Step
 from fedrec.models.linear import Gradient, OuterProducts, ShiftedWeight, Weight, as_dense
 from fedrec.models.recommender import Params, Recommender, Reduce
 
+# Gradients of fewer numbers a client are put together for their norm: an operation less each, and little to copy.
 SMALL = 1024
 
 
@@ -54,13 +55,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Gradients:
-    """Loss ``[B]`` and gradients; a side that was not asked for is empty.
+    """Logits ``[B, S]`` and gradients; a side that was not asked for is empty.
 
     Dense gradients are summed over clients ``[*shape]`` or one per client (``[B, *shape]`` or factored); row gradients
     ``[B, S, D]`` and private ones ``[B, *shape]`` are always per client.
     """
 
-    loss: Tensor
+    logits: Tensor
     dense: dict[str, Gradient]
     rows: Params
     private: Params
@@ -89,7 +90,7 @@ class Objective:
         self.max_rows = max_rows if len(step.weight) == 1 else step.weight.shape[1]
 
     def __call__(self, point: Point, reduce: Reduce | None, private: bool) -> Gradients:
-        """Loss and gradients at ``point``.
+        """Logits and gradients at ``point``.
 
         Args:
             point: Where.
@@ -105,24 +106,27 @@ class Objective:
             for rows in slices
         )
 
+    def loss(self, logits: Tensor) -> Tensor:
+        """The loss ``[..., B]`` at logits ``[..., B, S]``."""
+        return softplus(logits).mul_(self.weight).addcmul_(self.target, logits, value=-1).sum(-1)
+
     def _gradients(
         self, point: Point, weight: Tensor, target: Tensor, reduce: Reduce | None, private: bool
     ) -> Gradients:
         logits, pullback = self.recommender.vjp({**point.dense, **point.rows, **point.features}, point.private)
-        loss = (softplus(logits).mul_(weight) - target * logits).sum(1)
         dshared, dprivate = pullback(torch.sigmoid(logits).mul_(weight).sub_(target), reduce, private)
         found = {name: dshared.pop(name) for name in point.rows} if reduce else {}
-        return Gradients(loss, dshared, found, dprivate)
+        return Gradients(logits, dshared, found, dprivate)
 
 
 def norm(gradients: Sequence[Gradient]) -> Tensor:
     """Norm per client, ``[B]``, of gradients ``[B, *shape]`` or their factors taken together."""
     flat = [g.flatten(1) if g.dim() > 1 else g[:, None] for g in gradients if not isinstance(g, OuterProducts)]
     large = [g for g in flat if g.shape[1] >= SMALL]
-    small = [g for g in flat if g.shape[1] < SMALL]  # biases and the like: together, for fewer operations
+    small = [g for g in flat if g.shape[1] < SMALL]  # biases and the like
     norms = [torch.linalg.vector_norm(g, dim=1) for g in (*large, *([torch.cat(small, 1)] if small else []))]
     norms += [g.norm() for g in gradients if isinstance(g, OuterProducts)]
-    total: Tensor = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+    total: Tensor = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms), dim=0)
     return total
 
 
@@ -137,15 +141,15 @@ def _shifted(value: Weight, gradient: Gradient, scale: Tensor) -> Weight:
 
 
 def _joined(parts: Iterator[Gradients]) -> Gradients:
-    """Gradients of one client's step from those of its slices: rows stand side by side, the rest adds up at once."""
+    """Gradients of one client's step from those of its slices: rows and logits stand side by side, the rest adds up."""
     first = next(parts)
-    loss, private = first.loss, first.private
+    logits, private = [first.logits], first.private
     dense: dict[str, Gradient] = {name: as_dense(gradient) for name, gradient in first.dense.items()}
     rows = {name: [value] for name, value in first.rows.items()}
     for part in parts:
-        loss = loss + part.loss
+        logits.append(part.logits)
         dense = {name: total + as_dense(part.dense[name]) for name, total in dense.items()}  # type: ignore[operator]
         private = {name: total + part.private[name] for name, total in private.items()}
         for name, found in rows.items():
             found.append(part.rows[name])
-    return Gradients(loss, dense, {name: torch.cat(found, 1) for name, found in rows.items()}, private)
+    return Gradients(torch.cat(logits, 1), dense, {name: torch.cat(found, 1) for name, found in rows.items()}, private)

@@ -53,16 +53,15 @@ def step(
         active: ``bool [B]`` clients that take the step; the others keep everything as it is. None: all.
     """
     steps = state.steps + (1 if active is None else active.long())
+    if kind == "sgd":
+        moved = {n: _kept(active, value, torch.sub(value, gradients[n], alpha=lr)) for n, value in params.items()}
+        return moved, OptimizerState({}, steps)
     count = steps.double()  # 1 - beta^t cancels: in float64, as torch.optim has it
-    rate, correction = lr / (1 - BETA1**count), 1 - BETA2**count
-    moved: Params = {}
-    moments: Params = {}
+    dtype = next(iter(params.values())).dtype
+    rate, correction = (lr / (1 - BETA1**count)).to(dtype), (1 - BETA2**count).to(dtype)
+    moved, moments = {}, {}
     for name, value in params.items():  # one after another, so that what is in between is freed
-        grad = gradients[name]
-        if kind == "sgd":
-            moved[name] = _kept(active, value, torch.sub(value, grad, alpha=lr))
-            continue
-        before = state.moments[f"{name}.mean"], state.moments[f"{name}.square"]
+        before, grad = (state.moments[f"{name}.mean"], state.moments[f"{name}.square"]), gradients[name]
         mean, square = before[0].lerp(grad, 1 - BETA1), before[1].mul(BETA2).addcmul_(grad, grad, value=1 - BETA2)
         scale = (square / _like(correction, value)).sqrt_().add_(EPS)
         moved[name] = _kept(active, value, torch.addcdiv(value, mean * _like(rate, value), scale, value=-1))
@@ -78,4 +77,4 @@ def _kept(active: Tensor | None, before: Tensor, after: Tensor) -> Tensor:
 
 
 def _like(per_client: Tensor, value: Tensor) -> Tensor:
-    return per_client.to(value.dtype).view(-1, *(1,) * (value.dim() - 1))
+    return per_client.view(-1, *(1,) * (value.dim() - 1))

@@ -25,12 +25,16 @@ def bucket_bounds(sizes: Int64s, budget: int, row_floats: int, client_floats: in
         client_floats: Working memory of a client beyond its rows.
     """
     total, bounds = np.cumsum(sizes), [0]
+    first_of_size = np.searchsorted(-sizes, -sizes)
     while (start := bounds[-1]) < len(sizes):
         largest = int(sizes[start])
         fitting = max(1, budget // (largest * row_floats + client_floats))
         rows = total[start : start + fitting] - (total[start] - largest)
         padding = largest * np.arange(1, len(rows) + 1) - rows
-        bounds.append(start + int(np.searchsorted(padding * row_floats, PADDING, side="right")))
+        stop = start + int(np.searchsorted(padding * row_floats, PADDING, side="right"))
+        if stop < len(sizes) and first_of_size[stop] > start:
+            stop = int(first_of_size[stop])  # or all of one size, or none: those left over would need no padding
+        bounds.append(stop)
     return bounds
 
 

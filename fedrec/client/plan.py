@@ -53,6 +53,7 @@ class Bucket:
         items: ``int64 [B, P]`` items of the clients' rows, ascending (padding: 0).
         counts: ``int64 [B]`` number of rows of each client.
         examples: ``int64 [B]`` number of examples of each client.
+        blocks: ``float64 [B]`` number of loss blocks of each client, all steps together.
         steps: The steps, in order.
         max_rows: Rows that may be worked on at once: fewer than a step's rows only for one client alone, which is then
             processed in slices.
@@ -63,6 +64,7 @@ class Bucket:
     items: Tensor
     counts: Tensor
     examples: Tensor
+    blocks: Tensor
     steps: list[Step]
     max_rows: int
 
@@ -90,7 +92,7 @@ class LocalPlan:
         pairs, row = torch.unique(client * stride + cohort.items, return_inverse=True)  # row: [E, T]
         self.row_items, row_client = pairs % stride, pairs // stride
         self.row_offsets = _offsets(row_client, self.num_clients)
-        self.rows = self.row_offsets.diff()
+        self.row_counts = self.row_offsets.diff()
 
         place = torch.arange(len(client), device=client.device) - cohort.offsets[:-1][client]
         steps, weights = [], []
@@ -100,6 +102,8 @@ class LocalPlan:
             batches = 1 if batch_size is None else -(-counts // batch_size)[client]
             steps.append(epoch * batches + step)
             weights.append(weight)
+        # The weights of a block's examples add up to 1.
+        self.blocks = torch.zeros_like(counts, dtype=torch.float64).index_add_(0, client, torch.stack(weights).sum(0))
         self.num_steps = int(max(int(step.max()) for step in steps)) + 1
         self._merge(torch.cat(steps), row.expand(local_epochs, -1).flatten(), torch.cat(weights), local_epochs)
         self.client_steps = (self.entry_offsets.diff().view(self.num_steps, -1) > 0).sum(0)
@@ -113,7 +117,7 @@ class LocalPlan:
         # Sums in float64, in the order of the examples: the same bits for any bucket.
         self.weight = torch.zeros(size, dtype=torch.float64, device=row.device).index_add_(0, entry, weight)
         self.target = torch.zeros_like(self.weight).index_add_(0, entry, weight * label)
-        owner = torch.repeat_interleave(torch.arange(self.num_clients, device=row.device), self.rows)
+        owner = torch.repeat_interleave(torch.arange(self.num_clients, device=row.device), self.row_counts)
         if entries is None:
             self.entry_row, group = None, owner
         else:
@@ -140,28 +144,22 @@ class LocalPlan:
                 f"model.memory_budget_mib={budget_bytes / 2**20:g}: too small for one client; "
                 f"at least {needed:g} MiB are needed"
             )
-        order = torch.argsort(self.rows, descending=True, stable=True)
+        order = torch.argsort(self.row_counts, descending=True, stable=True)
         max_rows = (budget_bytes // BYTES - client_floats) // row_floats
-        bounds = bucket_bounds(self.rows[order].cpu().numpy(), budget_bytes // BYTES, row_floats, client_floats)
-        rows = Padded(self.row_offsets[order], self.rows[order], bounds)
+        bounds = bucket_bounds(self.row_counts[order].cpu().numpy(), budget_bytes // BYTES, row_floats, client_floats)
+        rows = Padded(self.row_offsets[order], self.row_counts[order], bounds)
         weight, target = self.weight.to(dtype), self.target.to(dtype)
-        positions = [order[start:stop] for start, stop in pairwise(bounds)]
+        sizes = [stop - start for start, stop in pairwise(bounds)]
+        of_client = self.cohort.clients, self.row_counts, self.examples, self.blocks
+        positions = order.split_with_sizes(sizes)
+        clients, counts, examples, blocks = (values[order].split_with_sizes(sizes) for values in of_client)
         steps: Iterable[list[Step]]
         if self.entry_row is None:  # every row of every client is an entry of the one step, in order
-            parts = zip(rows.take(weight), rows.take(target), strict=True)
-            steps = [[Step(None, own_weight, own_target, None)] for own_weight, own_target in parts]
+            steps = [[Step(None, *own, None)] for own in zip(rows.take(weight), rows.take(target), strict=True)]
         else:
             steps = (self._steps(self.entry_row, position, weight, target) for position in positions)
-        for position, items, own_steps in zip(positions, rows.take(self.row_items), steps, strict=True):
-            yield Bucket(
-                position=position,
-                clients=self.cohort.clients[position],
-                items=items,
-                counts=self.rows[position],
-                examples=self.examples[position],
-                steps=own_steps,
-                max_rows=max_rows,
-            )
+        for b, (items, own_steps) in enumerate(zip(rows.take(self.row_items), steps, strict=True)):
+            yield Bucket(positions[b], clients[b], items, counts[b], examples[b], blocks[b], own_steps, max_rows)
 
     def _steps(self, entry_row: Tensor, position: Tensor, weight: Tensor, target: Tensor) -> list[Step]:
         """All steps of a bucket: as many as its client with the most of them has."""

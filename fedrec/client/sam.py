@@ -20,8 +20,8 @@ from fedrec.models.recommender import Reduce
 class SamGradients:
     """Gradients of one step: at the point itself, and those that each side uses (the same where rho is 0).
 
-    The row gradients of ``base`` are consumed by the perturbation; ``shared.loss - base.loss`` is the sharpness that
-    SAM on the shared side sees, likewise for the private side.
+    The row gradients of ``base`` are consumed by the perturbation; the loss at ``shared`` minus that at ``base`` is the
+    sharpness that SAM on the shared side sees, likewise for the private side.
     """
 
     base: Gradients
@@ -34,7 +34,7 @@ def radius_scale(rho: float, norm: Tensor) -> Tensor:
 
     The norm of a gradient in factors may be 0 by rounding where the factors are not, so 0 is told apart.
     """
-    return torch.where(norm == 0, 0.0, rho / (norm + 1e-12))
+    return norm.sign() * rho / (norm + 1e-12)
 
 
 def at_shared(objective: Objective, point: Point, base: Gradients, rho: float, reduce: Reduce) -> Gradients:

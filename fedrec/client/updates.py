@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -32,7 +33,7 @@ class ClientUpdates:
         loss_private: ``float64 [B]`` likewise for the private gradient.
         rise_shared: ``float64 [B]`` by how much ``loss_shared`` is above the loss with the shared side unmoved (which
             is not ``loss`` where the private step comes first).
-        blocks: ``[B]`` number of loss blocks: ``loss / blocks`` is a mean binary cross-entropy.
+        blocks: ``float64 [B]`` number of loss blocks: ``loss / blocks`` is a mean binary cross-entropy.
         examples: ``int64 [B]`` number of examples.
         private_step: ``[B]`` length of the change of the private parameters.
     """
@@ -53,18 +54,21 @@ class ClientUpdates:
     examples: Tensor
     private_step: Tensor
 
-    def finite(self) -> Tensor:
-        """Which clients' loss, upload, private parameters and moments are finite, ``bool [B]``.
-
-        Where ``dense`` is a sum, one client's infinity makes all of them suspect.
-        """
-        parts = [self.loss, *self.rows.values(), *self.private.values(), *self.state.moments.values()]
-        dense = list(self.dense.values())
+    def all_finite(self) -> bool:
+        """Whether every client's loss, upload, private parameters and moments are finite."""
+        parts = (*self._by_client(), *self.dense.values())
         # A sum is finite only if all of its terms are: one cheap pass, and nearly always the only one.
-        if bool(torch.stack([part.sum() for part in (*parts, *dense)]).sum().isfinite()):
-            return torch.ones(len(self.loss), dtype=torch.bool, device=self.loss.device)
-        parts += dense if self.each else [upload.expand(len(self.loss), *upload.shape) for upload in dense]
+        if math.isfinite(torch.stack([part.sum() for part in parts]).sum()):
+            return True
+        return all(bool(part.isfinite().all()) for part in parts)
+
+    def finite(self) -> Tensor:
+        """Which clients are finite in all of that, ``bool [B]``; needs one upload each."""
+        parts = (*self._by_client(), *self.dense.values())
         return torch.stack([part.reshape(len(part), -1).isfinite().all(1) for part in parts]).all(0)
+
+    def _by_client(self) -> list[Tensor]:
+        return [self.loss, *self.rows.values(), *self.private.values(), *self.state.moments.values()]
 
     def only(self, kept: Tensor) -> ClientUpdates:
         """The updates of the clients ``kept``, ``bool [B]``; needs one upload each."""

@@ -89,18 +89,20 @@ def linear_transposed(y: Tensor, weight: Weight) -> Tensor:
     return torch.bmm(y, weight) if weight.dim() == 3 else torch.nn.functional.linear(y, weight.mT)
 
 
-def dot(rows: Tensor, vector: Tensor) -> Tensor:
-    """Inner products of a client's rows with one vector: ``[B, S, D] -> [B, S]``.
+def dot(rows: Tensor, vector: Tensor, plus: Tensor) -> Tensor:
+    """Inner products of a client's rows with one vector, and something to add: ``[B, S, D] -> [B, S]``.
 
     Args:
         rows: ``[B, S, D]``, or ``[1, S, D]``: the same for all clients.
         vector: ``[D]``, or ``[B, D]``: one per client.
+        plus: ``[B, S]``, or of size 1 where it is the same.
     """
     if vector.dim() == 1:
-        return rows @ vector
+        return torch.baddbmm(plus[:, None], vector.expand(len(rows), 1, -1), rows.mT)[:, 0]
     if len(rows) == 1:
-        return vector @ rows[0].mT
-    return torch.bmm(vector[:, None], rows.mT)[:, 0]  # a vector times a matrix is faster than a matrix times a vector
+        return torch.addmm(plus, vector, rows[0].mT)
+    # A vector times a matrix is faster than a matrix times a vector.
+    return torch.baddbmm(plus[:, None], vector[:, None], rows.mT)[:, 0]
 
 
 def weight_gradient(left: Tensor, right: Tensor) -> Gradient:

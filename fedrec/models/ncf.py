@@ -109,19 +109,20 @@ class NCF(Recommender):
             activations.append(hidden.relu_())
         return activations
 
-    def _logits(self, shared: Mapping[str, Any], private: Mapping[str, Tensor], last: Tensor) -> Tensor:
-        gmf = dot(shared["item_gmf"], private["user_gmf"] * shared["output_gmf"])
-        logits: Tensor = gmf + dot(last, shared["output_mlp"]) + shared["output_bias"][..., None]
-        return logits
+    def _logits(self, shared: Mapping[str, Any], user: Tensor, last: Tensor) -> Tensor:
+        """Logits from ``user = user_gmf * output_gmf [B, d]`` and the last layer ``[B, S, d]``."""
+        gmf = dot(shared["item_gmf"], user, plus=shared["output_bias"].view(-1, 1))
+        return dot(last, shared["output_mlp"], plus=gmf)
 
     def forward(self, shared: Mapping[str, Any], private: Mapping[str, Tensor]) -> Tensor:
         """See base class."""
-        return self._logits(shared, private, self._activations(shared, private)[-1])
+        user = private["user_gmf"] * shared["output_gmf"]
+        return self._logits(shared, user, self._activations(shared, private)[-1])
 
     def vjp(self, shared: Mapping[str, Any], private: Params) -> tuple[Tensor, Pullback]:
         """Backward pass written out; see base class. Equal to autograd's (tested)."""
-        activations = self._activations(shared, private)
-        logits = self._logits(shared, private, activations[-1])
+        user, activations = private["user_gmf"] * shared["output_gmf"], self._activations(shared, private)
+        logits = self._logits(shared, user, activations[-1])
 
         def pullback(dlogits: Tensor, reduce: Reduce | None, want_private: bool) -> tuple[dict[str, Any], Params]:
             weight_grad = summed_weight_gradient if reduce == "sum" else weight_gradient
@@ -137,19 +138,19 @@ class NCF(Recommender):
                 delta = linear_transposed(delta, shared[f"layer{k}_weight"])
 
             per_client = delta.sum(1, keepdim=True)  # [B, 1, 2^(n-1) d]: what reaches the user half
-            user_gmf, gmf_sum = private["user_gmf"], _weighted_sum(dlogits, shared["item_gmf"])
+            gmf_sum = _weighted_sum(dlogits, shared["item_gmf"])
             dprivate: Params = {}
             if want_private:
                 dprivate["user_gmf"] = gmf_sum * shared["output_gmf"]
                 dprivate["user_mlp"] = linear_transposed(per_client, shared["layer1_user"])[:, 0]
             if reduce:
                 dshared["item_mlp"] = linear_transposed(delta, shared["layer1_item"])
-                dshared["item_gmf"] = dlogits[..., None] * (user_gmf * shared["output_gmf"])[:, None]
+                dshared["item_gmf"] = dlogits[..., None] * user[:, None]
                 dshared["layer1_item"] = weight_grad(delta, shared["item_mlp"])
                 dshared["layer1_user"] = weight_grad(per_client, private["user_mlp"][:, None])
                 each = {
                     "layer1_bias": per_client[:, 0],
-                    "output_gmf": gmf_sum * user_gmf,
+                    "output_gmf": gmf_sum * private["user_gmf"],
                     "output_mlp": _weighted_sum(dlogits, activations[-1]),
                     "output_bias": dlogits.sum(1),
                 }

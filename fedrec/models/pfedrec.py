@@ -55,7 +55,7 @@ class PFedRec(Recommender):
 
     def forward(self, shared: Mapping[str, Any], private: Mapping[str, Tensor]) -> Tensor:
         """See base class."""
-        return dot(shared["item"], private["score_weight"]) + private["score_bias"][:, None]
+        return dot(shared["item"], private["score_weight"], plus=private["score_bias"][:, None])
 
     def vjp(self, shared: Mapping[str, Any], private: Params) -> tuple[Tensor, Pullback]:
         """Backward pass written out; see base class."""

@@ -37,19 +37,21 @@ def problem(recommender: Recommender, clients: int) -> tuple[Point, Step]:
 
 def dense_of(gradients: Gradients) -> dict[str, torch.Tensor]:
     found = {n: g.dense() if isinstance(g, OuterProducts) else g for n, g in gradients.dense.items()}
-    return found | gradients.rows | gradients.private | {"loss": gradients.loss}
+    return found | gradients.rows | gradients.private | {"logits": gradients.logits}
 
 
 @pytest.mark.parametrize("recommender", [NCF(3, 2), PFedRec(3)])
 def test_loss_and_gradients_are_autograds(recommender: Recommender) -> None:
     point, step = problem(recommender, 3)
-    found = dense_of(Objective(recommender, step, 100)(point, "sum", private=True))
+    objective = Objective(recommender, step, 100)
+    found = dense_of(objective(point, "sum", private=True))
     leaves = {n: v.clone().requires_grad_() for n, v in (point.dense | point.rows | point.private).items()}  # type: ignore[union-attr]
     logits = recommender.forward(
         {n: leaves[n] for n in (*point.dense, *point.rows)}, {n: leaves[n] for n in point.private}
     )
     loss = (step.weight * softplus(logits) - step.target * logits).sum(1)
-    assert_close(found.pop("loss"), loss.detach())
+    assert_close(objective.loss(found["logits"]), loss.detach())
+    assert_close(found.pop("logits"), logits.detach())
     expected = dict(zip(leaves, torch.autograd.grad(loss.sum(), list(leaves.values())), strict=True))
     assert set(found) == set(expected)
     for name, value in expected.items():

@@ -26,9 +26,21 @@ def test_a_bucket_takes_clients_until_padding_or_budget_is_full(sizes: list[int]
         assert clients >= 1
         assert padding * row <= PADDING
         assert clients == 1 or clients * (width * row + client) <= budget
-        if after < len(sizes):  # one client more is too much of one or the other
-            too_wide = (padding + width - sizes[after]) * row > PADDING
-            assert too_wide or (clients + 1) * (width * row + client) > budget
+        if after == len(sizes):
+            continue
+        # Clients of one size stay together, unless they alone are too many ...
+        assert sizes[after] < sizes[after - 1] or sizes[after] == width
+        # ... and one client more, or all those of its size, would be too much of one or the other.
+        more = sizes.count(sizes[after]) if sizes[after] < width else 1
+        too_wide = (padding + more * (width - sizes[after])) * row > PADDING
+        assert too_wide or (clients + more) * (width * row + client) > budget
+
+
+def test_clients_of_one_size_are_not_divided_between_two_widths() -> None:
+    # Ten clients of 30 beside one of 100: 70 rows of padding each, of which 6 fit into 420 rows; cutting there would
+    # leave four clients of the same size for a bucket of their own all the same.
+    sizes = np.array([100, *[30] * 10, 20])
+    assert bucket_bounds(sizes, 10**9, PADDING // 420, 0) == [0, 1, 12]
 
 
 @settings(max_examples=50, deadline=None)

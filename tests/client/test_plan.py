@@ -121,6 +121,7 @@ def test_an_example_weighs_one_over_its_block(size: int, batch: int | None, bloc
     weights = [sorted(weight for _, weight, _ in entries(bucket, 0, k)) for k in range(len(bucket.steps))]
     for found, wanted in zip(weights, expected, strict=True):
         assert found == pytest.approx(sorted(wanted), abs=1e-15)
+    assert bucket.blocks.tolist() == pytest.approx([sum(map(sum, expected))])
 
 
 @settings(max_examples=40, deadline=None)

@@ -122,7 +122,7 @@ def test_gradients_of_the_steps_add_up_at_the_same_point(
         e += torch.stack([table_gradient(bucket, step, gradients, c) for c in range(len(sizes))])
         if reduce == "sum":
             dense = {"w": factors.dense().sum(0), "b": gradients.dense["b"].sum(0)}  # type: ignore[union-attr]
-            gradients = Gradients(gradients.loss, dense, gradients.rows, {})
+            gradients = Gradients(gradients.logits, dense, gradients.rows, {})
         side.take(gradients, step)
     dense, rows = side.upload()
     assert_close(dense["w"], w.sum(0) if reduce == "sum" else w, **EXACT)
@@ -138,10 +138,11 @@ def test_features_are_looked_up_by_the_items_slot_until_the_clients_have_moved()
     slot = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1])
     broadcast = Broadcast({}, {"e": torch.zeros(ITEMS, D)}, {"f": features}, slot)
     step = Step(torch.tensor([[1, 0, 1]]), torch.ones(1, 3), torch.zeros(1, 3), None)
-    bucket = Bucket(*(torch.tensor([0]),) * 2, torch.tensor([[2, 5]]), torch.tensor([2]), torch.tensor([3]), [step], 9)
+    one = torch.tensor([0]), torch.tensor([0]), torch.tensor([[2, 5]]), torch.tensor([2]), torch.tensor([3])
+    bucket = Bucket(*one, blocks=torch.ones(1), steps=[step], max_rows=9)
     for side in (GradientUpload(broadcast, bucket, "sum"), DeltaUpload(broadcast, bucket, "sgd", 0.1)):
         assert side.point(step, {}).features["f"][0, :, 0].tolist() == [50.0, 20.0, 50.0]
-    side.take(Gradients(torch.zeros(1), {}, {"e": torch.ones(1, 3, D)}, {}), step)
+    side.take(Gradients(torch.zeros(1, 3), {}, {"e": torch.ones(1, 3, D)}, {}), step)
     assert side.point(step, {}).features == {}
 
 
