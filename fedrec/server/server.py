@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal, Protocol
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -100,6 +101,10 @@ class MeanServer(Server):
         super().__init__(optimizer, lr)
         self._sums: Params = {}
         self._clients = 0
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._sums = {}  # made anew where, and of the type that, the parameters now are
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
     def broadcast(self, round_: int, clients: Tensor) -> Params:
         """See base class; what a round that was cut off left behind is forgotten."""

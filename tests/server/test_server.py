@@ -71,6 +71,17 @@ def test_equal_uploads_have_themselves_as_mean() -> None:
             assert_close(found[name], value, **EXACT)
 
 
+def test_a_server_that_changes_its_dtype_between_rounds_starts_its_sums_anew() -> None:
+    made, one = server(), uploads(5, 1)[0]
+    directed(made, bucket([one]))
+    made.float()
+    double = bucket([one])
+    dense = {name: value.float() for name, value in double.dense.items()}
+    found = directed(made, Uploaded(double.clients, dense, {"e": double.rows["e"].float()}, double.items))
+    for name, value in one.items():
+        assert_close(found[name], value.float())
+
+
 @settings(max_examples=25, deadline=None)
 @given(order=st.permutations(range(5)), cut=st.integers(1, 4), seed=st.integers(0, 99))
 def test_order_and_buckets_of_clients_make_no_difference(order: list[int], cut: int, seed: int) -> None:
