@@ -12,10 +12,10 @@ from tests.benchmarks.rows import Row, measure, split_of
 
 # name -> (data, method, client fraction, rounds timed, rounds of the loops)
 REAL: dict[str, tuple[Callable[[], FederatedData], str, float, int, int]] = {
-    "filmtrust": (lambda: FilmTrust(protocol="fedrecgel"), "fedrecgel", 0.1, 20, 3),
-    "ml-100k": (lambda: MovieLens100K(protocol="fedrecgel"), "fedrecgel", 0.1, 20, 3),
-    "amazon-video": (lambda: AmazonVideo(protocol="fedrecgel"), "fedrecgel", 0.1, 20, 2),
-    "ml-100k, pfedrec": (lambda: MovieLens100K(protocol="fair"), "pfedrec", 1.0, 5, 0),
+    "filmtrust": (lambda: FilmTrust(protocol="fedrecgel"), "fedrecgel", 0.1, 40, 10),
+    "ml-100k": (lambda: MovieLens100K(protocol="fedrecgel"), "fedrecgel", 0.1, 20, 5),
+    "amazon-video": (lambda: AmazonVideo(protocol="fedrecgel"), "fedrecgel", 0.1, 20, 4),
+    "ml-100k, pfedrec": (lambda: MovieLens100K(protocol="fair"), "pfedrec", 1.0, 9, 0),
 }
 
 
@@ -27,7 +27,7 @@ def _synthetic(users: int, items: int, rows_per_user: int) -> Callable[[], Feder
 # Cost as one size grows over two decades and the others stand still.
 GROWTH: dict[str, tuple[Callable[[], FederatedData], str, float, int, int]] = {
     f"synthetic, {users} users, {items} items, fraction {fraction}": (
-        _synthetic(users, items, 42), "fedrecgel", fraction, 5, 0,
+        _synthetic(users, items, 42), "fedrecgel", fraction, 9, 0,
     )
     for users, items, fraction in (
         (10_000, 2_000, 0.001), (10_000, 2_000, 0.01), (10_000, 2_000, 0.1),  # 2,000 to 200,000 examples
