@@ -71,7 +71,6 @@ class FederatedRecommender(L.LightningModule):
 
     # ------------------------------------------------------------------ the round
 
-    @torch.inference_mode()
     def training_step(self, cohort: Cohort, batch_idx: int) -> None:
         """One communication round."""
         broadcast = self.broadcast(cohort)

@@ -111,8 +111,8 @@ class LocalTraining:
     ) -> ClientUpdates:
         """Train a bucket of clients side by side.
 
-        A client whose loss, upload or private parameters are not finite is missing from the result. Since a sum over
-        clients cannot say whose infinity it holds, such a bucket is trained again with one upload for each client.
+        A client whose losses, upload, private parameters or moments are not finite is missing from the result. Since a
+        sum over clients cannot say whose infinity it holds, such a bucket is trained again with one upload for each.
 
         Args:
             recommender: The model.

@@ -33,7 +33,7 @@ def bucket_bounds(sizes: Int64s, budget: int, row_floats: int, client_floats: in
         padding = largest * np.arange(1, len(rows) + 1) - rows
         stop = start + int(np.searchsorted(padding * row_floats, PADDING, side="right"))
         if stop < len(sizes) and first_of_size[stop] > start:
-            stop = int(first_of_size[stop])  # or all of one size, or none: those left over would need no padding
+            stop = int(first_of_size[stop])  # clients of one size are not divided: the rest would open a bucket anyway
         bounds.append(stop)
     return bounds
 

@@ -55,7 +55,7 @@ class ClientUpdates:
     private_step: Tensor
 
     def all_finite(self) -> bool:
-        """Whether every client's loss, upload, private parameters and moments are finite."""
+        """Whether every client's losses, upload, private parameters and moments are finite."""
         parts = (*self._by_client(), *self.dense.values())
         # A sum is finite only if all of its terms are: one cheap pass, and nearly always the only one.
         if math.isfinite(torch.stack([part.sum() for part in parts]).sum()):
@@ -63,12 +63,13 @@ class ClientUpdates:
         return all(bool(part.isfinite().all()) for part in parts)
 
     def finite(self) -> Tensor:
-        """Which clients are finite in all of that, ``bool [B]``; needs one upload each."""
+        """Which clients' losses, uploads, private parameters and moments are finite, ``bool [B]``; needs ``each``."""
         parts = (*self._by_client(), *self.dense.values())
         return torch.stack([part.reshape(len(part), -1).isfinite().all(1) for part in parts]).all(0)
 
     def _by_client(self) -> list[Tensor]:
-        return [self.loss, *self.rows.values(), *self.private.values(), *self.state.moments.values()]
+        losses = [self.loss, self.loss_shared, self.loss_private]
+        return [*losses, *self.rows.values(), *self.private.values(), *self.state.moments.values()]
 
     def only(self, kept: Tensor) -> ClientUpdates:
         """The updates of the clients ``kept``, ``bool [B]``; needs one upload each."""

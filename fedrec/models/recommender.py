@@ -76,9 +76,9 @@ class Recommender(ABC):
         This default lets autograd do the work; a recommender may write it out.
         """
         rows, clients = set(self.item_tables), next(iter(private.values())).shape[0]
-        with torch.inference_mode(False), torch.enable_grad():
-            leaves = {name: _leaf(shared[name]) for name in self.parameter_names(shared)}
-            users = {name: _leaf(value) for name, value in private.items()}
+        leaves = {name: shared[name].detach().requires_grad_() for name in self.parameter_names(shared)}
+        users = {name: value.detach().requires_grad_() for name, value in private.items()}
+        with torch.enable_grad():
             # One leaf per client, as a view: its gradient is then the client's own.
             own = {
                 name: leaf if name in rows or leaf.dim() > self.dense_dims[name] else leaf.expand(clients, *leaf.shape)
@@ -88,10 +88,9 @@ class Recommender(ABC):
 
         def pullback(dlogits: Tensor, reduce: Reduce | None, want_private: bool) -> tuple[dict[str, Any], Params]:
             wanted = {**(own if reduce else {}), **(users if want_private else {})}
-            with torch.inference_mode(False):
-                grads = torch.autograd.grad(
-                    logits, list(wanted.values()), dlogits, retain_graph=True, allow_unused=True, materialize_grads=True
-                )
+            grads = torch.autograd.grad(
+                logits, list(wanted.values()), dlogits, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
             found = dict(zip(wanted, grads, strict=True))
             dshared = {n: found[n] if reduce == "each" else found[n].sum(0) for n in wanted if n in self.dense_dims}
             # Autograd may give several tables the same memory, or one number for a whole row.
@@ -112,8 +111,3 @@ class Recommender(ABC):
     @abstractmethod
     def working_floats(self) -> tuple[int, int]:
         """Working memory of local training in float32 numbers: (per row of a client, per client)."""
-
-
-def _leaf(value: Tensor) -> Tensor:
-    """A tensor of its own that autograd can start from; it cannot from one made in inference mode."""
-    return value.detach().clone().requires_grad_()

@@ -103,7 +103,7 @@ class MeanServer(Server):
         self._clients = 0
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self._sums = {}  # made anew where, and of the type that, the parameters now are
+        self._sums = {name: fn(value) for name, value in self._sums.items()}  # they follow the parameters
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
     def broadcast(self, round_: int, clients: Tensor) -> Params:

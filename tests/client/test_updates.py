@@ -53,7 +53,7 @@ def test_one_bad_number_anywhere_makes_its_client_not_finite(client: int, bad: f
     assert good.finite().tolist() == [True] * 3
     moments = {"u.mean": spoilt(good.state.moments["u.mean"], client, bad)}
     spoilt_ones = [
-        updates(loss=spoilt(good.loss, client, bad)),
+        *(updates(**{n: spoilt(getattr(good, n), client, bad)}) for n in ("loss", "loss_shared", "loss_private")),
         updates(rows={"e": spoilt(good.rows["e"], client, bad)}),
         updates(state=OptimizerState(moments, good.state.steps)),
     ]
@@ -61,7 +61,7 @@ def test_one_bad_number_anywhere_makes_its_client_not_finite(client: int, bad: f
         for name, value in getattr(good, side).items():
             changed = {**getattr(good, side), name: spoilt(value, client, bad)}
             spoilt_ones.append(updates(**{side: changed}))
-    assert len(spoilt_ones) == 7
+    assert len(spoilt_ones) == 9
     for found in spoilt_ones:
         assert not found.all_finite()
         assert found.finite().tolist() == [c != client for c in range(3)]
