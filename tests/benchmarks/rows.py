@@ -25,6 +25,7 @@ from tests.benchmarks.timing import timed
 from tests.reference.adapter import BareFederation
 
 SGEMM_SIDE = 2048
+PASSES = 50
 Row = dict[str, Any]
 
 
@@ -63,14 +64,19 @@ def gflop_per_round(examples: float, embedding_dim: int = 32, layers: int = 3) -
     return 2 * (8 * r + 5 * widths[0] ** 2) * examples / 1e9
 
 
-class Sgemm:
-    """Products of two matrices of side 2048 in float32: what the processor gives the same threads at the same time."""
+class Processor:
+    """What the processor gives the same threads at the same time."""
 
     def __init__(self) -> None:
         self.a, self.b, self.out = torch.randn(3, SGEMM_SIDE, SGEMM_SIDE)
+        self.values = torch.zeros(2**18)
+
+    def pass_us(self) -> float:
+        """Time of an elementwise pass over 1 MiB: how long threads wait for each other where they share no cache."""
+        return timed(lambda: [self.values.add_(1) for _ in range(PASSES)]) / PASSES * 1e3
 
     def gflops(self) -> float:
-        """Rate of one product."""
+        """Rate of one product of two matrices of side 2048 in float32."""
         return 2 * SGEMM_SIDE**3 / timed(lambda: torch.mm(self.a, self.b, out=self.out)) / 1e6
 
 
@@ -85,15 +91,16 @@ class Rounds:
 
     def __init__(self, module: BareFederation, cohorts: list[Cohort], held_out: HeldOut) -> None:
         self.module, self.cohorts, self.held_out = module, cohorts, held_out
-        self.sgemm = Sgemm()
+        self.processor = Processor()
         self.taken: dict[str, list[float]] = defaultdict(list)
 
     def production(self, number: int) -> None:
-        """Time a round, a product and an evaluation."""
+        """Time a round, an elementwise pass, a product and an evaluation."""
         cohort, module = self.cohorts[number % len(self.cohorts)], self.module
         with torch.no_grad():
             self.taken["round_ms"].append(timed(lambda: module.training_step(cohort, 0)))
-            self.taken["sgemm_gflops"].append(self.sgemm.gflops())
+            self.taken["pass_us"].append(self.processor.pass_us())
+            self.taken["sgemm_gflops"].append(self.processor.gflops())
             self.taken["eval_ms"].append(timed(self._evaluate))
 
     def _evaluate(self) -> None:
