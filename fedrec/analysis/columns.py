@@ -57,6 +57,7 @@ def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
 
     def walk(node: Mapping[str, Any], prefix: str) -> None:
+        """Put what stands below ``node`` into ``flat``, its names after ``prefix``."""
         for key, value in node.items():
             if key == "class_path":
                 flat[prefix] = value

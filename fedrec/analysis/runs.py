@@ -201,6 +201,7 @@ def _typed(settings: pd.DataFrame) -> pd.DataFrame:
     """Give every column the type its values allow: the sources disagree on whether 1.0 is a whole number."""
 
     def typed(column: pd.Series[Any]) -> pd.Series[Any]:
+        """The column as integers, numbers or, where not all are numbers, as it is."""
         numbers = [isinstance(v, int | float) and not isinstance(v, bool) for v in column.dropna()]
         if not numbers or not all(numbers):
             return column.astype(object).where(column.notna(), None)

@@ -75,6 +75,7 @@ class ClientUpdates:
         """The updates of the clients ``kept``, ``bool [B]``; needs one upload each."""
 
         def pick(value: Any) -> Any:
+            """What the kept clients have of a field; what is no tensor stays."""
             if isinstance(value, dict):
                 return {name: part[kept] for name, part in value.items()}
             if isinstance(value, OptimizerState):

@@ -125,6 +125,7 @@ class NCF(Recommender):
         logits = self._logits(shared, user, activations[-1])
 
         def pullback(dlogits: Tensor, reduce: Reduce | None, want_private: bool) -> tuple[dict[str, Any], Params]:
+            """Gradients of both sides, the layers from the last to the first."""
             weight_grad = summed_weight_gradient if reduce == "sum" else weight_gradient
             dshared: dict[str, Any] = {}
             delta = dlogits[..., None] * shared["output_mlp"][..., None, :]

@@ -62,6 +62,7 @@ class PFedRec(Recommender):
         items: Tensor = shared["item"]
 
         def pullback(dlogits: Tensor, reduce: Reduce | None, want_private: bool) -> tuple[dict[str, Any], Params]:
+            """Gradients of the item rows and of the score function."""
             dshared = {"item": dlogits[..., None] * private["score_weight"][:, None]} if reduce else {}
             if not want_private:
                 return dshared, {}

@@ -87,6 +87,7 @@ class Recommender(ABC):
             logits = self.forward(own, users)
 
         def pullback(dlogits: Tensor, reduce: Reduce | None, want_private: bool) -> tuple[dict[str, Any], Params]:
+            """Autograd's gradients of the sides that are wanted."""
             wanted = {**(own if reduce else {}), **(users if want_private else {})}
             grads = torch.autograd.grad(
                 logits, list(wanted.values()), dlogits, retain_graph=True, allow_unused=True, materialize_grads=True
