@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fedrec.data.draws import hash_u64
 from fedrec.errors import InputError
+from fedrec.models.linear import by_client
 
 Tensors = dict[str, Tensor]
 Loss = Callable[[Tensors, Tensors], Tensor]
@@ -98,8 +99,7 @@ class Position:
 
     @staticmethod
     def _spread(scale: float | Tensor, value: Tensor) -> float | Tensor:
-        one = not isinstance(scale, Tensor) or scale.dim() == 0
-        return scale if one else scale.reshape(-1, *(1,) * (value.dim() - 1))  # type: ignore[union-attr]
+        return by_client(scale, value) if isinstance(scale, Tensor) and scale.dim() else scale
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from fedrec.client.plan import Step
-from fedrec.models.linear import Gradient, OuterProducts, ShiftedWeight, Weight, as_dense
+from fedrec.models.linear import Gradient, OuterProducts, ShiftedWeight, Weight, as_dense, by_client
 from fedrec.models.recommender import Params, Recommender, Reduce
 
 # Gradients of fewer numbers a client are put together for their norm: an operation less each, and little to copy.
@@ -43,13 +43,14 @@ class Point:
         """The point moved along the shared gradients by ``scale [B]`` of each client; consumes the row gradients."""
         dense = {name: _shifted(value, gradients.dense[name], scale) for name, value in self.dense.items()}
         rows = {
-            n: torch.addcmul(x, _like(scale, x), gradients.rows[n], out=gradients.rows[n]) for n, x in self.rows.items()
+            n: torch.addcmul(x, by_client(scale, x), gradients.rows[n], out=gradients.rows[n])
+            for n, x in self.rows.items()
         }
         return replace(self, dense=dense, rows=rows, features={})
 
     def shifted_private(self, gradients: Gradients, scale: Tensor) -> Point:
         """The point moved along the private gradients by ``scale [B]`` of each client."""
-        moved = {n: torch.addcmul(x, _like(scale, x), gradients.private[n]) for n, x in self.private.items()}
+        moved = {n: torch.addcmul(x, by_client(scale, x), gradients.private[n]) for n, x in self.private.items()}
         return replace(self, private=moved)
 
 
@@ -130,14 +131,10 @@ def norm(gradients: Sequence[Gradient]) -> Tensor:
     return total
 
 
-def _like(scale: Tensor, x: Tensor) -> Tensor:
-    return scale.view(-1, *(1,) * (x.dim() - 1))
-
-
 def _shifted(value: Weight, gradient: Gradient, scale: Tensor) -> Weight:
     if isinstance(gradient, OuterProducts):
         return ShiftedWeight(value, gradient.scaled(scale))  # type: ignore[arg-type]
-    return torch.addcmul(value, _like(scale, gradient), gradient)  # type: ignore[arg-type]
+    return torch.addcmul(value, by_client(scale, gradient), gradient)  # type: ignore[arg-type]
 
 
 def _joined(parts: Iterator[Gradients]) -> Gradients:

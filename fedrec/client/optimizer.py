@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from fedrec.models.linear import by_client
 from fedrec.models.recommender import Params
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
@@ -63,8 +64,8 @@ def step(
     for name, value in params.items():  # one after another, so that what is in between is freed
         before, grad = (state.moments[f"{name}.mean"], state.moments[f"{name}.square"]), gradients[name]
         mean, square = before[0].lerp(grad, 1 - BETA1), before[1].mul(BETA2).addcmul_(grad, grad, value=1 - BETA2)
-        scale = (square / _like(correction, value)).sqrt_().add_(EPS)
-        moved[name] = _kept(active, value, torch.addcdiv(value, mean * _like(rate, value), scale, value=-1))
+        scale = (square / by_client(correction, value)).sqrt_().add_(EPS)
+        moved[name] = _kept(active, value, torch.addcdiv(value, mean * by_client(rate, value), scale, value=-1))
         moments[f"{name}.mean"], moments[f"{name}.square"] = (
             _kept(active, old, new) for old, new in zip(before, (mean, square), strict=True)
         )
@@ -73,8 +74,4 @@ def step(
 
 def _kept(active: Tensor | None, before: Tensor, after: Tensor) -> Tensor:
     """``after [B, *shape]`` for the clients that are ``active [B]``, ``before`` for the others."""
-    return after if active is None else torch.where(active.view(-1, *(1,) * (after.dim() - 1)), after, before)
-
-
-def _like(per_client: Tensor, value: Tensor) -> Tensor:
-    return per_client.view(-1, *(1,) * (value.dim() - 1))
+    return after if active is None else torch.where(by_client(active, after), after, before)

@@ -117,6 +117,11 @@ def summed_weight_gradient(left: Tensor, right: Tensor) -> Tensor:
     return torch.mm(left.flatten(0, 1).mT, right.flatten(0, 1))
 
 
+def by_client(factor: Tensor, value: Tensor) -> Tensor:
+    """A number for each client ``[B]``, with as many axes as ``value [B, *shape]``, to be multiplied with it."""
+    return factor.view(-1, *(1,) * (value.dim() - 1))
+
+
 def as_dense(gradient: Gradient) -> Tensor:
     """The gradient as a tensor."""
     return gradient.dense() if isinstance(gradient, OuterProducts) else gradient
