@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -128,6 +129,20 @@ def test_an_upload_that_overflows_leaves_its_client_out() -> None:
     assert all(torch.equal(value, before[name]) for name, value in module.private.values(torch.tensor([1])).items())
     assert module.private.get_buffer("steps").tolist() == [1, 0, 0]
     assert all(bool(value.isfinite().all()) for value in module.server.shared.values())
+
+
+def test_a_loss_that_overflows_at_the_perturbed_point_alone_leaves_its_client_out() -> None:
+    # The gradient of (weight, bias) at one example is a multiple of (item, 1), and rho = 1e38 moves that far along it:
+    # client 0, whose item is (10, 10), to a logit of 14 * 1e38, infinite in float32; client 1, whose item is (1e-3,
+    # 1e-3), to one of 1e38, which is finite. All gradients are finite: a sigmoid is 1 at most.
+    client = LocalTraining(rho_private=1e38, upload="delta", shared_lr=1e-3)
+    module = federation(PFedRec(2), client, 2, 2, dtype=torch.float32)
+    with torch.no_grad():
+        module.server.shared["item"].copy_(torch.tensor([[10.0, 10.0], [1e-3, 1e-3]]))
+    module.training_step(cohort((0, [0], [0]), (1, [1], [0])), 0)
+    assert module.logged["train/clients_left_out"] == 1
+    assert module.private.get_buffer("steps").tolist() == [0, 1]
+    assert all(math.isfinite(float(value)) for value in module.logged.values())
 
 
 def test_mean_divides_by_the_clients_kept() -> None:
