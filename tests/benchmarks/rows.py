@@ -25,6 +25,7 @@ from tests.benchmarks.timing import timed
 from tests.reference.adapter import BareFederation
 
 SGEMM_SIDE = 2048
+PRODUCTS = 20  # at least so many are timed for a row
 PASSES = 50
 Row = dict[str, Any]
 
@@ -87,20 +88,21 @@ class Rounds:
         module: Production.
         cohorts: The rounds' cohorts, the same for all.
         held_out: What is evaluated.
+        products: Matrix products that are timed after each round.
     """
 
-    def __init__(self, module: BareFederation, cohorts: list[Cohort], held_out: HeldOut) -> None:
-        self.module, self.cohorts, self.held_out = module, cohorts, held_out
+    def __init__(self, module: BareFederation, cohorts: list[Cohort], held_out: HeldOut, products: int) -> None:
+        self.module, self.cohorts, self.held_out, self.products = module, cohorts, held_out, products
         self.processor = Processor()
         self.taken: dict[str, list[float]] = defaultdict(list)
 
     def production(self, number: int) -> None:
-        """Time a round, an elementwise pass, a product and an evaluation."""
+        """Time a round, an elementwise pass, products and an evaluation."""
         cohort, module = self.cohorts[number % len(self.cohorts)], self.module
         with torch.no_grad():
             self.taken["round_ms"].append(timed(lambda: module.training_step(cohort, 0)))
             self.taken["pass_us"].append(self.processor.pass_us())
-            self.taken["sgemm_gflops"].append(self.processor.gflops())
+            self.taken["sgemm_gflops"].extend(self.processor.gflops() for _ in range(self.products))
             self.taken["eval_ms"].append(timed(self._evaluate))
 
     def _evaluate(self) -> None:
@@ -124,14 +126,14 @@ def measure(name: str, split: Split, method: str, fraction: float, repeats: int,
         split: Its split.
         method: One of :data:`METHODS`.
         fraction: Client fraction.
-        repeats: Rounds of production that are timed, each with an evaluation and a product.
+        repeats: Rounds of production that are timed, each with an evaluation and its share of the products.
         loop_repeats: Rounds of the loops, spread evenly between them; 0 leaves the loops out.
     """
     module = METHODS[method]()
     module.initialise(split.num_users, split.num_items)
     cohorts = [draw_cohort(split, 0, round_, fraction) for round_ in range(max(2, min(repeats, 5)))]
     examples = statistics.mean(len(cohort.labels) for cohort in cohorts)
-    rounds = Rounds(module, cohorts, split.held_out("test"))
+    rounds = Rounds(module, cohorts, split.held_out("test"), products=-(-PRODUCTS // repeats))
     for number in range(3):
         rounds.production(number)  # the first ones touch memory
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # production's alone

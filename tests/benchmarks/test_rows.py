@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from fedrec.data.datamodule import Synthetic
+from fedrec.data.split import Split
+from fedrec.data.synthetic import Plan
 from fedrec.models import NCF
-from tests.benchmarks.rows import gflop_per_round
+from tests.benchmarks import rows
+from tests.benchmarks.__main__ import COLUMNS, table
+from tests.benchmarks.rows import gflop_per_round, measure, split_of
 
 
 def test_the_count_of_arithmetic_is_the_documented_one() -> None:
@@ -17,3 +22,30 @@ def test_a_single_layer_has_no_weight_between_layers() -> None:
     # n = 1: the only layer is d x 2d, so r = 2 d = 8 (the output) and m = d^2 = 16; 2 (64 + 80) = 288 operations.
     assert gflop_per_round(1e9, embedding_dim=4, layers=1) == pytest.approx(288)
     assert NCF(4, 1).mlp_dim == 4
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> Split:
+    """A small split; products are small as well."""
+    monkeypatch.setattr(rows, "SGEMM_SIDE", 64)
+    return split_of(Synthetic(protocol="fair", plan=Plan(users=300, items=400, rows=6_000)))
+
+
+def test_a_row_has_every_column_and_its_rates_follow_from_its_times(small: Split) -> None:
+    row = measure("small", small, "fedrecgel", 0.1, repeats=2, loop_repeats=1)
+    assert all(row[column] for column in COLUMNS)  # none is missing, no time is 0
+    assert row["round_ratio"] == pytest.approx(row["loop_round_ms"] / row["round_ms"])
+    assert row["eval_ratio"] == pytest.approx(row["loop_eval_ms"] / row["eval_ms"])
+    assert row["gflops"] == pytest.approx(row["gflop_per_round"] / row["round_ms"] * 1e3)
+    assert row["fraction_of_sgemm"] == pytest.approx(row["gflops"] / row["sgemm_gflops"])
+    heading, line = table([row]).splitlines()
+    assert heading.split() == list(COLUMNS)
+    assert len(line.split()) == len(COLUMNS)
+
+
+@pytest.mark.parametrize("repeats", [1, 9, 40])
+def test_at_least_twenty_products_are_timed(repeats: int, small: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[None] = []
+    monkeypatch.setattr(rows.Processor, "gflops", lambda _: made.append(None) or 1.0)
+    measure("small", small, "fedrecgel", 0.01, repeats, loop_repeats=0)
+    assert len(made) * repeats / (repeats + 3) >= 20  # three rounds more go before those that count
