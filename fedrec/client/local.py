@@ -151,6 +151,7 @@ class LocalTraining:
                 base = objective(at, "each" if self.rho_shared else shared.reduce, private=False)
                 found = replace(found, shared=sam.at_shared(objective, at, base, self.rho_shared, shared.reduce))
             shared.take(found.shared, step)
+            # One pass over all four, though some are the same where a radius is 0: telling them apart costs more.
             logits = [found.base.logits, found.shared.logits, found.private.logits, base.logits]
             losses.append(objective.loss(torch.stack(logits)))
         dense, rows = shared.upload()
