@@ -13,10 +13,10 @@ from fedrec.errors import InputError
 # Command -> the module whose `main` runs it, and what it does.
 COMMANDS = {
     "demo": ("fedrec.commands.demo", "train FedRecGEL on FilmTrust, end with a table and a picture"),
-    "fit": ("fedrec.cli", "train; every round is recorded in a run folder under runs/"),
-    "test": ("fedrec.cli", "measure a run's best round, beside most popular items and the mean-private model"),
-    "validate": ("fedrec.cli", "measure a run on the selection items"),
-    "predict": ("fedrec.cli", "write every user's best unseen items to a CSV or Parquet file"),
+    "fit": ("fedrec.cli.training", "train; every round is recorded in a run folder under runs/"),
+    "test": ("fedrec.cli.training", "measure a run's best round, beside most popular items and the mean-private model"),
+    "validate": ("fedrec.cli.training", "measure a run on the selection items"),
+    "predict": ("fedrec.cli.training", "write every user's best unseen items to a CSV or Parquet file"),
     "data": ("fedrec.commands.data", "list, fetch and audit data sets"),
     "sweep": ("fedrec.commands.sweep", "run a W&B sweep file without a server"),
     "report": ("fedrec.commands.report", "make one HTML page of a folder of runs"),
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InputError(f"{name}: no such command" + (f"; did you mean {near[0]}?" if near else "; see --help"))
         run = importlib.import_module(COMMANDS[name][0]).main
         # The commands of the one Lightning command line share a module and are told which they are.
-        result = run(arguments if COMMANDS[name][0] == "fedrec.cli" else arguments[1:])
+        result = run(arguments if COMMANDS[name][0] == "fedrec.cli.training" else arguments[1:])
     except InputError as error:
         print(f"fedrec: error: {error}", file=sys.stderr)
         return 2

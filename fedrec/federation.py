@@ -9,16 +9,16 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from fedrec.allocator import keep_freed_memory
 from fedrec.client import LocalTraining
 from fedrec.client.private import PrivateState
 from fedrec.client.shared_side import Broadcast
 from fedrec.client.updates import RoundFigures
 from fedrec.data.cohort import Cohort
-from fedrec.data.heldout import HeldOut
+from fedrec.data.protocol.heldout import HeldOut
 from fedrec.errors import InputError
-from fedrec.evaluation import Score, Scorer, full_ranks, popularity_score, sampled_ranks, top_items
-from fedrec.memory import keep_freed_memory
-from fedrec.metrics import RankingMetrics
+from fedrec.evaluation.ranking import Score, Scorer, full_ranks, popularity_score, sampled_ranks, top_items
+from fedrec.evaluation.running import RankingMetrics
 from fedrec.models.recommender import Recommender
 from fedrec.server import Server
 

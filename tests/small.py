@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fedrec.client import LocalTraining
 from fedrec.data.cohort import Cohort
-from fedrec.data.heldout import HeldOut
+from fedrec.data.protocol.heldout import HeldOut
 from fedrec.models.recommender import Params, Recommender
 from fedrec.server import MeanServer, Server
 from tests.reference.adapter import BareFederation

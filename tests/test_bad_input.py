@@ -19,13 +19,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from fedrec.__main__ import main
+from fedrec.data.catalogue.download import fetch
+from fedrec.data.catalogue.sources import DATA_SETS, Archive, Counts, DataFile, DataSet
+from fedrec.data.catalogue.storage import read_data_set
 from fedrec.data.datamodule import FilmTrust, InteractionFile, LastFM2K, Synthetic
-from fedrec.data.download import fetch
-from fedrec.data.layout import Layout
-from fedrec.data.protocol import ProtocolOverrides
-from fedrec.data.readers import read_interactions
-from fedrec.data.sources import DATA_SETS, Archive, Counts, DataFile, DataSet
-from fedrec.data.storage import read_data_set
+from fedrec.data.protocol.presets import ProtocolOverrides
+from fedrec.data.reading.layout import Layout
+from fedrec.data.reading.readers import read_interactions
 from fedrec.data.synthetic import Plan
 from fedrec.errors import InputError
 

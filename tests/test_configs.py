@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fedrec.arguments import SHIPPED, shipped_configurations
-from tests import runs
+from fedrec.cli.arguments import SHIPPED, shipped_configurations
+from tests import small_runs
 
 NAMES = shipped_configurations()
 DATA, METHODS = ([name for name in NAMES if name.startswith(kind)] for kind in ("data/", "method/"))
@@ -29,7 +29,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def printed(capsys: pytest.CaptureFixture[str], *names: str) -> dict[str, object]:
     with pytest.raises(SystemExit) as ended:
-        runs.call(["fit", *(f"--config={name}" for name in names), "--print_config"])
+        small_runs.call(["fit", *(f"--config={name}" for name in names), "--print_config"])
     assert ended.value.code == 0
     found: dict[str, object] = yaml.safe_load(capsys.readouterr().out)
     return found
@@ -58,13 +58,13 @@ def test_tuned_changes_rounds_and_rates_alone(tuned: str, capsys: pytest.Capture
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_trains_and_predicts(method: str, tmp_path: Path) -> None:
     root = f"--trainer.default_root_dir={tmp_path}"
-    runs.call(
+    small_runs.call(
         ["fit", "--config=data/synthetic.yaml", f"--config={method}", *TINY, FRACTION, root, "--trainer.max_epochs=2"]
     )
     (folder,) = (tmp_path / "runs").iterdir()
-    runs.call(["validate", f"--resume={folder}"])
-    runs.call(["test", f"--resume={folder}"])
-    runs.call(["predict", f"--resume={folder}", f"--recommend.output={tmp_path / 'best.csv'}"])
+    small_runs.call(["validate", f"--resume={folder}"])
+    small_runs.call(["test", f"--resume={folder}"])
+    small_runs.call(["predict", f"--resume={folder}", f"--recommend.output={tmp_path / 'best.csv'}"])
     assert (tmp_path / "best.csv").stat().st_size > 0
 
 
@@ -75,7 +75,7 @@ def test_a_real_data_set_trains(data: str, tmp_path: Path) -> None:
         pytest.skip(f"{Path(data).stem} is not in the folder that FEDREC_DATA names")
     small = ["--trainer.max_epochs=2", "--data.client_fraction=0.01", "--model.recommender.embedding_dim=4"]
     root_dir = f"--trainer.default_root_dir={tmp_path}"
-    runs.call(["fit", f"--config={data}", "--config=method/fedrecgel.yaml", *small, root_dir])
+    small_runs.call(["fit", f"--config={data}", "--config=method/fedrecgel.yaml", *small, root_dir])
 
 
 def _leaves(node: object, prefix: str = "") -> list[tuple[str, object]]:

@@ -13,12 +13,12 @@ from torch import Tensor
 from fedrec.client import LocalTraining
 from fedrec.data.cohort import draw_cohort
 from fedrec.data.datamodule import Synthetic
-from fedrec.data.protocol import ProtocolOverrides
+from fedrec.data.protocol.presets import ProtocolOverrides
 from fedrec.data.synthetic import Plan
 from fedrec.errors import InputError
-from fedrec.evaluation import full_ranks, sampled_ranks
+from fedrec.evaluation.ranking import full_ranks, sampled_ranks
+from fedrec.evaluation.running import RankingMetrics
 from fedrec.federation import FederatedRecommender
-from fedrec.metrics import RankingMetrics
 from fedrec.models import NCF, PFedRec
 from fedrec.models.recommender import Recommender
 from fedrec.server import MeanServer

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from fedrec.allocator import keep_freed_memory
 from fedrec.client import LocalTraining
-from fedrec.evaluation import full_ranks, sampled_ranks, top_items
-from fedrec.memory import keep_freed_memory
+from fedrec.evaluation.ranking import full_ranks, sampled_ranks, top_items
 from fedrec.models import NCF, PFedRec
 from fedrec.models.recommender import Recommender
 from fedrec.server import MeanServer

@@ -18,11 +18,11 @@ import yaml
 
 from fedrec.__main__ import main
 from fedrec.files import alone
-from tests import runs
+from tests import small_runs
 
 # One process imports torch and Lightning, once; the training processes are forked from it before it uses them.
 TRAINING = multiprocessing.get_context("forkserver")
-TRAINING.set_forkserver_preload(["fedrec.cli", "tests.test_resume"])
+TRAINING.set_forkserver_preload(["fedrec.cli.training", "tests.test_resume"])
 ROUNDS = 120
 
 
@@ -36,9 +36,9 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What a run leaves that nobody killed."""
     root = tmp_path_factory.mktemp("whole")
-    process = start(runs.options(root, ROUNDS), root)
+    process = start(small_runs.options(root, ROUNDS), root)
     process.join()
-    return runs.contents(root / "runs" / "whole")
+    return small_runs.contents(root / "runs" / "whole")
 
 
 def start(argv: list[str], root: Path, die_at: int | None = None) -> BaseProcess:
@@ -101,7 +101,7 @@ def wait_for_rows(folder: Path, count: int, process: BaseProcess) -> None:
 def test_killed_ten_times_at_random_moments(tmp_path: Path, whole: dict[str, bytes]) -> None:
     """The moments are random within rounds; what they hit differs from run to run, the outcome must not."""
     folder, draw = tmp_path / "runs" / "whole", random.Random()
-    process = start(runs.options(tmp_path, ROUNDS), tmp_path)
+    process = start(small_runs.options(tmp_path, ROUNDS), tmp_path)
     for _ in range(10):
         wait_for_rows(folder, rows(folder) + draw.randint(2, 4), process)
         time.sleep(draw.uniform(0, 0.03))
@@ -111,15 +111,15 @@ def test_killed_ten_times_at_random_moments(tmp_path: Path, whole: dict[str, byt
         process = start(["fit", f"--resume={folder}"], tmp_path)
     process.join()
     assert process.exitcode == 0, (tmp_path / "log").read_text()
-    assert runs.contents(folder) == whole
+    assert small_runs.contents(folder) == whole
 
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """A run of two rounds that nobody killed."""
     root = tmp_path_factory.mktemp("short")
-    start(runs.options(root, 2), root).join()
-    return runs.contents(root / "runs" / "whole")
+    start(small_runs.options(root, 2), root).join()
+    return small_runs.contents(root / "runs" / "whole")
 
 
 def test_killed_before_every_operation_on_files_of_two_rounds(tmp_path: Path, short: dict[str, bytes]) -> None:
@@ -129,7 +129,7 @@ def test_killed_before_every_operation_on_files_of_two_rounds(tmp_path: Path, sh
         root = tmp_path / str(die_at)
         root.mkdir()
         folder = root / "runs" / "whole"
-        process = start(runs.options(root, 2), root, die_at)
+        process = start(small_runs.options(root, 2), root, die_at)
         process.join()
         if process.exitcode == 0:
             survived = die_at
@@ -139,15 +139,15 @@ def test_killed_before_every_operation_on_files_of_two_rounds(tmp_path: Path, sh
             again = start(["fit", f"--resume={folder}"], root)
             again.join()
             assert again.exitcode == 0, (root / "log").read_text()
-            assert runs.contents(folder) == short, f"killed before operation {die_at}"
-            assert not [name for name in runs.everything(folder) if name.endswith(".tmp")]
+            assert small_runs.contents(folder) == short, f"killed before operation {die_at}"
+            assert not [name for name in small_runs.everything(folder) if name.endswith(".tmp")]
             resumed += 1
     assert survived > 20
     assert resumed >= 9, "a round ends with syncs, a checkpoint, renames and a link"
 
 
 def test_resuming_without_a_checkpoint_is_no_restart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = runs.fit(tmp_path, 1)
+    folder = small_runs.fit(tmp_path, 1)
     (folder / "checkpoints" / "last.ckpt").unlink()
     before = (folder / "metrics.csv").read_bytes()
     assert main(["fit", f"--resume={folder}"]) == 2
@@ -156,7 +156,7 @@ def test_resuming_without_a_checkpoint_is_no_restart(tmp_path: Path, capsys: pyt
 
 
 def test_a_truncated_checkpoint_and_a_flipped_bit_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = runs.fit(tmp_path, 1)
+    folder = small_runs.fit(tmp_path, 1)
     checkpoint = folder / "checkpoints" / "last.ckpt"
     good = checkpoint.read_bytes()
     middle = len(good) // 2
@@ -171,24 +171,24 @@ def test_a_truncated_checkpoint_and_a_flipped_bit_are_found(tmp_path: Path, caps
 def test_a_checkpoint_of_another_data_set_or_model_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = runs.fit(tmp_path / "a", 1)
-    test = ["test", *runs.DATA, f"--trainer.default_root_dir={tmp_path / 'b'}"]
+    folder = small_runs.fit(tmp_path / "a", 1)
+    test = ["test", *small_runs.DATA, f"--trainer.default_root_dir={tmp_path / 'b'}"]
     test += [f"--ckpt_path={folder / 'checkpoints' / 'best.ckpt'}"]
-    runs.call(test)
+    small_runs.call(test)
     capsys.readouterr()
     for other in ("--data.data_seed=1", "--data.plan.users=31", "--data.split_seed=1", "--model.recommender.layers=2"):
-        before = runs.everything(tmp_path)
+        before = small_runs.everything(tmp_path)
         assert main([*test, other]) == 2, other
         error = capsys.readouterr().err
         assert error.startswith("fedrec: error: the checkpoint is of another run: "), error
         assert error.count("\n") == 1
-        assert runs.everything(tmp_path) == before
+        assert small_runs.everything(tmp_path) == before
 
 
 def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import torch
 
-    folder = runs.fit(tmp_path, 1)
+    folder = small_runs.fit(tmp_path, 1)
     checkpoint = folder / "checkpoints" / "last.ckpt"
     checkpoint.unlink()
     torch.save({"fedrec": {}, "trap": _Trap(tmp_path / "ran")}, checkpoint)
@@ -210,7 +210,7 @@ class _Trap:
 def test_a_foreign_class_in_a_runs_configuration_is_not_imported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = runs.fit(tmp_path, 1)
+    folder = small_runs.fit(tmp_path, 1)
     config = folder / "config.yaml"
     for place in ("class_path", "bare"):
         content = yaml.safe_load(config.read_text())
@@ -222,31 +222,31 @@ def test_a_foreign_class_in_a_runs_configuration_is_not_imported(
 
 
 def test_a_run_can_be_given_more_rounds_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    long, short = runs.fit(tmp_path / "long", 4), runs.fit(tmp_path / "short", 2)
+    long, short = small_runs.fit(tmp_path / "long", 4), small_runs.fit(tmp_path / "short", 2)
     assert main(["fit", f"--resume={short}", "--model.client.lr=0.5"]) == 2
     assert "--model.client.lr: cannot change when a run goes on" in capsys.readouterr().err
     assert main(["fit", f"--resume={short}", "--trainer.max_epochs=1"]) == 2
     assert "trainer.max_epochs=1: the run has 2 rounds already" in capsys.readouterr().err
-    runs.call(["fit", f"--resume={short}", "--trainer.max_epochs=4"])
-    assert runs.contents(short) == runs.contents(long)
+    small_runs.call(["fit", f"--resume={short}", "--trainer.max_epochs=4"])
+    assert small_runs.contents(short) == small_runs.contents(long)
     assert yaml.safe_load((short / "config.yaml").read_text())["trainer"]["max_epochs"] == 4
-    runs.call(["fit", f"--resume={short}"])
-    assert runs.contents(short) == runs.contents(long), "nothing was left to do"
+    small_runs.call(["fit", f"--resume={short}"])
+    assert small_runs.contents(short) == small_runs.contents(long), "nothing was left to do"
 
 
 def test_a_second_process_in_the_same_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = runs.fit(tmp_path, 2)
-    before = runs.contents(folder)
+    folder = small_runs.fit(tmp_path, 2)
+    before = small_runs.contents(folder)
     with alone(folder):
         assert main(["fit", f"--resume={folder}", "--trainer.max_epochs=4"]) == 2
     assert capsys.readouterr().err == f"fedrec: error: {folder}: another process is training in this run folder\n"
-    assert runs.contents(folder) == before
+    assert small_runs.contents(folder) == before
     assert yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["max_epochs"] == 2
-    runs.call(["fit", f"--resume={folder}", "--trainer.max_epochs=4"])
+    small_runs.call(["fit", f"--resume={folder}", "--trainer.max_epochs=4"])
 
 
 def test_missing_rows_stop_a_resumed_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = runs.fit(tmp_path, 3)
+    folder = small_runs.fit(tmp_path, 3)
     table = folder / "metrics.csv"
     lines = table.read_text().splitlines(keepends=True)
     table.write_text("".join(lines[:2]))

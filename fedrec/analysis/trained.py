@@ -24,12 +24,12 @@ from fedrec.analysis.sharpness import (
     landscape,
     largest_eigenvalue,
 )
-from fedrec.arguments import prepare
+from fedrec.cli.arguments import prepare
 from fedrec.client.plan import Bucket, LocalPlan
 from fedrec.data.cohort import Cohort, draw_cohort
 from fedrec.data.datamodule import FederatedData
 from fedrec.models.recommender import Recommender
-from fedrec.tracking.checkpoints import load_checkpoint
+from fedrec.runs.checkpoints import load_checkpoint
 
 EIGENVALUE = "largest Hessian eigenvalue"
 _BUDGET = 64 * 2**20  # bytes of working memory a bucket

@@ -10,13 +10,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
-from fedrec.data.download import fetch
+from fedrec.data.catalogue.download import fetch
+from fedrec.data.catalogue.sources import DATA_SETS
+from fedrec.data.catalogue.storage import data_root, data_set_named, find_file, read_data_set
 from fedrec.data.interactions import Interactions
-from fedrec.data.layout import IdType, Layout, LowRatings, TimeFormat
-from fedrec.data.protocol import PRESETS
-from fedrec.data.readers import file_title, read_interactions
-from fedrec.data.sources import DATA_SETS
-from fedrec.data.storage import data_root, data_set_named, find_file, read_data_set
+from fedrec.data.protocol.presets import PRESETS
+from fedrec.data.reading.layout import IdType, Layout, LowRatings, TimeFormat
+from fedrec.data.reading.readers import file_title, read_interactions
 from fedrec.errors import InputError
 from fedrec.files import replacing
 
@@ -124,11 +124,11 @@ def _listing(root: str | None) -> str:
 
 
 def _audit(arguments: argparse.Namespace) -> None:
-    from fedrec.data.audit import audit
+    from fedrec.data.audit.audit import audit
 
     found = audit(_interactions(arguments), arguments.protocol, split_seed=arguments.split_seed)
     if arguments.picture:
-        from fedrec.data.audit_figure import audit_figure
+        from fedrec.analysis.plots.audit import audit_figure
 
         kind = arguments.picture.suffix.removeprefix(".")
         if kind not in ("png", "svg", "pdf"):

@@ -11,10 +11,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from fedrec import cli
 from fedrec.analysis import load_runs
 from fedrec.analysis.plots import learning_curves
 from fedrec.analysis.runs import tested
+from fedrec.cli import training
 from fedrec.files import replacing
 
 BASE = ("data/filmtrust.yaml", "method/fedrecgel.yaml")
@@ -53,8 +53,8 @@ def _train_and_test(name: str, files: Sequence[str], arguments: argparse.Namespa
     options = [f"--trainer.default_root_dir={arguments.output}"]
     if arguments.rounds:
         options.append(f"--trainer.max_epochs={arguments.rounds}")
-    folder = cli.main(["fit", *(f"--config={file}" for file in files), *options]).folder
-    cli.main(["test", f"--resume={folder.path}"])
+    folder = training.main(["fit", *(f"--config={file}" for file in files), *options]).folder
+    training.main(["test", f"--resume={folder.path}"])
     return folder.path
 
 

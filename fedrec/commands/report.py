@@ -9,9 +9,9 @@ from pathlib import Path
 from fedrec import __version__
 from fedrec.analysis.columns import RUN
 from fedrec.analysis.runs import load_runs, run_folders
-from fedrec.commands import report_page as html
-from fedrec.commands.report_sections import Study, sections
 from fedrec.files import write_text
+from fedrec.report import page as html
+from fedrec.report.sections import Study, sections
 
 
 def main(argv: Sequence[str]) -> int:

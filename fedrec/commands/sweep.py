@@ -12,11 +12,11 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fedrec.commands.sweep_driver import Driver
-from fedrec.commands.sweep_engine import check_space, number_of_trials
-from fedrec.commands.sweep_file import SweepFile, read_sweep_file
-from fedrec.commands.sweep_ledger import SweepFolder, Trial, holds_sweep, only_one
 from fedrec.errors import InputError
+from fedrec.sweep.driver import Driver
+from fedrec.sweep.engine import check_space, number_of_trials
+from fedrec.sweep.file import SweepFile, read_sweep_file
+from fedrec.sweep.ledger import SweepFolder, Trial, holds_sweep, only_one
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells expect it
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     if new and options.resume:
         raise InputError(f"--resume: {out} holds no sweep; leave --resume out to start one")
     if new:  # before anything is written; a folder that holds the sweep holds only what has passed
-        from fedrec.commands.sweep_check import check_against_parser  # imports Lightning: seconds, and only needed here
+        from fedrec.sweep.check import check_against_parser  # imports Lightning: seconds, and only needed here
 
         check_against_parser(sweep)
     console = Console(highlight=False, soft_wrap=True)

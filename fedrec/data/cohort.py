@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fedrec.data.draws import Int64s, hash_u64, shuffled_within, without_replacement
-from fedrec.data.split import Split
+from fedrec.data.protocol.split import Split
 from fedrec.errors import InputError
 
 # Positives whose negatives are drawn at a time: the working arrays then stay in the cache, whatever the cohort's size.

@@ -15,18 +15,18 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from fedrec.data.audit import audit_split
+from fedrec.data.audit.audit import audit_split
+from fedrec.data.catalogue.download import fetch
+from fedrec.data.catalogue.sources import DATA_SETS
+from fedrec.data.catalogue.storage import find_file, read_data_set
 from fedrec.data.cohort import Cohort, draw_clients, draw_cohort
-from fedrec.data.download import fetch
-from fedrec.data.heldout import HeldOut
 from fedrec.data.interactions import Interactions
-from fedrec.data.layout import Layout
 from fedrec.data.one_batch import one_batch
-from fedrec.data.protocol import ProtocolOverrides, Stage, protocol_named
-from fedrec.data.readers import file_title, read_interactions
-from fedrec.data.sources import DATA_SETS
-from fedrec.data.split import Split, split
-from fedrec.data.storage import find_file, read_data_set
+from fedrec.data.protocol.heldout import HeldOut
+from fedrec.data.protocol.presets import ProtocolOverrides, Stage, protocol_named
+from fedrec.data.protocol.split import Split, split
+from fedrec.data.reading.layout import Layout
+from fedrec.data.reading.readers import file_title, read_interactions
 from fedrec.data.synthetic import Plan, synthetic
 from fedrec.errors import InputError
 
@@ -38,7 +38,7 @@ class FederatedData(LightningDataModule, ABC):
     Args:
         root: Folder with ``<data set>/<file>``; null takes the environment variable FEDREC_DATA, else a folder of the
             user's cache.
-        protocol: ``fair``, ``fedrecgel`` or ``legacy-negatives``; see :mod:`fedrec.data.protocol`.
+        protocol: ``fair``, ``fedrecgel`` or ``legacy-negatives``; see :mod:`fedrec.data.protocol.presets`.
         overrides: Parts of the protocol that are to differ from the preset.
         client_fraction: Share of the users that take part in a round, above 0 and at most 1.
         negatives: Negatives per positive.

@@ -14,13 +14,13 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
-from fedrec.data.heldout import HeldOut
+from fedrec.data.protocol.heldout import HeldOut
 from fedrec.errors import InputError
-from fedrec.evaluation import popularity_score, sampled_ranks
+from fedrec.evaluation.measures import hit_rate, ndcg
+from fedrec.evaluation.ranking import popularity_score, sampled_ranks
 from fedrec.files import replacing
-from fedrec.metrics import hit_rate, ndcg
-from fedrec.tracking.folder import RunFolder
-from fedrec.tracking.round_table import RoundTable
+from fedrec.runs.folder import RunFolder
+from fedrec.runs.round_table import RoundTable
 
 OBJECTIVE = "val/ndcg_10"
 

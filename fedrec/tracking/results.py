@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from fedrec.evaluation.measures import hit_rate, ndcg
 from fedrec.files import replacing, write_text
-from fedrec.metrics import hit_rate, ndcg
-from fedrec.tracking.folder import RunFolder
+from fedrec.runs.folder import RunFolder
 
 # A model's name -> what stands before its ranks' and its metrics' names.
 MODELS = {"model": "", "most popular": "popular_", "mean-private": "mean_private_"}

@@ -16,7 +16,7 @@ from fedrec import __version__
 from fedrec.analysis.columns import flat_settings
 from fedrec.errors import InputError
 from fedrec.files import alone, write_text
-from fedrec.tracking.folder import RunFolder
+from fedrec.runs.folder import RunFolder
 from fedrec.tracking.wandb_run import start_wandb
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 
-from fedrec.tracking.folder import RunFolder
+from fedrec.runs.folder import RunFolder
 
 PATIENCE = 30  # seconds to wait for the server before the run goes on offline
 

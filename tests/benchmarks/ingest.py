@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from fedrec.data.cohort import draw_cohort
-from fedrec.data.layout import Layout
-from fedrec.data.protocol import PRESETS
-from fedrec.data.readers import read_interactions
-from fedrec.data.split import split
+from fedrec.data.protocol.presets import PRESETS
+from fedrec.data.protocol.split import split
+from fedrec.data.reading.layout import Layout
+from fedrec.data.reading.readers import read_interactions
 from fedrec.data.synthetic import Plan, synthetic
 
 COHORTS = 3

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fedrec.data.cohort import Cohort
-from fedrec.data.heldout import HeldOut
+from fedrec.data.protocol.heldout import HeldOut
 
 CUTOFFS = (5, 10, 15, 20)
 Metrics = dict[str, float]

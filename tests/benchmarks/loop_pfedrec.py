@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fedrec.data.cohort import Cohort
-from fedrec.data.heldout import HeldOut
+from fedrec.data.protocol.heldout import HeldOut
 from tests.benchmarks.loop import Metrics, clients_of, evaluate
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from fedrec.data.cohort import Cohort
-from fedrec.data.heldout import HeldOut
+from fedrec.data.protocol.heldout import HeldOut
 from tests.benchmarks.loop import FedRecGELLoop
 from tests.benchmarks.timing import timed
 

@@ -15,9 +15,9 @@ import torch
 from fedrec.client import LocalTraining
 from fedrec.data.cohort import Cohort, draw_cohort
 from fedrec.data.datamodule import FederatedData
-from fedrec.data.heldout import HeldOut
-from fedrec.data.split import Split
-from fedrec.evaluation import sampled_ranks
+from fedrec.data.protocol.heldout import HeldOut
+from fedrec.data.protocol.split import Split
+from fedrec.evaluation.ranking import sampled_ranks
 from fedrec.models import NCF, PFedRec
 from fedrec.server import MeanServer
 from tests.benchmarks.loop_process import loop_process

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fedrec.data.cohort import Cohort
-from fedrec.data.heldout import HeldOut
+from fedrec.data.protocol.heldout import HeldOut
 from tests.benchmarks.loop import FedRecGELLoop
 from tests.benchmarks.loop_pfedrec import PFedRecLoop
 from tests.reference.cases import Case, RecordedRound, Setting

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fedrec.data.datamodule import Synthetic
-from fedrec.data.split import Split
+from fedrec.data.protocol.split import Split
 from fedrec.data.synthetic import Plan
 from fedrec.models import NCF
 from tests.benchmarks import rows

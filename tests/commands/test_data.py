@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fedrec.__main__ import main
-from fedrec.data.sources import DATA_SETS
+from fedrec.data.catalogue.sources import DATA_SETS
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
-from tests import runs
+from tests import small_runs
 
 
 def test_the_demo_ends_with_a_table_and_a_picture(
@@ -19,7 +19,7 @@ def test_the_demo_ends_with_a_table_and_a_picture(
         pytest.skip("FilmTrust is not in the folder that FEDREC_DATA names")
     monkeypatch.setattr(sys, "argv", ["fedrec"])
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    runs.call(["demo", f"--output={tmp_path}", "--rounds=2"])
+    small_runs.call(["demo", f"--output={tmp_path}", "--rounds=2"])
     lines = capsys.readouterr().out.splitlines()
     table = lines[max(number for number, line in enumerate(lines) if line.startswith("FilmTrust, protocol")) :]
     rows = [(line.strip().partition("  ")[0], line.split()[-4:]) for line in table if line.count("0.") == 4]

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from fedrec.data import cohort as cohort_module
 from fedrec.data.cohort import Cohort, draw_clients, draw_cohort
 from fedrec.data.interactions import Interactions
-from fedrec.data.protocol import PRESETS
-from fedrec.data.split import Split, split
+from fedrec.data.protocol.presets import PRESETS
+from fedrec.data.protocol.split import Split, split
 from fedrec.errors import InputError
-
-from .build import interactions, others, random_interactions
+from tests.data.build import interactions, others, random_interactions
 
 SMALL = {name: replace(protocol, candidates=1) for name, protocol in PRESETS.items()}
 

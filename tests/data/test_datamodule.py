@@ -14,6 +14,8 @@ import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
+from fedrec.data.catalogue.sources import DATA_SETS
+from fedrec.data.catalogue.storage import find_file
 from fedrec.data.cohort import Cohort, draw_cohort
 from fedrec.data.datamodule import (
     AmazonVideo,
@@ -27,11 +29,9 @@ from fedrec.data.datamodule import (
     QBArticle,
     Synthetic,
 )
-from fedrec.data.heldout import HeldOut
-from fedrec.data.layout import Layout
-from fedrec.data.protocol import ProtocolOverrides
-from fedrec.data.sources import DATA_SETS
-from fedrec.data.storage import find_file
+from fedrec.data.protocol.heldout import HeldOut
+from fedrec.data.protocol.presets import ProtocolOverrides
+from fedrec.data.reading.layout import Layout
 from fedrec.data.synthetic import Plan
 from fedrec.errors import InputError
 

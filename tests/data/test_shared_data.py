@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fedrec.data.protocol import PRESETS
-from fedrec.data.references import most_popular, repeat
-from fedrec.data.split import Split, split
-
-from .shared import shared_interactions
+from fedrec.data.protocol.presets import PRESETS
+from fedrec.data.protocol.split import Split, split
+from fedrec.evaluation.baselines import most_popular, repeat
+from tests.data.shared import shared_interactions
 
 SEEDS = range(10)
 

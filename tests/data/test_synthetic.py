@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedrec.data import synthetic as module
-from fedrec.data.protocol import PRESETS
-from fedrec.data.references import most_popular
-from fedrec.data.split import split
+from fedrec.data.protocol.presets import PRESETS
+from fedrec.data.protocol.split import split
 from fedrec.data.synthetic import Plan, synthetic
 from fedrec.errors import InputError
+from fedrec.evaluation.baselines import most_popular
 
 
 @st.composite

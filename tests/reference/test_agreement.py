@@ -10,9 +10,9 @@ import torch
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from fedrec.data.heldout import HeldOut
+from fedrec.data.protocol.heldout import HeldOut
 from fedrec.errors import DivergenceError
-from fedrec.evaluation import full_ranks, sampled_ranks
+from fedrec.evaluation.ranking import full_ranks, sampled_ranks
 from tests.reference.adapter import BUDGETS, cohort_of, federation, replay_in_production
 from tests.reference.cases import Case, RecordedRound, Setting
 from tests.reference.client import LocalOptions

@@ -15,7 +15,7 @@ import yaml
 from fedrec.__main__ import main
 from fedrec.tracking import wandb_run
 from fedrec.tracking.wandb_run import describe
-from tests import runs
+from tests import small_runs
 
 
 @pytest.fixture(autouse=True)
@@ -31,8 +31,8 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def test_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = runs.fit(tmp_path, 4)
-    assert runs.everything(folder) == {
+    folder = small_runs.fit(tmp_path, 4)
+    assert small_runs.everything(folder) == {
         *("audit.txt", "config.yaml", "metrics.csv", "timings.csv"),
         *("checkpoints/last.ckpt", "checkpoints/best.ckpt"),
     }
@@ -53,25 +53,25 @@ def test_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_the_configuration_in_the_folder_makes_the_same_run(tmp_path: Path) -> None:
-    one = runs.fit(tmp_path / "one", 2, "--seed_everything=5")
-    runs.call(["fit", f"--config={one / 'config.yaml'}", f"--trainer.default_root_dir={tmp_path / 'two'}"])
+    one = small_runs.fit(tmp_path / "one", 2, "--seed_everything=5")
+    small_runs.call(["fit", f"--config={one / 'config.yaml'}", f"--trainer.default_root_dir={tmp_path / 'two'}"])
     (two,) = (tmp_path / "two" / "runs").iterdir()
-    assert runs.contents(one) == runs.contents(two)
-    assert runs.contents(one) != runs.contents(runs.fit(tmp_path / "three", 2, "--seed_everything=6"))
+    assert small_runs.contents(one) == small_runs.contents(two)
+    assert small_runs.contents(one) != small_runs.contents(small_runs.fit(tmp_path / "three", 2, "--seed_everything=6"))
 
 
 def test_rounds_without_an_evaluation_have_no_old_metrics(tmp_path: Path) -> None:
-    folder = runs.fit(tmp_path, 5, "--trainer.check_val_every_n_epoch=2", "--checkpoint.every_n_rounds=3")
+    folder = small_runs.fit(tmp_path, 5, "--trainer.check_val_every_n_epoch=2", "--checkpoint.every_n_rounds=3")
     rows = read(folder / "metrics.csv")
     assert [bool(row["val/hr_10"]) for row in rows] == [False, True, False, True, False]
     assert [bool(row["val/ndcg_10_best"]) for row in rows] == [False, True, True, True, True]
 
 
 def test_few_lines_where_there_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    runs.fit(tmp_path, 7, "--progress.lines=2")
+    small_runs.fit(tmp_path, 7, "--progress.lines=2")
     rounds = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("round ")]
     assert rounds == ["3/7", "6/7", "7/7"]
-    runs.fit(tmp_path, 2, "--trainer.enable_progress_bar=false")
+    small_runs.fit(tmp_path, 2, "--trainer.enable_progress_bar=false")
     assert "round 2/2" not in capsys.readouterr().out
 
 
@@ -79,8 +79,8 @@ def test_an_id_is_used_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WANDB_RUN_ID", "mine")
-    assert runs.fit(tmp_path, 1).name == "mine"
-    assert main([*runs.options(tmp_path, 1), "--trainer.logger=false"]) == 2
+    assert small_runs.fit(tmp_path, 1).name == "mine"
+    assert main([*small_runs.options(tmp_path, 1), "--trainer.logger=false"]) == 2
     assert "fedrec fit --resume" in capsys.readouterr().err
 
 
@@ -95,7 +95,7 @@ def test_offline_without_a_key_and_with_the_numbers_of_the_folder(
     configs: list[dict[str, object]] = []
     finish = wandb.finish
     monkeypatch.setattr(wandb, "finish", lambda **named: configs.append(dict(wandb.run.config)) or finish(**named))  # type: ignore[union-attr]
-    runs.call(runs.options(tmp_path, 2, "--model.client.rho_shared=0.05"))
+    small_runs.call(small_runs.options(tmp_path, 2, "--model.client.rho_shared=0.05"))
     (folder,) = (tmp_path / "runs").iterdir()
     assert [path.name.rpartition("-")[2] for path in (tmp_path / "wandb").glob("offline-run-*")] == [folder.name]
     for row, written in zip(logged, read(folder / "metrics.csv"), strict=True):
@@ -115,7 +115,7 @@ def test_offline_when_the_server_cannot_be_reached(
     monkeypatch.setenv("WANDB_API_KEY", "local" + "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     wandb.teardown()  # what the client knows of another server
-    runs.call(runs.options(tmp_path, 1))
+    small_runs.call(small_runs.options(tmp_path, 1))
     assert "this run goes on offline" in capsys.readouterr().err
     (folder,) = (tmp_path / "runs").iterdir()
     assert list((tmp_path / "wandb").glob(f"offline-run-*-{folder.name}"))
@@ -132,9 +132,9 @@ def test_the_results_of_a_test(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    folder = runs.fit(tmp_path, 3)
+    folder = small_runs.fit(tmp_path, 3)
     capsys.readouterr()
-    runs.call(["test", f"--resume={folder}"])
+    small_runs.call(["test", f"--resume={folder}"])
     table = capsys.readouterr().out
     found = json.loads((folder / "test.json").read_text())
     ranks = pd.read_parquet(folder / "ranks.parquet")
@@ -162,7 +162,7 @@ def test_the_results_of_a_test(
 
 
 def test_the_seed_reaches_model_and_data(tmp_path: Path) -> None:
-    folder = runs.fit(tmp_path, 1, "--seed_everything=9")
+    folder = small_runs.fit(tmp_path, 1, "--seed_everything=9")
     content = yaml.safe_load((folder / "config.yaml").read_text())
     assert content["seed_everything"] == 9
     assert "seed" not in content["model"]

@@ -1,0 +1,244 @@
+"""``fedrec fit | validate | test | predict``: the wiring of Lightning's command line, and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn, get_type_hints
+
+import yaml
+from jsonargparse import Namespace
+from jsonargparse.typing import NonNegativeInt
+from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from fedrec.cli.arguments import prepare
+from fedrec.cli.messages import one_sentence
+from fedrec.data.datamodule import FederatedData
+from fedrec.errors import InputError
+from fedrec.evaluation.measures import CUTOFFS
+from fedrec.federation import FederatedRecommender
+from fedrec.runs.checkpoints import WholeCheckpoints, load_checkpoint
+from fedrec.runs.folder import RunFolder
+from fedrec.tracking.predictions import PredictionWriter
+from fedrec.tracking.progress import RoundProgress
+from fedrec.tracking.recorder import RoundRecorder
+from fedrec.tracking.results import TestReport
+from fedrec.tracking.start import RunStart
+
+TRAINER_DEFAULTS = {
+    "accelerator": "cpu",
+    "devices": 1,
+    "max_epochs": 100,
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 1,
+    "enable_model_summary": False,
+    "use_distributed_sampler": False,
+}
+
+
+def main(argv: Sequence[str]) -> FederatedCLI:
+    """Run a subcommand.
+
+    Args:
+        argv: The subcommand, then its options.
+
+    Returns:
+        The command line with what it made: ``folder``, ``trainer``, ``model``, ``datamodule``.
+
+    Raises:
+        InputError: If an option, a configuration, a file or a checkpoint is wrong.
+    """
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # no tips, no list of absent accelerators
+    for text in (".*does not have many workers.*", ".*treespec, LeafSpec.*"):  # neither is the user's to mend
+        warnings.filterwarnings("ignore", message=text)
+    arguments = prepare(argv)
+    try:
+        return FederatedCLI(arguments.argv, arguments.run)
+    except MisconfigurationException as error:
+        raise InputError(f"trainer: {' '.join(str(error).split())}") from None
+
+
+class Parser(LightningArgumentParser):
+    """A parser whose errors are one sentence."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise the error as bad input."""
+        if not self.exit_on_error:  # a parser of one class's options; its report becomes part of another's
+            super().error(message, ex)
+        raise InputError(one_sentence(message, self._option_string_actions, _parts()))
+
+
+class FederatedCLI(LightningCLI):
+    """Lightning's command line for one module, any data module, and runs with a folder each.
+
+    Args:
+        argv: The subcommand, then its options.
+        run: Folder of the run to go on with or to load.
+    """
+
+    def __init__(self, argv: list[str], run: Path | None) -> None:
+        self._resumed = RunFolder.existing(run) if run else None
+        strict = {"prog": "fedrec", "allow_abbrev": False}
+        super().__init__(
+            FederatedRecommender,
+            FederatedData,
+            save_config_callback=None,
+            trainer_defaults=TRAINER_DEFAULTS,
+            parser_class=Parser,
+            parser_kwargs=strict | {name: {"allow_abbrev": False} for name in self.subcommands()},
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            args=argv,
+        )
+
+    # ------------------------------------------------------------------ options
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The subcommands, and the arguments of the trainer's methods that are no options."""
+        common = {"model", "datamodule", "dataloaders", "weights_only", "verbose", "return_predictions"}
+        fit = {"train_dataloaders", "val_dataloaders", "ckpt_path"}
+        return {"fit": common | fit, "validate": common, "test": common, "predict": common}
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The training seed, an integer."""
+        parser.add_argument("--seed_everything", type=NonNegativeInt, default=0, help="The training seed.")
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """What fedrec adds: resuming, checkpoints, progress, predictions, one seed for model and data."""
+        for option, value, text in (
+            ("--resume", "RUNDIR", "Go on with this run (fit), or load its best round (the other commands)."),
+            ("--trust", "CLASS", "With --resume: a class, not of fedrec, that the run's configuration may name."),
+        ):
+            parser.add_argument(option, metavar=value, default=argparse.SUPPRESS, help=text)
+        parser.add_lightning_class_args(RoundRecorder, "checkpoint")
+        parser.add_lightning_class_args(RoundProgress, "progress")
+        parser.add_lightning_class_args(PredictionWriter, "recommend")
+        parser.link_arguments("seed_everything", "model.seed")
+        parser.link_arguments("seed_everything", "data.init_args.seed")
+        parser.link_arguments("model.client.init_args.local_epochs", "data.init_args.local_epochs")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, and take the checkpoint out: Lightning would let what a checkpoint says override the command line."""
+        self.config = parser.parse_args(args)
+        path = self.config[self.config.subcommand].pop("ckpt_path", None)
+        self._named_checkpoint = Path(path) if path else None
+
+    def instantiate_classes(self) -> None:
+        """Make data module, module and trainer; what a class says of a bad value is not buried in type names."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            if not str(error).startswith("Does not validate against"):
+                raise
+            raise InputError(one_sentence(str(error), (), _parts())) from None
+
+    # ------------------------------------------------------------------ the trainer
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Make the trainer, its run folder and what records the run; nothing is written yet.
+
+        Raises:
+            InputError: If the data, the checkpoint or an option of the trainer cannot be used.
+        """
+        given = self._get(self.config_init, "trainer")
+        _check(given)
+        self.datamodule.prepare_data()
+        self.datamodule.setup(self.subcommand)
+        self.folder = self._resumed or RunFolder.new(Path(given.default_root_dir or "."))
+        self.checkpoint = self._checkpoint_to_load()
+        self.recorder: RoundRecorder = self._get(self.config_init, "checkpoint")
+        self.recorder.open(self.folder)
+        content = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))[self.subcommand]
+        ours: list[Callback] = [
+            RunStart(self.folder, content, self.datamodule.audit(), use_wandb=given.logger is not False)
+        ]
+        if self.subcommand == "test" and self.checkpoint:
+            ours.append(TestReport(self.folder, self.checkpoint))
+        try:
+            trainer = super().instantiate_trainer(
+                callbacks=[*ours, *_listed(given.callbacks)],
+                logger=[logger for logger in _listed(given.logger) if not isinstance(logger, bool)] or False,
+                plugins=[*_listed(given.plugins), WholeCheckpoints()],
+                enable_progress_bar=True,
+            )
+        except ValueError as error:
+            raise InputError(f"trainer: {' '.join(str(error).split())}") from None
+        if given.enable_progress_bar is False:
+            self._get(self.config_init, "progress").disable()
+        if trainer.world_size > 1:
+            os.environ["WANDB_RUN_ID"] = self.folder.id  # the processes that Lightning starts write one run
+        return trainer
+
+    def _checkpoint_to_load(self) -> Path | None:
+        """The last checkpoint of the run to go on with; to measure, the one that was named, else the run's best."""
+        if self.subcommand == "fit":
+            path = self.folder.last if self._resumed else None
+        else:
+            path = self._named_checkpoint or (self.folder.best if self._resumed else None)
+            if path is None:
+                raise InputError(f"{self.subcommand}: expected a trained model: --resume RUNDIR, or --ckpt_path FILE")
+        if path:
+            done, rounds = load_checkpoint(path)["global_step"], self._get(self.config_init, "trainer").max_epochs
+            if self.subcommand == "fit" and 0 <= rounds < done:
+                raise InputError(f"trainer.max_epochs={rounds}: the run has {done} rounds already")
+        return path
+
+    # ------------------------------------------------------------------ the subcommands
+
+    def fit(self, model: LightningModule, datamodule: LightningDataModule) -> None:
+        """Train, from the start or from a run's last checkpoint."""
+        self.trainer.fit(model, datamodule=datamodule, ckpt_path=self.checkpoint)
+        if self.trainer.is_global_zero and self.recorder.best is not None:
+            print(f"best round {self.recorder.best_round + 1}: val/ndcg_10 {self.recorder.best:.4f}")
+            print(f"next: fedrec test --resume {self.folder.path}")
+
+    def validate(self, model: LightningModule, datamodule: LightningDataModule) -> None:
+        """Measure a checkpoint on the selection items and print the metrics."""
+        self.trainer.validate(model, datamodule=datamodule, ckpt_path=self.checkpoint, verbose=False)
+        if self.trainer.is_global_zero:
+            found = self.trainer.callback_metrics
+            print(f"{self.checkpoint}: {self.datamodule.split.selection_on} items of {self.datamodule.num_users} users")
+            for k in CUTOFFS:
+                print(f"@{k:<3}", *(f"{name.upper()} {found[f'val/{name}_{k}']:.4f}" for name in ("hr", "ndcg", "mrr")))
+
+    def test(self, model: LightningModule, datamodule: LightningDataModule) -> None:
+        """Measure a checkpoint on the test items, beside most popular items and the mean-private model."""
+        self.trainer.test(model, datamodule=datamodule, ckpt_path=self.checkpoint, verbose=False)
+
+    def predict(self, model: LightningModule, datamodule: LightningDataModule) -> None:
+        """Write every user's best unseen items."""
+        self.trainer.predict(model, datamodule=datamodule, ckpt_path=self.checkpoint, return_predictions=False)
+
+
+def _check(trainer: Namespace) -> None:
+    """Refuse options of the trainer that have no meaning for rounds, before anything is read."""
+    if trainer.precision not in (None, 32, "32", "32-true"):
+        raise InputError(f"trainer.precision={trainer.precision}: expected 32-true; rounds are computed in float32")
+    every = trainer.check_val_every_n_epoch
+    if every is not None and every < 1:
+        raise InputError(f"trainer.check_val_every_n_epoch={every}: expected a number of rounds, at least 1")
+    if trainer.limit_train_batches == 0:
+        raise InputError("trainer.limit_train_batches=0: expected at least 1; a round is one batch")
+
+
+def _listed(value: Any) -> list[Any]:
+    return [] if value is None else value if isinstance(value, list) else [value]
+
+
+def _parts() -> dict[str, type]:
+    """By option that takes a class: what the class must be."""
+    hints = get_type_hints(FederatedRecommender.__init__)
+    parts = {
+        f"model.{name}": hint for name, hint in hints.items() if getattr(hint, "__module__", "").startswith("fedrec")
+    }
+    return {"data": FederatedData, **parts}

@@ -1,0 +1,182 @@
+"""What to know before believing a number: findings of an audit, each with its consequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fedrec.data.audit.audit import Audit
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about the data or the protocol, and what follows from it.
+
+    Attributes:
+        short: A few words, for the head of a log.
+        finding: One sentence with the numbers.
+        consequence: One sentence on what it does to a score.
+    """
+
+    short: str
+    finding: str
+    consequence: str
+
+
+def findings(audit: Audit) -> list[Finding]:
+    """All findings, the gravest first."""
+    return [found for check in _CHECKS if (found := check(audit)) is not None]
+
+
+def percent(share: float) -> str:
+    """A share as text; never 0 % or 100 % for one that is neither."""
+    if 0 < share < 0.0005:
+        return "under 0.1 %"
+    if 0.9995 < share < 1:
+        return "over 99.9 %"
+    return f"{100 * share:.1f} %" if 0 < share < 1 else f"{100 * share:.0f} %"
+
+
+def _leak(audit: Audit) -> Finding | None:
+    if audit.protocol.negatives_avoid == "train":
+        return None
+    return Finding(
+        "training negatives leak the held-out items",
+        "Training negatives avoid all of the user's items: the held-out ones are never trained as negatives.",
+        "A model can learn what is held out from what is never shown as a negative: on ML-100K clients without any "
+        "federation reach HR@10 1.00. Use these scores only to compare with papers that do the same.",
+    )
+
+
+def _selection(audit: Audit) -> Finding | None:
+    if audit.protocol.selection_on == "validation":
+        return None
+    return Finding(
+        "selection on the test item",
+        "The best round is picked on the test item.",
+        "The best round's score is optimistic; the last round's is not.",
+    )
+
+
+def _repeats(audit: Audit) -> Finding | None:
+    if audit.repeated < 0.01 * audit.kept.users:
+        return None
+    hr = audit.references["repeat"].hr
+    return Finding(
+        f"{percent(audit.repeated / audit.kept.users)} of test items were trained on",
+        f"The test item of {audit.repeated:,} of {audit.kept.users:,} users "
+        f"({percent(audit.repeated / audit.kept.users)}) is also in their own training rows.",
+        f"Recommending what a user already has scores HR@10 {hr:.3f}; scores say little about new items.",
+    )
+
+
+def _no_timestamps(audit: Audit) -> Finding | None:
+    if audit.timestamps is not None:
+        return None
+    drawn = "by the published loader's generator, from the row order of the file"
+    if audit.protocol.ties == "hash":
+        drawn = f"by split_seed ({audit.split_seed})"
+    return Finding(
+        "no timestamps",
+        f"The file has no timestamps; the held-out items are drawn {drawn}.",
+        "Scores say nothing about predicting what comes next, and change with the draw.",
+    )
+
+
+def _constant(audit: Audit) -> Finding | None:
+    if audit.timestamps is None or not audit.timestamps.constant:
+        return None
+    return Finding(
+        "all timestamps are equal",
+        f"Every row has the same timestamp, {audit.timestamps.first}.",
+        "The order of rows is unknown: held-out items are chosen by the rule for ties alone.",
+    )
+
+
+def _impossible(audit: Audit) -> Finding | None:
+    if audit.timestamps is None or not audit.timestamps.impossible:
+        return None
+    return Finding(
+        f"{audit.timestamps.impossible:,} impossible timestamps",
+        f"{audit.timestamps.impossible:,} rows, read in {audit.timestamps.unit} since 1970, are before 1990 or in the "
+        f"future ({audit.timestamps.first} to {audit.timestamps.last}).",
+        "A row too old is never held out, one in the future always is; they are kept as found.",
+    )
+
+
+def _unknown_unit(audit: Audit) -> Finding | None:
+    if audit.timestamps is None or audit.timestamps.unit is not None:
+        return None
+    return Finding(
+        "timestamps of unknown unit",
+        f"The timestamps, {audit.timestamps.first} to {audit.timestamps.last}, fit no unit of time since 1970.",
+        "They are used for their order only; check that a larger number means later.",
+    )
+
+
+def _ties(audit: Audit) -> Finding | None:
+    tied = max(audit.tied_at_test, audit.tied_at_validation)
+    if audit.timestamps is None or tied < 0.01 * audit.kept.users:
+        return None
+    consequence = "Which of them is held out is drawn by split_seed: report the mean over several split seeds."
+    if audit.protocol.ties == "lowest_item":
+        consequence = "The lowest item id is held out; where low ids are popular items, every score is lifted."
+    held_out = f"test item of {audit.tied_at_test:,}"
+    if audit.protocol.validation_item:
+        held_out += f" and the validation item of {audit.tied_at_validation:,}"
+    return Finding(
+        f"ties decide {percent(audit.tied_at_test / audit.kept.users)} of test items",
+        f"Equal timestamps leave open the {held_out} of {audit.kept.users:,} users.",
+        consequence,
+    )
+
+
+def _untrained(audit: Audit) -> Finding | None:
+    if audit.untrained < 0.05 * audit.kept.users:
+        return None
+    return Finding(
+        f"{percent(audit.untrained / audit.kept.users)} of test items have no training row",
+        f"The test item of {audit.untrained:,} of {audit.kept.users:,} users is in nobody's training rows.",
+        f"No method that learns from rows alone can rank them: HR@K can hardly exceed "
+        f"{1 - audit.untrained / audit.kept.users:.3f}.",
+    )
+
+
+def _popular(audit: Audit) -> Finding | None:
+    hr = audit.references["most popular"].hr
+    if hr < 0.8:
+        return None
+    return Finding(
+        f"most popular scores HR@10 {hr:.3f}",
+        f"The most popular items, the same for everybody, score HR@10 {hr:.3f}.",
+        f"Little is left to learn above it; one standard error of such a score is {audit.hr_standard_error:.3f}.",
+    )
+
+
+def _left_out(audit: Audit) -> Finding | None:
+    lost = audit.raw.users - audit.kept.users
+    if lost < 0.1 * audit.raw.users:
+        return None
+    return Finding(
+        f"{percent(lost / audit.raw.users)} of users left out",
+        f"The protocol leaves out {lost:,} of {audit.raw.users:,} users "
+        f"({percent(lost / audit.raw.users)}) for their few rows.",
+        "Scores hold for the users with more rows, not for all of the file.",
+    )
+
+
+_CHECKS: tuple[Callable[[Audit], Finding | None], ...] = (
+    _leak,
+    _selection,
+    _repeats,
+    _no_timestamps,
+    _constant,
+    _impossible,
+    _unknown_unit,
+    _ties,
+    _untrained,
+    _popular,
+    _left_out,
+)

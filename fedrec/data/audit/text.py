@@ -1,0 +1,147 @@
+"""An audit as text: the whole table, and the few lines at the head of a run's log."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import astuple
+from typing import TYPE_CHECKING
+
+from fedrec.data.audit.findings import percent
+from fedrec.data.audit.parts import Spread, Timestamps
+
+if TYPE_CHECKING:
+    from fedrec.data.audit.audit import Audit
+
+_LABEL = 24
+_WIDTH = 100
+
+
+def table(audit: Audit) -> str:
+    """The whole audit in sections of aligned lines, at most 100 characters wide."""
+    lines = [
+        f"{audit.name} under protocol {audit.protocol.label}, split seed {audit.split_seed}",
+        _line("file", audit.source),
+        *(_line("", part) for note in audit.notes for part in textwrap.wrap(note, _WIDTH - _LABEL)),
+        "",
+        *_counts(audit),
+        "",
+        *_spreads(audit),
+        "",
+        *_times(audit),
+        "",
+        *_held_out(audit),
+        "",
+        *_references(audit),
+    ]
+    for number, found in enumerate(audit.findings, start=1):
+        lines += ["", *textwrap.wrap(f"{number}. {found.finding} {found.consequence}", _WIDTH, subsequent_indent="   ")]
+    return "\n".join(lines)
+
+
+def short(audit: Audit) -> str:
+    """Five or six lines."""
+    user, item, kept = audit.rows_per_user, audit.rows_per_item, audit.kept
+    popular, repeat, random = (_figure(audit, name) for name in ("most popular", "repeat", "random"))
+    lines = [
+        f"data      {audit.name}: {kept.users:,} of {audit.raw.users:,} users, {kept.items:,} of {audit.raw.items:,} "
+        f"items, {kept.rows:,} of {audit.raw.rows:,} rows ({audit.duplicates:,} repeat a pair)",
+        f"protocol  {audit.protocol.label}, split seed {audit.split_seed}; best round picked on the "
+        f"{audit.protocol.selection_on} item",
+        f"rows      per user median {user.median:,.0f} (to {user.maximum:,}), per item median {item.median:,.0f} "
+        f"(to {item.maximum:,}); top 1 % of items hold {percent(audit.concentration.top_1_percent)} of training rows",
+        f"held out  {_tied(audit)}; {percent(audit.repeated / kept.users)} of test items in the user's training rows",
+        f"HR@10 / NDCG@10 without learning: most popular {popular}, repeat {repeat}, random {random}; "
+        f"standard error {audit.hr_standard_error:.3f}",
+    ]
+    if audit.findings:
+        lines.append("note      " + "; ".join(found.short for found in audit.findings))
+    return "\n".join(lines)
+
+
+def _counts(audit: Audit) -> list[str]:
+    kept, raw = audit.kept, audit.raw
+    repeated = "none"
+    if audit.duplicates:
+        done = "kept" if audit.protocol.duplicates == "keep" else "dropped, the newest of each pair kept"
+        repeated = f"{audit.duplicates:,} rows of the file ({percent(audit.duplicates / raw.rows)}), {done}"
+    return [
+        _columns("", "users", "items", "rows"),
+        _columns("in the file", *(f"{count:,}" for count in astuple(raw))),
+        _columns("kept", *(f"{count:,}" for count in astuple(kept))),
+        _line("training rows", f"{audit.trained:,}"),
+        _line("repeated pairs", repeated),
+    ]
+
+
+def _spreads(audit: Audit) -> list[str]:
+    return [
+        _columns("rows per", "mean", "min", "10 %", "25 %", "median", "75 %", "90 %", "99 %", "max"),
+        _columns("user", *_spread(audit.rows_per_user)),
+        _columns("item", *_spread(audit.rows_per_item)),
+        _line(
+            "popularity",
+            f"top 1 % of items hold {percent(audit.concentration.top_1_percent)}, top 10 % hold "
+            f"{percent(audit.concentration.top_10_percent)} of the training rows; Gini {audit.concentration.gini:.3f}",
+        ),
+    ]
+
+
+def _times(audit: Audit) -> list[str]:
+    if audit.timestamps is None:
+        return [_line("timestamps", "none")]
+    return _timestamps(audit.timestamps)
+
+
+def _timestamps(times: Timestamps) -> list[str]:
+    unit = f"in {times.unit}{' (guessed)' if times.unit_guessed else ''}" if times.unit else "of unknown unit"
+    lines = [_line("timestamps", f"{unit}, {times.first} to {times.last}")]
+    if times.constant:
+        lines.append(_line("", "all equal"))
+    if times.impossible:
+        lines.append(_line("", f"{times.impossible:,} impossible (before 1990 or in the future)"))
+    return lines
+
+
+def _held_out(audit: Audit) -> list[str]:
+    users = audit.kept.users
+    lines = [
+        _line("held out", _tied(audit)),
+        _line("test items", f"{audit.repeated:,} ({percent(audit.repeated / users)}) in the user's own training rows"),
+        _line("", f"{audit.untrained:,} ({percent(audit.untrained / users)}) in nobody's training rows"),
+    ]
+    if audit.timestamps is not None and audit.protocol.validation_item:
+        tied = f"a tie decides the validation item of {audit.tied_at_validation:,} of {users:,} users"
+        lines.insert(1, _line("", tied))
+    return lines
+
+
+def _references(audit: Audit) -> list[str]:
+    heading = f"test, {audit.protocol.candidates} candidates"
+    lines = [_columns(heading, "HR@10", "NDCG@10")]
+    for name, figure in audit.references.items():
+        lines.append(_columns(name, f"{figure.hr:.4f}", f"{figure.ndcg:.4f}"))
+    return [*lines, _line("standard error", f"{audit.hr_standard_error:.4f} of the HR@10 of most popular, over users")]
+
+
+def _tied(audit: Audit) -> str:
+    """How the test items came to be the newest."""
+    if audit.timestamps is None:
+        return "no timestamps: the held-out items are drawn"
+    return f"a tie decides the test item of {audit.tied_at_test:,} of {audit.kept.users:,} users"
+
+
+def _figure(audit: Audit, name: str) -> str:
+    figure = audit.references[name]
+    return f"{figure.hr:.3f} / {figure.ndcg:.3f}"
+
+
+def _spread(spread: Spread) -> list[str]:
+    return [f"{spread.mean:,.1f}", *(f"{value:,.0f}" for value in astuple(spread)[1:])]
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label:<{_LABEL}}{text}"
+
+
+def _columns(label: str, *cells: str) -> str:
+    return f"{label:<{_LABEL}}" + "".join(f"{cell:>8}" if len(cells) > 3 else f"{cell:>12}" for cell in cells)

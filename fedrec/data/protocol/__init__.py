@@ -1,0 +1,1 @@
+"""Protocols: from interactions to training rows, held-out items and candidates."""

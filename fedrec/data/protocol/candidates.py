@@ -1,0 +1,57 @@
+"""Candidates: the items that a held-out item is ranked against."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.data.draws import Int64s, hash_u64, without_replacement
+from fedrec.data.protocol.item_sets import ItemSets
+from fedrec.errors import InputError
+
+# Users drawn for at a time: the draw's working arrays for 198 candidates then take a few megabytes.
+_BLOCK = 1024
+
+
+def draw_candidates(touched: ItemSets, each: int, stages: int, split_seed: int) -> list[Int64s]:
+    """Draw every user's candidates, uniform among the items the user never touched.
+
+    The candidates of all stages are one draw without replacement in random order, cut into equal parts: distinct
+    within a stage, and no candidate of one stage is one of another.
+
+    Args:
+        touched: All items of every user, held-out ones included.
+        each: Candidates per user and stage, M.
+        stages: Number of stages.
+        split_seed: Seed of the split; with the user it decides the draw.
+
+    Returns:
+        One ``int64 [U, M]`` per stage. Every user must have ``each * stages`` untouched items, see
+        :func:`require_untouched`.
+    """
+    drawn = np.empty((touched.num_users, each * stages), dtype=np.int64)
+    counter = np.arange(each * stages)[:, None]
+    for start in range(0, touched.num_users, _BLOCK):
+        users = np.arange(start, min(start + _BLOCK, touched.num_users))
+        words = hash_u64(split_seed, "candidates", users, counter)
+        ranks = without_replacement(words, touched.num_outside[users])
+        drawn[users] = touched.outside(users, ranks).T
+    return [np.ascontiguousarray(part) for part in np.split(drawn, stages, axis=1)]
+
+
+def require_untouched(touched: ItemSets, each: int, stages: int, user_ids: NDArray[np.generic], source: str) -> None:
+    """Check that every user has enough untouched items for its candidates.
+
+    Raises:
+        InputError: Names the first user that has not, by its raw id, with the numbers.
+    """
+    short = np.flatnonzero(touched.num_outside < each * stages)
+    if len(short):
+        user = short[0]
+        wanted = f"{stages} x {each} candidates" if stages > 1 else f"{each} candidates"
+        raise InputError(
+            f"{source}: too few items for the candidates of user {user_ids[user]!s}: {touched.num_items} items, of "
+            f"which the user touched {touched.num_items - touched.num_outside[user]}, leave "
+            f"{touched.num_outside[user]} for {wanted} ({len(short)} of {touched.num_users} users are short). Lower "
+            f"the protocol's `candidates` or give more items."
+        )

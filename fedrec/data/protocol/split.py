@@ -1,0 +1,226 @@
+"""The split: what a protocol makes of interactions."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.data.draws import Int64s
+from fedrec.data.protocol.candidates import draw_candidates, require_untouched
+from fedrec.data.protocol.item_sets import ItemSets
+from fedrec.data.protocol.presets import Protocol, Stage
+from fedrec.data.protocol.rows import Rows, kept_rows, newest_rows
+from fedrec.errors import InputError
+
+if TYPE_CHECKING:
+    from fedrec.data.interactions import Interactions
+    from fedrec.data.protocol.heldout import HeldOut
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training rows, held-out items and candidates of the users and items that a protocol keeps.
+
+    Users and items are numbered anew, densely and in the order of their ids; every item of a kept row counts, also
+    one that is held out for all its users and has no training row.
+
+    Attributes:
+        name: Name of the data set.
+        source: File it was read from.
+        protocol: The protocol.
+        split_seed: Seed of tie order and candidates.
+        user_ids: ``[U]`` raw ids of the kept users.
+        item_ids: ``[I]`` raw ids of the kept items.
+        train_user: ``int64 [N]`` user of every training row, ascending.
+        train_item: ``int64 [N]`` its item, ascending within a user; repeated where the protocol keeps duplicates.
+        train_indptr: ``int64 [U + 1]`` row pointers of the two.
+        validation: ``int64 [U]`` validation item, -1 for all users where the protocol has none.
+        test: ``int64 [U]`` test item.
+        touched: Every user's distinct items, held-out and disliked ones included.
+        disliked: ``int64 [2, L]`` pairs (user, item) that are touched and no more; none where the file's reader set
+            none apart.
+        candidates_validation: ``int64 [U, M]``, none where there is no validation item.
+        candidates_test: ``int64 [U, M]``.
+    """
+
+    name: str
+    source: str
+    protocol: Protocol
+    split_seed: int
+    user_ids: NDArray[np.generic]
+    item_ids: NDArray[np.generic]
+    train_user: Int64s
+    train_item: Int64s
+    train_indptr: Int64s
+    validation: Int64s
+    test: Int64s
+    touched: ItemSets
+    disliked: Int64s | None
+    candidates_validation: Int64s | None
+    candidates_test: Int64s
+
+    @property
+    def num_users(self) -> int:
+        """Number of users U, the clients."""
+        return len(self.user_ids)
+
+    @property
+    def num_items(self) -> int:
+        """Number of items I."""
+        return len(self.item_ids)
+
+    @property
+    def selection_on(self) -> Stage:
+        """The held-out item that picks the best round."""
+        return self.protocol.selection_on
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of training rows, held-out items and candidates: two splits that differ in them differ here."""
+        digest = hashlib.blake2b(digest_size=8)
+        for part in (self.train_user, self.train_item, self.validation, self.test, self.candidates_test):
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
+
+    @cached_property
+    def train_sets(self) -> ItemSets:
+        """Every user's distinct training items."""
+        return ItemSets.of(self.train_user, self.train_item, self.num_users, self.num_items)
+
+    @property
+    def negatives_avoid(self) -> ItemSets:
+        """What a training negative of each user may not be."""
+        return self.touched if self.protocol.negatives_avoid == "all" else self.train_sets
+
+    @cached_property
+    def popularity(self) -> Int64s:
+        """``int64 [I]`` number of training rows of each item."""
+        return np.bincount(self.train_item, minlength=self.num_items)
+
+    def held_out_items(self, stage: Stage) -> tuple[Int64s, Int64s]:
+        """The held-out items of one stage, ``int64 [U]``, and their candidates, ``int64 [U, M]``.
+
+        ``validation`` means the item that picks the best round; where the protocol selects on the test item it is the
+        test item with its candidates.
+        """
+        if self.candidates_validation is None or "test" in (stage, self.selection_on):
+            return self.test, self.candidates_test
+        return self.validation, self.candidates_validation
+
+    def held_out(self, stage: Stage) -> HeldOut:
+        """The same as tensors, with what a full ranking leaves out and the items' popularity."""
+        import torch
+
+        from fedrec.data.protocol.heldout import HeldOut
+
+        items, candidates = self.held_out_items(stage)
+        seen = self._seen_in_test if items is self.test else self._seen()
+        return HeldOut(
+            stage=stage,
+            users=torch.arange(self.num_users),
+            items=torch.from_numpy(items),
+            candidates=torch.from_numpy(candidates),
+            seen_indptr=torch.from_numpy(seen.indptr),
+            seen_items=torch.from_numpy(seen.items),
+            popularity=torch.from_numpy(self.popularity),
+        )
+
+    @cached_property
+    def _seen_in_test(self) -> ItemSets:
+        if not self.protocol.validation_item:
+            return self._seen()
+        return self._seen(np.stack([np.arange(self.num_users), self.validation]))
+
+    def _seen(self, *more: Int64s) -> ItemSets:
+        """Training and disliked items with more pairs ``[2, *]``."""
+        more = more if self.disliked is None else (self.disliked, *more)
+        if not more:
+            return self.train_sets
+        users, items = np.concatenate([np.stack([self.train_user, self.train_item]), *more], axis=1)
+        return ItemSets.of(users, items, self.num_users, self.num_items)
+
+
+def split(interactions: Interactions, protocol: Protocol, split_seed: int) -> Split:
+    """Split interactions under a protocol.
+
+    A function of the interactions, the protocol and ``split_seed`` alone; under the presets with ``ties="hash"`` it
+    does not depend on the order of the rows either.
+
+    Raises:
+        InputError: Fewer than two users are left, or a user has too few untouched items for its candidates.
+    """
+    rows = kept_rows(interactions, protocol)
+    num_users, num_items = len(rows.users), len(rows.items)
+    if num_users < 2:
+        raise InputError(_too_few_users(interactions, protocol, num_users))
+    disliked = _disliked(interactions, rows)
+    users, items = rows.user, rows.item
+    if disliked is not None:
+        users, items = np.hstack([np.stack([users, items]), disliked])
+    touched = ItemSets.of(users, items, num_users, num_items)
+    stages = 2 if protocol.validation_item else 1
+    user_ids = interactions.user_ids[rows.users]
+    require_untouched(touched, protocol.candidates, stages, user_ids, interactions.source)
+    candidates = draw_candidates(touched, protocol.candidates, stages, split_seed)
+
+    newest = newest_rows(rows, protocol.ties, split_seed)
+    test, train = rows.item[newest], rows.without(newest)
+    validation = np.full(num_users, -1, dtype=np.int64)
+    if protocol.validation_item:
+        newest = newest_rows(train, protocol.ties, split_seed)
+        validation, train = train.item[newest], train.without(newest)
+    return Split(
+        name=interactions.name,
+        source=interactions.source,
+        protocol=protocol,
+        split_seed=split_seed,
+        user_ids=user_ids,
+        item_ids=interactions.item_ids[rows.items],
+        train_user=train.user,
+        train_item=train.item,
+        train_indptr=train.indptr,
+        validation=validation,
+        test=test,
+        touched=touched,
+        disliked=disliked,
+        candidates_validation=candidates[0] if protocol.validation_item else None,
+        candidates_test=candidates[-1],
+    )
+
+
+def _disliked(interactions: Interactions, rows: Rows) -> Int64s | None:
+    """The disliked pairs of kept users and items, numbered as the rows are, ``int64 [2, L]``."""
+    if interactions.disliked is None:
+        return None
+    numbered = []
+    for pairs, kept, size in zip(
+        interactions.disliked, (rows.users, rows.items), (interactions.num_users, interactions.num_items), strict=True
+    ):
+        place = np.full(size, -1, dtype=np.int64)
+        place[kept] = np.arange(len(kept))
+        numbered.append(place[pairs])
+    both = np.stack(numbered)
+    return both[:, (both >= 0).all(axis=0)]
+
+
+def _too_few_users(interactions: Interactions, protocol: Protocol, left: int) -> str:
+    """The message when there is nobody, or only one user, to federate."""
+    if interactions.num_users == 1:
+        user = interactions.user_ids[0]
+        return (
+            f"{interactions.source}: all {len(interactions)} rows belong to one user ({user!s}); expected at least two."
+        )
+    limits = f"at least {protocol.min_user_rows} rows per user"
+    if protocol.duplicates == "drop":
+        limits = f"at least {protocol.min_user_rows} distinct items per user"
+    if protocol.min_item_rows > 1:
+        limits += f" and {protocol.min_item_rows} rows per item"
+    return (
+        f"{interactions.source}: protocol {protocol.label} keeps users with {limits}; that leaves "
+        f"{'one user' if left else 'nobody'} of {interactions.num_users}. Expected at least two."
+    )

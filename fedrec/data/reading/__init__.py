@@ -1,0 +1,1 @@
+"""Reading interaction files: any delimited text or Parquet, into dense ids."""

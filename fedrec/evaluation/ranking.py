@@ -1,0 +1,126 @@
+"""Evaluation: scores of candidates or of all items, in tiles of users and items within the memory budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from fedrec.client.private import PrivateState
+from fedrec.data.protocol.heldout import HeldOut
+from fedrec.evaluation.measures import ranks
+from fedrec.models.recommender import Params, Recommender
+
+# (users [B], items [B, M] or [1, M]) -> scores [B, M]
+Score = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores with the server's parameters and each client's own private state.
+
+    Attributes:
+        recommender: The model.
+        shared: Shared parameters by name; see :meth:`prepared`.
+        tables: What the recommender looks up by item, ``[I, K]``.
+        private: Private state of all clients.
+        mean_private: Whether every client's private state is replaced by its mean over clients.
+    """
+
+    recommender: Recommender
+    shared: Params
+    tables: Params
+    private: PrivateState
+    mean_private: bool = False
+
+    @classmethod
+    def prepared(
+        cls, recommender: Recommender, shared: Params, private: PrivateState, mean_private: bool = False
+    ) -> Scorer:
+        """A scorer whose item features are computed once for all items."""
+        return cls(recommender, shared, recommender.score_tables(shared), private, mean_private)
+
+    def __call__(self, users: Tensor, items: Tensor) -> Tensor:
+        """Scores ``[B, M]`` of ``items [B, M]`` (or ``[1, M]``, the same for all) for ``users [B]``."""
+        if self.mean_private:
+            values = {name: v.expand(len(users), *v.shape[1:]) for name, v in self.private.mean().items()}
+            rows = PrivateState.server_rows(self.tables, items)
+        else:
+            values, rows = self.private.values(users), self.private.item_rows(self.tables, users, items)
+        return self.recommender.forward({**self.shared, **rows}, values)
+
+
+def popularity_score(popularity: Tensor) -> Score:
+    """The most-popular reference: every item's score is its number of training rows, ``[I]``."""
+    return lambda users, items: popularity[items].expand(len(users), -1)
+
+
+def sampled_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:
+    """Ranks of the held-out items among their candidates, ``int64 [V]``.
+
+    Args:
+        score: Scores.
+        held_out: Users, their held-out items and candidates.
+        tile: User-item pairs scored at once.
+    """
+    items = torch.cat([held_out.items[:, None], held_out.candidates], 1)
+    found = []
+    for users in _slices(len(items), max(1, tile // items.shape[1])):
+        scores = score(held_out.users[users], items[users])
+        found.append(ranks(scores[:, 0], scores[:, 1:]))
+    return torch.cat(found)
+
+
+def full_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:
+    """Ranks of the held-out items among all items that their users have not seen, ``int64 [V]``."""
+    found = []
+    for users, scores in _all_scores(score, held_out, tile):
+        items = held_out.items[users, None]
+        allowed = _unseen(held_out, users)
+        allowed.scatter_(1, items, value=False)
+        found.append(ranks(scores.gather(1, items)[:, 0], scores, allowed))
+    return torch.cat(found)
+
+
+def top_items(score: Score, held_out: HeldOut, tile: int, k: int) -> tuple[Tensor, Tensor]:
+    """The K best unseen items of each user, best first, with their scores: ``int64 [V, K]`` and ``[V, K]``.
+
+    Places for which a user has no unseen item left hold the item -1 and the score minus infinity.
+    """
+    items, values = [], []
+    for users, scores in _all_scores(score, held_out, tile):
+        scores = scores.masked_fill(~_unseen(held_out, users), float("-inf"))
+        best = pad(scores, (0, max(0, k - scores.shape[1])), value=float("-inf")).topk(k, dim=1)
+        values.append(best.values)
+        items.append(torch.where(best.values == float("-inf"), -1, best.indices))
+    return torch.cat(items), torch.cat(values)
+
+
+def _all_scores(score: Score, held_out: HeldOut, tile: int) -> Iterator[tuple[slice, Tensor]]:
+    """Slices of users with their scores of all items, ``[b, I]``."""
+    num_items = len(held_out.popularity)
+    width = min(num_items, tile)
+    for users in _slices(len(held_out.users), max(1, tile // width)):
+        who = held_out.users[users]
+        parts = [
+            score(who, torch.arange(num_items, device=who.device)[None, part]) for part in _slices(num_items, width)
+        ]
+        yield users, torch.cat(parts, 1) if len(parts) > 1 else parts[0]
+
+
+def _unseen(held_out: HeldOut, users: slice) -> Tensor:
+    """Which items the users have not seen, ``bool [b, I]``."""
+    who = held_out.users[users]
+    start, counts = held_out.seen_indptr[who], held_out.seen_indptr[who + 1] - held_out.seen_indptr[who]
+    row = torch.repeat_interleave(torch.arange(len(who), device=who.device), counts)
+    first = torch.repeat_interleave(start - counts.cumsum(0) + counts, counts)
+    unseen = torch.ones(len(who), len(held_out.popularity), dtype=torch.bool, device=who.device)
+    unseen[row, held_out.seen_items[first + torch.arange(len(row), device=who.device)]] = False
+    return unseen
+
+
+def _slices(length: int, width: int) -> list[slice]:
+    return [slice(start, min(start + width, length)) for start in range(0, length, width)]

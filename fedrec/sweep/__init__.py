@@ -1,0 +1,1 @@
+"""Sweep files without a server."""

