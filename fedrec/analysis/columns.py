@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from fedrec.errors import InputError
+from fedrec.runs.settings import ROUND, SEED, is_metric
 
-RUN, ROUND, SEED = "run", "round", "seed_everything"
 RADII = ["model.client.rho_shared", "model.client.rho_private"]
 
 # Settings that change what a run computes; all others (paths, loggers, devices, callbacks) only change how.
 _EXPERIMENT = re.compile(r"(model|data)(\.|$)|trainer\.max_epochs$")
 _HOW = re.compile(r"\.seed$|^data\.root$|memory_budget_mib$")
-_CLASS = re.compile(r"data|model\.(recommender|client|server)")
 _METRICS = {"hr": "HR", "ndcg": "NDCG", "mrr": "MRR"}
 _METRIC = re.compile(r"(?:(?P<which>popular|mean_private)_)?(?P<full>full_)?(?P<name>hr|ndcg|mrr)_(?P<k>\d+)")
 _SYMBOLS = {
@@ -42,43 +39,6 @@ _LABELS = {
     "model.recommender.embedding_dim": "embedding size",
     "data.client_fraction": "share of the clients in a cohort",
 }
-
-
-def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Flatten a resolved configuration to the command line's dotted keys.
-
-    The classes of data, recommender, client and server become their names (``model.recommender: NCF``); arguments stand
-    below their class without ``init_args`` (``model.recommender.layers: 3``). Lists become their JSON text, so that
-    values can be compared.
-
-    Args:
-        config: Configuration, nested as ``config.yaml`` holds it or flat as W&B does.
-    """
-    flat: dict[str, Any] = {}
-
-    def walk(node: Mapping[str, Any], prefix: str) -> None:
-        """Put what stands below ``node`` into ``flat``, its names after ``prefix``."""
-        for key, value in node.items():
-            if key == "class_path":
-                flat[prefix] = value
-            elif isinstance(value, Mapping):
-                walk(value, prefix if key == "init_args" else f"{prefix}.{key}".lstrip("."))
-            else:
-                flat[f"{prefix}.{key}".lstrip(".")] = value
-
-    walk(config, "")
-    return {key: _plain(key, value) for key, value in flat.items()}
-
-
-def _plain(key: str, value: Any) -> Any:
-    if _CLASS.fullmatch(key):
-        return str(value).rpartition(".")[2]
-    return json.dumps(value, sort_keys=True) if isinstance(value, list | tuple) else value
-
-
-def is_metric(column: str) -> bool:
-    """Whether a column is a figure of a run, and not a setting: metric names hold a slash."""
-    return "/" in column
 
 
 def experiment_settings(frame: pd.DataFrame) -> list[str]:

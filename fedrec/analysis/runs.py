@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from fedrec.analysis.columns import ROUND, RUN, flat_settings, is_metric
 from fedrec.errors import InputError
+from fedrec.runs.settings import ROUND, RUN, flat_settings, is_metric
 
 _PROJECT = re.compile(r"[\w.-]+/[\w.-]+")
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedrec.__main__ import main
+from fedrec.cli.training import main
 from fedrec.errors import InputError
 
 DATA = (
@@ -84,13 +84,15 @@ def small_runs(settings: Iterable[Mapping[str, Any]], rounds: int = 40, test: bo
 
 
 def _run_all(runs: Mapping[str, Sequence[Sequence[str]]]) -> int:
-    """Run the commands of every run under its id; the status of the first that fails, else 0."""
-    for name, commands in runs.items():
-        os.environ["WANDB_RUN_ID"] = name
-        for arguments in commands:
-            status = main(arguments)
-            if status:
-                return status
+    """Run the commands of every run under its id; 0, or 2 and a message if one fails."""
+    try:
+        for name, commands in runs.items():
+            os.environ["WANDB_RUN_ID"] = name
+            for arguments in commands:
+                main(arguments)
+    except InputError as error:
+        print(f"fedrec: error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

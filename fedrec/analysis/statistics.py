@@ -8,8 +8,9 @@ from typing import Literal
 
 import pandas as pd
 
-from fedrec.analysis.columns import ROUND, RUN, SEED, experiment_settings, require
+from fedrec.analysis.columns import experiment_settings, require
 from fedrec.errors import InputError
+from fedrec.runs.settings import ROUND, RUN, SEED
 
 
 def select_round(

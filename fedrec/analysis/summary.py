@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from fedrec.analysis.columns import RUN, SEED, experiment_settings, methods
+from fedrec.analysis.columns import experiment_settings, methods
 from fedrec.analysis.statistics import over_seeds
 from fedrec.analysis.users import Comparison, Metric, bootstrap, compare, value_of_rank
+from fedrec.runs.settings import RUN, SEED
 
 SETTING = "setting"
 # Who is ranked, how its metrics are called, and its columns among the ranks.

@@ -15,7 +15,6 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from fedrec.data.audit.audit import audit_split
 from fedrec.data.catalogue.download import fetch
 from fedrec.data.catalogue.sources import DATA_SETS
 from fedrec.data.catalogue.storage import find_file, read_data_set
@@ -110,10 +109,6 @@ class FederatedData(LightningDataModule, ABC):
     def num_items(self) -> int:
         """Number of items I."""
         return self.split.num_items
-
-    def audit(self) -> str:
-        """A short audit of the data under the protocol."""
-        return audit_split(self.interactions, self.split).short()
 
     def train_dataloader(self) -> DataLoader[Cohort]:
         """One :class:`Cohort` per epoch, that of the round whose number the epoch has."""

@@ -10,13 +10,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fedrec.analysis.columns import RUN, context, experiment_settings, is_metric, label
+from fedrec.analysis.columns import context, experiment_settings, label
 from fedrec.analysis.plots import accuracy_against_megabytes, heat_map, learning_curves, sensitivity
 from fedrec.analysis.runs import tested
 from fedrec.analysis.statistics import over_seeds, select_round, unsteadiness
 from fedrec.analysis.summary import MEASURES, SETTING, costs, differences, results, settings
 from fedrec.analysis.users import tested_ranks
 from fedrec.report import page as html
+from fedrec.runs.settings import RUN, is_metric
 
 CURVES = 7  # settings whose curves can be told apart on one figure
 ACCURACY, OBJECTIVE = ("val/hr_10", "val/ndcg_10"), "val/ndcg_10"

@@ -13,10 +13,10 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from fedrec import __version__
-from fedrec.analysis.columns import flat_settings
 from fedrec.errors import InputError
 from fedrec.files import alone, write_text
 from fedrec.runs.folder import RunFolder
+from fedrec.runs.settings import flat_settings
 from fedrec.tracking.wandb_run import start_wandb
 
 

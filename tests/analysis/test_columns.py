@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from fedrec.analysis.columns import experiment_settings, flat_settings, label, methods, one_sided_radii, require
+from fedrec.analysis.columns import experiment_settings, label, methods, one_sided_radii, require
 from fedrec.errors import InputError
+from fedrec.runs.settings import flat_settings
 from tests.analysis.folders import config
 
 

@@ -14,6 +14,7 @@ import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
+from fedrec.data.audit.audit import audit_split
 from fedrec.data.catalogue.sources import DATA_SETS
 from fedrec.data.catalogue.storage import find_file
 from fedrec.data.cohort import Cohort, draw_cohort
@@ -118,7 +119,7 @@ def test_loaders_give_one_batch_each(data: FederatedData) -> None:
 
 
 def test_an_audit_is_at_hand(data: FederatedData) -> None:
-    text = data.audit()
+    text = audit_split(data.interactions, data.split).short()
     assert f"{data.num_users:,} of {data.interactions.num_users:,} users" in text
 
 

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fedrec.analysis.columns import ROUND, RUN, context, label, require, series_name
+from fedrec.analysis.columns import context, label, require, series_name
 from fedrec.analysis.plots import style
 from fedrec.analysis.statistics import over_seeds
+from fedrec.runs.settings import ROUND, RUN
 
 ACCURACY = ("val/hr_10", "val/ndcg_10")
 MEGABYTES = "megabytes"

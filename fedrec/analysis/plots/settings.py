@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from fedrec.analysis.columns import SEED, context, label, require
+from fedrec.analysis.columns import context, label, require
 from fedrec.analysis.plots import style
 from fedrec.analysis.plots.curves import ACCURACY, split_series
 from fedrec.analysis.statistics import over_seeds
 from fedrec.errors import InputError
+from fedrec.runs.settings import SEED
 
 
 def sensitivity(
