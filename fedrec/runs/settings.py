@@ -1,0 +1,49 @@
+"""A run's settings by flat dotted keys, as the command line, sweeps and W&B name them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+RUN, ROUND, SEED = "run", "round", "seed_everything"
+
+_CLASS = re.compile(r"data|model\.(recommender|client|server)")
+
+
+def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten a resolved configuration to the command line's dotted keys.
+
+    The classes of data, recommender, client and server become their names (``model.recommender: NCF``); arguments stand
+    below their class without ``init_args`` (``model.recommender.layers: 3``). Lists become their JSON text, so that
+    values can be compared.
+
+    Args:
+        config: Configuration, nested as ``config.yaml`` holds it or flat as W&B does.
+    """
+    flat: dict[str, Any] = {}
+
+    def walk(node: Mapping[str, Any], prefix: str) -> None:
+        """Put what stands below ``node`` into ``flat``, its names after ``prefix``."""
+        for key, value in node.items():
+            if key == "class_path":
+                flat[prefix] = value
+            elif isinstance(value, Mapping):
+                walk(value, prefix if key == "init_args" else f"{prefix}.{key}".lstrip("."))
+            else:
+                flat[f"{prefix}.{key}".lstrip(".")] = value
+
+    walk(config, "")
+    return {key: _plain(key, value) for key, value in flat.items()}
+
+
+def _plain(key: str, value: Any) -> Any:
+    if _CLASS.fullmatch(key):
+        return str(value).rpartition(".")[2]
+    return json.dumps(value, sort_keys=True) if isinstance(value, list | tuple) else value
+
+
+def is_metric(column: str) -> bool:
+    """Whether a column is a figure of a run, and not a setting: metric names hold a slash."""
+    return "/" in column
