@@ -39,6 +39,7 @@ class FederatedRecommender(L.LightningModule):
         seed: Training seed: initial values (cohorts, negatives and shuffles are the data module's with the same seed).
         memory_budget_mib: Working memory of local training and evaluation in MiB, beyond tensors as large as the model
             or the index of examples. Results do not depend on it but for rounding.
+        method: What tables and figures call the composition; nothing is computed from it.
 
     Attributes:
         private: Private state of all clients.
@@ -55,6 +56,7 @@ class FederatedRecommender(L.LightningModule):
         server: Server,
         seed: int = 0,
         memory_budget_mib: float = 64.0,
+        method: str | None = None,
     ) -> None:
         super().__init__()
         if not 0 < memory_budget_mib < float("inf"):
@@ -65,6 +67,7 @@ class FederatedRecommender(L.LightningModule):
         self.automatic_optimization = False
         self.recommender, self.client, self.server = recommender, client, server
         self.seed, self.budget = seed, int(memory_budget_mib * 2**20)
+        self.method = method
         self.top_k = 10
         self.test_results: dict[str, Tensor] = {}
         self._validation_metrics = RankingMetrics()

@@ -44,6 +44,12 @@ def test_data_and_method_compose(data: str, method: str, capsys: pytest.CaptureF
     assert found["trainer"]["max_epochs"] == own["trainer"]["max_epochs"]  # type: ignore[index]
 
 
+def test_every_method_has_a_name_of_its_own() -> None:
+    names = [yaml.safe_load((SHIPPED / method).read_text())["model"].get("method") for method in METHODS]
+    assert all(names)
+    assert len(set(names)) == len(names)
+
+
 @pytest.mark.parametrize("tuned", TUNED)
 def test_tuned_changes_rounds_and_rates_alone(tuned: str, capsys: pytest.CaptureFixture[str]) -> None:
     data, method = Path(tuned).stem.split("_")

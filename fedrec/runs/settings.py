@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 RUN, ROUND, SEED = "run", "round", "seed_everything"
+METHOD = "model.method"  # the option that a method's configuration sets to its name
 
+_COMPOSITION = ("model.recommender", "model.client", "model.server")
 _CLASS = re.compile(r"data|model\.(recommender|client|server)")
 
 
@@ -42,6 +44,24 @@ def _plain(key: str, value: Any) -> Any:
     if _CLASS.fullmatch(key):
         return str(value).rpartition(".")[2]
     return json.dumps(value, sort_keys=True) if isinstance(value, list | tuple) else value
+
+
+def method_name(settings: Mapping[str, Any]) -> str:
+    """Name a run's method: as its configuration names it, else by its composition.
+
+    Args:
+        settings: The run's settings by flat dotted keys.
+
+    Example:
+        >>> method_name({"model.method": "FedRecGEL", "model.recommender": "NCF"})
+        'FedRecGEL'
+        >>> method_name({"model.recommender": "NCF", "model.client": "LocalTraining", "model.server": "MeanServer"})
+        'NCF + LocalTraining + MeanServer'
+    """
+    named = settings.get(METHOD)
+    if isinstance(named, str):
+        return named
+    return " + ".join(str(settings[part]) for part in _COMPOSITION if part in settings)
 
 
 def is_metric(column: str) -> bool:

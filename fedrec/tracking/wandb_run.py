@@ -11,6 +11,7 @@ import wandb
 from lightning.pytorch.loggers import WandbLogger
 
 from fedrec.runs.folder import RunFolder
+from fedrec.runs.settings import method_name
 
 PATIENCE = 30  # seconds to wait for the server before the run goes on offline
 
@@ -68,12 +69,12 @@ def _init(folder: RunFolder, config: Mapping[str, Any], job: str, mode: str) -> 
 def describe(config: Mapping[str, Any]) -> dict[str, str]:
     """Name what a run is about: data set, method, protocol and seed.
 
-    The method is named by its composition: the recommender, and ``SAM`` if a radius is positive.
+    Args:
+        config: The configuration by flat dotted keys.
     """
-    sam = any(config.get(f"model.client.{side}") for side in ("rho_shared", "rho_private"))
     return {
         "data": str(config["data"]),
-        "method": str(config["model.recommender"]) + ("+SAM" if sam else ""),
+        "method": method_name(config),
         "protocol": str(config["data.protocol"]),
         "seed": f"seed-{config['seed_everything']}",
     }

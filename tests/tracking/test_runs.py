@@ -125,7 +125,7 @@ def test_offline_when_the_server_cannot_be_reached(
 def test_what_a_run_is_about() -> None:
     config = {"data": "FilmTrust", "data.protocol": "fair", "model.recommender": "NCF", "seed_everything": 3}
     assert list(describe(config).values()) == ["FilmTrust", "NCF", "fair", "seed-3"]
-    assert describe({**config, "model.client.rho_private": 0.1})["method"] == "NCF+SAM"
+    assert describe({**config, "model.method": "FedRecGEL"})["method"] == "FedRecGEL"
 
 
 def test_the_results_of_a_test(
