@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 MetricName = Literal["hr", "ndcg", "mrr"]
 Ranking = Literal["sampled", "full"]
@@ -89,6 +89,6 @@ def named(name: str) -> tuple[str, Measure] | None:
     match = _NAME.fullmatch(name)
     if not match:
         return None
-    prefix, full, metric, k = match.groups()
-    model = next(who for who, before in MODELS.items() if before == (prefix or ""))
-    return model, Measure(metric, "full" if full else "sampled", int(k))
+    prefix, full, metric, k = match.groups("")
+    model = next(who for who, before in MODELS.items() if before == prefix)
+    return model, Measure(cast(MetricName, metric), "full" if full else "sampled", int(k))
