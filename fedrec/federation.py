@@ -17,13 +17,13 @@ from fedrec.client.updates import RoundFigures
 from fedrec.data.cohort import Cohort
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.errors import InputError
-from fedrec.evaluation.ranking import Score, Scorer, full_ranks, popularity_score, sampled_ranks, top_items
-from fedrec.evaluation.running import RankingMetrics
+from fedrec.evaluation.baselines import popularity_score
+from fedrec.evaluation.histogram import RankHistogram
+from fedrec.evaluation.ranking import Tiles, evaluate, sampled_ranks
+from fedrec.evaluation.results import test_metrics
+from fedrec.evaluation.scores import Score, Scorer
 from fedrec.models.recommender import Recommender
 from fedrec.server import Server
-
-# Working memory in bytes with which candidates are scored on a CPU: it then stays in the processor's caches.
-CACHED = 24 * 2**20
 
 
 class FederatedRecommender(L.LightningModule):
@@ -43,8 +43,6 @@ class FederatedRecommender(L.LightningModule):
 
     Attributes:
         private: Private state of all clients.
-        test_results: After ``test``: per-user ranks, ``int64 [V]`` by name.
-        top_k: Items per user that ``predict`` gives.
     """
 
     private: PrivateState
@@ -68,9 +66,7 @@ class FederatedRecommender(L.LightningModule):
         self.recommender, self.client, self.server = recommender, client, server
         self.seed, self.budget = seed, int(memory_budget_mib * 2**20)
         self.method = method
-        self.top_k = 10
-        self.test_results: dict[str, Tensor] = {}
-        self._validation_metrics = RankingMetrics()
+        self._validation_metrics = RankHistogram()
 
     # ------------------------------------------------------------------ the round
 
@@ -113,20 +109,13 @@ class FederatedRecommender(L.LightningModule):
         shared = {name: value.detach() for name, value in self.server.shared.items()}
         return Scorer.prepared(self.recommender, shared, self.private, mean_private)
 
-    @property
-    def tile(self) -> int:
-        """User-item pairs that evaluation scores at once."""
-        return max(1, self.budget // (4 * self.recommender.working_floats()[0]))
-
-    @property
-    def candidate_tile(self) -> int:
-        """Pairs of a user and a candidate that evaluation scores at once."""
-        cached = max(1, CACHED // (4 * self.recommender.working_floats()[0]))
-        return min(self.tile, cached) if self.device.type == "cpu" else self.tile
+    def tiles(self) -> Tiles:
+        """How much evaluation scores at once within the memory budget."""
+        return Tiles.within(self.budget, self.recommender.working_floats()[0], self.device)
 
     def validation_step(self, held_out: HeldOut, batch_idx: int) -> None:
         """Rank the selection items among their candidates."""
-        self._validation_metrics.update(sampled_ranks(self.scorer(), held_out, self.candidate_tile))
+        self._validation_metrics.update(sampled_ranks(self.scorer(), held_out, self.tiles().candidates))
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over users."""
@@ -134,26 +123,24 @@ class FederatedRecommender(L.LightningModule):
         self.log_dict(metrics, logger=False)
         self._validation_metrics.reset()
 
-    def test_step(self, held_out: HeldOut, batch_idx: int) -> None:
-        """Rank the test items, among candidates and among all unseen items: the model and two references."""
-        found = {"users": held_out.users}
+    def test_step(self, held_out: HeldOut, batch_idx: int) -> dict[str, Tensor]:
+        """Rank the test items, among candidates and among all unseen items: the model and two baselines.
+
+        Returns:
+            Ranks ``int64 [V]`` by name, see :func:`~fedrec.evaluation.ranking.evaluate`.
+        """
         scores: dict[str, Score] = {
             "": self.scorer(),
-            "popular_": popularity_score(held_out.popularity),
-            "mean_private_": self.scorer(mean_private=True),
+            "popular": popularity_score(held_out.popularity),
+            "mean_private": self.scorer(mean_private=True),
         }
-        for reference, score in scores.items():
-            found[f"{reference}sampled"] = sampled_ranks(score, held_out, self.candidate_tile)
-            found[f"{reference}full"] = full_ranks(score, held_out, self.tile)
-        for name, rank in found.items():
-            if name != "users":
-                self.log_dict(_test_metrics(name, rank), batch_size=len(rank))
-        self.test_results = {name: value.cpu() for name, value in found.items()}
+        ranks = evaluate(scores, held_out, self.tiles())
+        self.log_dict(test_metrics(ranks), batch_size=len(held_out.users))
+        return ranks
 
-    def predict_step(self, held_out: HeldOut, batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Users ``[V]``, their K best unseen items ``[V, K]`` and the scores ``[V, K]``."""
-        items, scores = top_items(self.scorer(), held_out, self.tile, self.top_k)
-        return held_out.users, items, scores
+    def predict_step(self, held_out: HeldOut, batch_idx: int) -> Score:
+        """Scores with the current parameters, from which :func:`~fedrec.evaluation.ranking.top_items` recommends."""
+        return self.scorer()
 
     # ------------------------------------------------------------------ state
 
@@ -224,11 +211,3 @@ def _with_each_shape(identity: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint is of, with the shapes named one by one."""
     shapes = {f"shape of {name}": shape for name, shape in identity.get("shapes", {}).items()}
     return {name: value for name, value in identity.items() if name != "shapes"} | shapes
-
-
-def _test_metrics(name: str, rank: Tensor) -> dict[str, Tensor]:
-    """Metrics of one set of test ranks by their public names: ``test/hr_10``, ``test/popular_full_hr_10``."""
-    metrics = RankingMetrics().to(rank.device)
-    metrics.update(rank)
-    prefix = name.removesuffix("sampled") if name.endswith("sampled") else f"{name}_"
-    return {f"test/{prefix}{metric}": value for metric, value in metrics.compute().items()}

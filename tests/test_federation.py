@@ -16,8 +16,9 @@ from fedrec.data.datamodule import Synthetic
 from fedrec.data.protocol.presets import ProtocolOverrides
 from fedrec.data.synthetic import Plan
 from fedrec.errors import InputError
-from fedrec.evaluation.ranking import full_ranks, sampled_ranks
-from fedrec.evaluation.running import RankingMetrics
+from fedrec.evaluation.baselines import popularity_score
+from fedrec.evaluation.histogram import RankHistogram
+from fedrec.evaluation.ranking import evaluate, full_ranks, sampled_ranks, top_items
 from fedrec.federation import FederatedRecommender
 from fedrec.models import NCF, PFedRec
 from fedrec.models.recommender import Recommender
@@ -88,8 +89,8 @@ def test_one_round_is_one_epoch_and_one_step_of_the_server(method: str) -> None:
         bare.training_step(draw_cohort(source.split, 3, number, 0.3), 0)
         for name, value in bare.logged.items():
             assert float(found[name]) == pytest.approx(float(value), rel=1e-6), name
-        metrics = RankingMetrics()
-        metrics.update(sampled_ranks(bare.scorer(), held_out, bare.candidate_tile))
+        metrics = RankHistogram()
+        metrics.update(sampled_ranks(bare.scorer(), held_out, bare.tiles().candidates))
         for name, value in metrics.compute().items():
             assert float(found[f"val/{name}"]) == pytest.approx(float(value), rel=1e-6)
     mine, theirs = snapshot(bare), federated.state_dict()
@@ -141,7 +142,7 @@ def test_a_checkpoint_of_another_size_of_model_is_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_tests_rank_the_model_and_two_references(method: str) -> None:
+def test_tests_rank_the_model_and_two_baselines(method: str) -> None:
     federated, source, running = module(method), data(), trainer(2)
     running.fit(federated, datamodule=source)
     (found,) = running.test(federated, datamodule=source, verbose=False)
@@ -151,22 +152,31 @@ def test_tests_rank_the_model_and_two_references(method: str) -> None:
 
     held_out = source.split.held_out("test")
     scorers = {"": federated.scorer(), "mean_private_": federated.scorer(mean_private=True)}
+    named = {
+        "": scorers[""],
+        "popular": popularity_score(held_out.popularity),
+        "mean_private": scorers["mean_private_"],
+    }
+    ranks = evaluate(named, held_out, federated.tiles())
+    assert set(ranks) == {
+        f"{prefix}{kind}" for prefix in ("", "popular_", "mean_private_") for kind in ("sampled", "full")
+    }
     for prefix, score in scorers.items():
         for kind, rank in (("sampled", sampled_ranks), ("full", full_ranks)):
             expected = rank(score, held_out, 10**6)
-            assert federated.test_results[prefix + kind].tolist() == expected.tolist()
+            assert ranks[prefix + kind].tolist() == expected.tolist()
             public = f"test/{prefix}{'full_' if kind == 'full' else ''}hr_10"
             assert found[public] == pytest.approx(float((expected <= 10).double().mean()))
-    assert federated.test_results["users"].tolist() == list(range(source.num_users))
 
 
 def test_predictions_are_the_best_unseen_items() -> None:
     federated, source, running = module("ncf"), data(), trainer(1)
     running.fit(federated, datamodule=source)
-    federated.top_k = 3
-    ((users, items, scores),) = running.predict(federated, datamodule=source)  # type: ignore[misc]
-    everything = federated.scorer()(users, torch.arange(source.num_items)[None])
+    (score,) = running.predict(federated, datamodule=source)  # type: ignore[misc]
     held_out = source.split.held_out("test")
+    users = held_out.users
+    items, scores = top_items(score, held_out, federated.tiles().items, 3)
+    everything = federated.scorer()(users, torch.arange(source.num_items)[None])
     for user in users.tolist():
         seen = held_out.seen_items[held_out.seen_indptr[user] : held_out.seen_indptr[user + 1]].tolist()
         everything[user, seen] = float("-inf")

@@ -105,9 +105,9 @@ def test_an_evaluation_allocates_nothing_above_budget_and_model(method: str, roo
     with Allocations() as allocations:
         for mean_private in (False, True):
             score = module.scorer(mean_private)
-            sampled_ranks(score, data, module.candidate_tile)
-            full_ranks(score, data, module.tile)
-            top_items(score, data, module.tile, 10)
+            sampled_ranks(score, data, module.tiles().candidates)
+            full_ranks(score, data, module.tiles().items)
+            top_items(score, data, module.tiles().items, 10)
     index = 8 * max(data.candidates.numel() + len(data.items), len(data.seen_items), 10 * USERS)
     allowed = max(module.budget, model_size(module), index)
     above = {entry for entry in allocations.made if entry[0] > allowed}
@@ -118,8 +118,8 @@ def test_an_evaluation_allocates_nothing_above_budget_and_model(method: str, roo
 def test_candidates_are_scored_in_the_caches_and_within_the_budget() -> None:
     # 4 bytes * (4 * 128 + 2 * (128 + 64 + 32) + 3 * 32 = 1,056 floats) a pair: 24 MiB hold 5,957 pairs.
     roomy, tight = (federation(NCF(32, 3), LocalTraining(), 2, 3, budget_mib=mib) for mib in (64.0, 1.0))
-    assert [roomy.tile, roomy.candidate_tile] == [15_887, 5_957]
-    assert tight.tile == tight.candidate_tile == 248
+    assert [roomy.tiles().items, roomy.tiles().candidates] == [15_887, 5_957]
+    assert tight.tiles().items == tight.tiles().candidates == 248
 
 
 def evaluated() -> Any:

@@ -1,70 +1,77 @@
-"""Ways to rank that learn nothing: most popular items, the user's own items again, chance."""
+"""Ways to rank that learn nothing: most popular items, the user's own items again, chance.
+
+A baseline is a score like a model's, a function of users ``[B]`` and items ``[B, M]`` (or ``[1, M]``), and is ranked
+and measured as a model is. :func:`popularity_score` takes arrays and tensors alike.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fedrec.data.draws import Int64s
 from fedrec.data.protocol.presets import Stage
 from fedrec.data.protocol.split import Split
+from fedrec.evaluation.measures import hit_rate, ndcg, ranks
+
+# (users [B], items [B, M] or [1, M]) -> scores [B, M]
+BaselineScore = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True)
-class Reference:
+class Baseline:
     """Mean HR@K and NDCG@K over all users of a way to rank that learns nothing."""
 
     hr: float
     ndcg: float
 
 
-def ranks(held_out_scores: Int64s, candidate_scores: Int64s) -> Int64s:
-    """Rank of each held-out item among its candidates, from 1; ties count against the held-out item.
-
-    Args:
-        held_out_scores: ``int64 [U]``, for instance counts of rows.
-        candidate_scores: ``int64 [U, M]``.
-
-    Returns:
-        ``int64 [U]``, from 1 to M + 1.
-    """
-    return np.asarray(1 + np.count_nonzero(candidate_scores >= held_out_scores[:, None], axis=1))
+def popularity_score(popularity: Any) -> BaselineScore:
+    """Every item's score is its number of training rows, ``[I]``, for everybody alike."""
+    return lambda users, items: popularity[items] + 0 * users[:, None]
 
 
-def hit_rate(ranks: Int64s, k: int) -> float:
-    """HR@K: the share of ranks that are at most ``k``."""
-    return float(np.mean(ranks <= k))
+def repeat_score(split: Split) -> BaselineScore:
+    """Items that the user has training rows of come first, equals by popularity; takes and gives arrays."""
+    first = int(split.popularity.max(initial=0)) + 1
+
+    def score(users: Int64s, items: Int64s) -> Int64s:
+        """Popularity, above everything for the user's own items."""
+        users = np.broadcast_to(users[:, None], (len(users), items.shape[1]))
+        items = np.broadcast_to(items, users.shape)
+        own = split.train_sets.contain(users.ravel(), items.ravel()).reshape(users.shape)
+        return np.asarray(split.popularity[items] + first * own)
+
+    return score
 
 
-def ndcg(ranks: Int64s, k: int) -> float:
-    """NDCG@K with one relevant item: the mean of ``1 / log2(rank + 1)``, 0 beyond rank ``k``."""
-    return float(np.mean(np.where(ranks <= k, 1 / np.log2(ranks + 1), 0)))
-
-
-def most_popular(split: Split, stage: Stage, k: int) -> Reference:
+def most_popular(split: Split, stage: Stage, k: int) -> Baseline:
     """Rank by the number of training rows of the item, for everybody alike."""
-    items, candidates = split.held_out_items(stage)
-    return _reference(ranks(split.popularity[items], split.popularity[candidates]), k)
+    return _measured(popularity_score(split.popularity), split, stage, k)
 
 
-def repeat(split: Split, stage: Stage, k: int) -> Reference:
-    """Rank by the number of the user's own training rows with the item, and equals by popularity.
+def repeat(split: Split, stage: Stage, k: int) -> Baseline:
+    """Rank what the user has training rows of first, equals by popularity.
 
     No candidate is in its user's training rows: a held-out item that is comes first, any other is ranked as by
     :func:`most_popular`. The two differ only under a protocol that keeps duplicates.
     """
-    items, candidates = split.held_out_items(stage)
-    own = split.train_sets.contain(np.arange(split.num_users), items)
-    popular = ranks(split.popularity[items], split.popularity[candidates])
-    return _reference(np.where(own, 1, popular), k)
+    return _measured(repeat_score(split), split, stage, k)
 
 
-def chance(candidates: int, k: int) -> Reference:
+def chance(candidates: int, k: int) -> Baseline:
     """What a random order scores on average: every rank from 1 to ``candidates + 1`` is equally likely."""
-    all_ranks = np.arange(1, candidates + 2)
-    return _reference(all_ranks, k)
+    return _baseline(np.arange(1, candidates + 2), k)
 
 
-def _reference(ranks: Int64s, k: int) -> Reference:
-    return Reference(hr=hit_rate(ranks, k), ndcg=ndcg(ranks, k))
+def _measured(score: BaselineScore, split: Split, stage: Stage, k: int) -> Baseline:
+    items, candidates = split.held_out_items(stage)
+    users = np.arange(split.num_users)
+    return _baseline(ranks(score(users, items[:, None])[:, 0], score(users, candidates)), k)
+
+
+def _baseline(rank: Int64s, k: int) -> Baseline:
+    return Baseline(hr=float(hit_rate(rank, k).mean()), ndcg=float(ndcg(rank, k).mean()))

@@ -1,26 +1,36 @@
-"""Ranks of held-out items, and the metrics that are functions of a rank.
+"""Ranks of held-out items, and the metrics that are functions of a rank: the one place where they are defined.
 
-A rank counts from 1. Ties count against the held-out item, so that a constant score is worth nothing.
+A rank counts from 1. Ties count against the held-out item, so that a constant score is worth nothing. With one relevant
+item per user HR@K is the share of ranks up to K, NDCG@K the mean of ``1 / log2(rank + 1)`` and MRR@K that of
+``1 / rank`` over those ranks, 0 beyond.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
 
 CUTOFFS = (5, 10, 15, 20)
 
 
-def ranks(held_out: Tensor, others: Tensor, allowed: Tensor | None = None) -> Tensor:
+def ranks(held_out: Any, others: Any, allowed: Any = None) -> Any:
     """Rank of each held-out item among the others.
 
     Args:
-        held_out: ``[V]`` its score. A score that is NaN ranks last.
+        held_out: ``[V]`` its score, a tensor or an array. A score that is NaN ranks last.
         others: ``[V, M]`` scores of the items it competes with.
         allowed: ``bool [V, M]``, False where an item does not compete; None: all do.
 
     Returns:
-        ``int64 [V]``, from 1 to M + 1.
+        ``int64 [V]``, from 1 to M + 1, of the same kind as the scores.
+
+    Example:
+        >>> ranks(np.array([3.0, 1.0]), np.array([[1.0, 2.0], [4.0, 1.0]])).tolist()
+        [1, 3]
     """
     before = ~(others < held_out[:, None])
     if allowed is not None:
@@ -28,16 +38,42 @@ def ranks(held_out: Tensor, others: Tensor, allowed: Tensor | None = None) -> Te
     return 1 + before.sum(1)
 
 
-def hit_rate(rank: Tensor, k: int) -> Tensor:
-    """HR@K of each rank, ``float64 [V]``: 1 if the held-out item is among the first K."""
-    return (rank <= k).double()
+def hit_rate(rank: ArrayLike, k: int) -> Floats:
+    """HR@K of each rank, ``float64`` of the same shape: 1 if the held-out item is among the first K."""
+    return (np.asarray(rank) <= k).astype(np.float64)
 
 
-def ndcg(rank: Tensor, k: int) -> Tensor:
-    """NDCG@K of each rank, ``float64 [V]``: ``1 / log2(rank + 1)`` within the first K; the ideal DCG is 1."""
-    return torch.where(rank <= k, 1 / torch.log2(rank.double() + 1), 0.0)
+def ndcg(rank: ArrayLike, k: int) -> Floats:
+    """NDCG@K of each rank, ``float64`` of the same shape: ``1 / log2(rank + 1)`` within the first K, else 0."""
+    rank = np.asarray(rank)
+    return np.where(rank <= k, 1 / np.log2(rank + 1.0), 0.0)
 
 
-def reciprocal_rank(rank: Tensor, k: int) -> Tensor:
-    """MRR@K of each rank, ``float64 [V]``: ``1 / rank`` within the first K."""
-    return torch.where(rank <= k, 1 / rank.double(), 0.0)
+def reciprocal_rank(rank: ArrayLike, k: int) -> Floats:
+    """MRR@K of each rank, ``float64`` of the same shape: ``1 / rank`` within the first K, else 0."""
+    rank = np.asarray(rank)
+    return np.where(rank <= k, 1.0 / rank, 0.0)
+
+
+METRICS = {"hr": hit_rate, "ndcg": ndcg, "mrr": reciprocal_rank}
+
+
+def means(counts: ArrayLike, cutoffs: tuple[int, ...] = CUTOFFS) -> dict[str, float]:
+    """Every metric's mean over users, from how many users have each rank.
+
+    Args:
+        counts: ``int64 [R]``: ``counts[r]`` users have rank ``r + 1``; the last entry may stand for all ranks from
+            there on, if it is beyond every cut-off.
+        cutoffs: The K.
+
+    Returns:
+        Means by name (``hr_10``); NaN before any user.
+
+    Example:
+        >>> means([3, 0, 1], cutoffs=(1,))  # three users of four have their item in the first place
+        {'hr_1': 0.75, 'ndcg_1': 0.75, 'mrr_1': 0.75}
+    """
+    counts = np.asarray(counts)
+    users, rank = counts.sum(), np.arange(1, len(counts) + 1)
+    named = {f"{name}_{k}": metric(rank, k) @ counts for name, metric in METRICS.items() for k in cutoffs}
+    return {name: float(total / users) if users else float("nan") for name, total in named.items()}

@@ -1,61 +1,65 @@
-"""Evaluation: scores of candidates or of all items, in tiles of users and items within the memory budget."""
+"""From scores to ranks: candidates or all items are scored in tiles of users and items within the memory budget."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fedrec.client.private import PrivateState
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.evaluation.measures import ranks
-from fedrec.models.recommender import Params, Recommender
+from fedrec.evaluation.scores import Score
 
-# (users [B], items [B, M] or [1, M]) -> scores [B, M]
-Score = Callable[[Tensor, Tensor], Tensor]
+# Working memory in bytes with which candidates are scored on a CPU: it then stays in the processor's caches.
+CACHED = 24 * 2**20
 
 
 @dataclass(frozen=True)
-class Scorer:
-    """Scores with the server's parameters and each client's own private state.
+class Tiles:
+    """How many pairs of a user and an item are scored at once.
 
     Attributes:
-        recommender: The model.
-        shared: Shared parameters by name; see :meth:`prepared`.
-        tables: What the recommender looks up by item, ``[I, K]``.
-        private: Private state of all clients.
-        mean_private: Whether every client's private state is replaced by its mean over clients.
+        candidates: Among candidates.
+        items: Among all items.
     """
 
-    recommender: Recommender
-    shared: Params
-    tables: Params
-    private: PrivateState
-    mean_private: bool = False
+    candidates: int
+    items: int
 
     @classmethod
-    def prepared(
-        cls, recommender: Recommender, shared: Params, private: PrivateState, mean_private: bool = False
-    ) -> Scorer:
-        """A scorer whose item features are computed once for all items."""
-        return cls(recommender, shared, recommender.score_tables(shared), private, mean_private)
+    def within(cls, budget: int, floats: int, device: torch.device | str = "cpu") -> Tiles:
+        """As many as fit.
 
-    def __call__(self, users: Tensor, items: Tensor) -> Tensor:
-        """Scores ``[B, M]`` of ``items [B, M]`` (or ``[1, M]``, the same for all) for ``users [B]``."""
-        if self.mean_private:
-            values = {name: v.expand(len(users), *v.shape[1:]) for name, v in self.private.mean().items()}
-            rows = PrivateState.server_rows(self.tables, items)
-        else:
-            values, rows = self.private.values(users), self.private.item_rows(self.tables, users, items)
-        return self.recommender.forward({**self.shared, **rows}, values)
+        Args:
+            budget: Bytes of working memory.
+            floats: Working memory of a pair, in float32 numbers.
+            device: Where scores are computed.
+        """
+        items = max(1, budget // (4 * floats))
+        cached = max(1, CACHED // (4 * floats))
+        return cls(min(items, cached) if torch.device(device).type == "cpu" else items, items)
 
 
-def popularity_score(popularity: Tensor) -> Score:
-    """The most-popular reference: every item's score is its number of training rows, ``[I]``."""
-    return lambda users, items: popularity[items].expand(len(users), -1)
+def evaluate(scores: Mapping[str, Score], held_out: HeldOut, tiles: Tiles) -> dict[str, Tensor]:
+    """Rank the held-out items by several scores, among their candidates and among all unseen items.
+
+    Args:
+        scores: Ways to rank by name: the model goes by the empty name, a baseline by its own (``popular``).
+        held_out: Users, their held-out items and candidates.
+        tiles: How much is scored at once.
+
+    Returns:
+        Ranks ``int64 [V]`` by name and ranking: ``sampled``, ``full``, ``popular_sampled``, ``popular_full``, ….
+    """
+    found = {}
+    for name, score in scores.items():
+        prefix = f"{name}_" if name else ""
+        found[f"{prefix}sampled"] = sampled_ranks(score, held_out, tiles.candidates)
+        found[f"{prefix}full"] = full_ranks(score, held_out, tiles.items)
+    return found
 
 
 def sampled_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from fedrec.errors import InputError
+from fedrec.evaluation.ranking import top_items
 from fedrec.files import replacing
 
 
@@ -32,8 +33,7 @@ class PredictionWriter(Callback):
         self._found: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell the module how many items are wanted."""
-        pl_module.top_k = self.top_k  # type: ignore[assignment]
+        """Forget what an earlier prediction found."""
         self._found = []
 
     def on_predict_batch_end(
@@ -45,8 +45,9 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep users ``[V]``, items ``[V, K]`` and scores ``[V, K]``."""
-        self._found.append(tuple(found.cpu() for found in outputs))
+        """Find the users' best items by the scores that the module gives."""
+        items, scores = top_items(outputs, batch, pl_module.tiles().items, self.top_k)  # type: ignore[operator]
+        self._found.append((batch.users.cpu(), items.cpu(), scores.cpu()))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file."""

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.errors import InputError
+from fedrec.evaluation.baselines import popularity_score
 from fedrec.evaluation.measures import hit_rate, ndcg
-from fedrec.evaluation.ranking import popularity_score, sampled_ranks
+from fedrec.evaluation.ranking import sampled_ranks
 from fedrec.files import replacing
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.round_table import RoundTable
@@ -153,7 +154,7 @@ def _row(metrics: Mapping[str, Tensor], evaluated: bool) -> dict[str, float]:
 def _most_popular(held_out: HeldOut) -> dict[str, float]:
     """What most popular items score on the selection items, by the metric's name."""
     rank = sampled_ranks(popularity_score(held_out.popularity), held_out, tile=2**20)
-    return {"hr_10": hit_rate(rank, 10).mean().item(), "ndcg_10": ndcg(rank, 10).mean().item()}
+    return {"hr_10": float(hit_rate(rank, 10).mean()), "ndcg_10": float(ndcg(rank, 10).mean())}
 
 
 def _same_file(source: Path, target: Path) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from rich import box
@@ -17,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from fedrec.evaluation.measures import hit_rate, ndcg
-from fedrec.files import replacing, write_text
+from fedrec.evaluation.measures import Floats, hit_rate, ndcg
+from fedrec.evaluation.results import write_results
 from fedrec.runs.folder import RunFolder
 
 # A model's name -> what stands before its ranks' and its metrics' names.
@@ -50,12 +47,24 @@ class TestReport(Callback):
         """Note how many rounds the checkpoint has seen."""
         self._rounds = int(checkpoint["global_step"])
 
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take the ranks of all users."""
+        self._users, self._ranks = batch.users.cpu(), {name: rank.cpu() for name, rank in outputs.items()}
+
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report."""
         if not trainer.is_global_zero:
             return
         split = trainer.datamodule.split  # type: ignore[attr-defined]
-        ranks: dict[str, Tensor] = pl_module.test_results  # type: ignore[assignment]
+        users, ranks = self._users, self._ranks
         found = estimates(ranks)
         about = {
             "data": split.name,
@@ -65,17 +74,14 @@ class TestReport(Callback):
             "rounds": self._rounds,
             "seed": pl_module.seed,
             "split_seed": split.split_seed,
-            "users": len(ranks["users"]),
+            "users": len(users),
             "items": split.num_items,
             "candidates": split.protocol.candidates,
         }
         metrics = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
-        self._save({**about, "metrics": metrics, "intervals": _intervals(found)})
-        _save_ranks(self._folder.ranks, split.user_ids, ranks)
+        results = {**about, "metrics": metrics, "intervals": _intervals(found)}
+        write_results(self._folder, results, split.user_ids[users.numpy()].tolist(), ranks)
         show(found, about)
-
-    def _save(self, results: Mapping[str, Any]) -> None:
-        write_text(self._folder.test, json.dumps(results, indent=2) + "\n")
 
 
 def estimates(ranks: Mapping[str, Tensor]) -> dict[str, dict[str, Estimate]]:
@@ -125,9 +131,9 @@ def caption(about: Mapping[str, Any]) -> str:
     )
 
 
-def _mean(values: Tensor) -> Estimate:
-    half = 1.96 * values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return values.mean().item(), half
+def _mean(values: Floats) -> Estimate:
+    half = 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return float(values.mean()), half
 
 
 def _intervals(found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, list[float]]:
@@ -136,10 +142,3 @@ def _intervals(found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, list[fl
         for model, prefix in MODELS.items()
         for column, (mean, half) in found[model].items()
     }
-
-
-def _save_ranks(path: Path, user_ids: Any, ranks: Mapping[str, Tensor]) -> None:
-    columns = {name: pa.array(rank.numpy()) for name, rank in ranks.items() if name != "users"}
-    columns = {"user": pa.array(user_ids[ranks["users"].numpy()].tolist()), **columns}
-    with replacing(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)

@@ -106,7 +106,7 @@ class Rounds:
             self.taken["eval_ms"].append(timed(self._evaluate))
 
     def _evaluate(self) -> None:
-        sampled_ranks(self.module.scorer(), self.held_out, self.module.candidate_tile)
+        sampled_ranks(self.module.scorer(), self.held_out, self.module.tiles().candidates)
 
     def take(self, found: dict[str, float]) -> None:
         """Take what was timed elsewhere."""

@@ -13,7 +13,9 @@ from torch.testing import assert_close
 
 from fedrec.client import LocalTraining
 from fedrec.data.protocol.heldout import HeldOut
-from fedrec.evaluation.ranking import Score, Scorer, full_ranks, popularity_score, sampled_ranks, top_items
+from fedrec.evaluation.baselines import popularity_score
+from fedrec.evaluation.ranking import full_ranks, sampled_ranks, top_items
+from fedrec.evaluation.scores import Score, Scorer
 from fedrec.models import NCF, PFedRec
 from fedrec.models.recommender import Recommender
 from tests.reference.adapter import BareFederation

@@ -15,7 +15,7 @@ from fedrec.data.draws import Int64s
 from fedrec.data.protocol.presets import Protocol, ProtocolOverrides, protocol_named
 from fedrec.data.protocol.rows import kept_rows, newest_rows, tied_users
 from fedrec.data.protocol.split import Split, split
-from fedrec.evaluation.baselines import Reference, chance, most_popular, repeat
+from fedrec.evaluation.baselines import Baseline, chance, most_popular, repeat
 
 if TYPE_CHECKING:
     from fedrec.data.interactions import Interactions
@@ -67,7 +67,7 @@ class Audit:
     repeated: int
     untrained: int
     concentration: Concentration
-    references: dict[str, Reference]
+    references: dict[str, Baseline]
     user_rows: Int64s = field(repr=False)
     popularity: Int64s = field(repr=False)
 

@@ -1,0 +1,47 @@
+"""What a test leaves behind: its metrics by their public names, every user's ranks, and the files they stand in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from torch import Tensor
+
+from fedrec.evaluation.histogram import RankHistogram
+from fedrec.files import replacing, write_text
+from fedrec.runs.folder import RunFolder
+
+
+def test_metrics(ranks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Metrics by their public names: ``test/hr_10``, ``test/full_hr_10``, ``test/popular_full_ndcg_10``, ….
+
+    Args:
+        ranks: ``int64 [V]`` by name, as :func:`fedrec.evaluation.ranking.evaluate` gives them.
+    """
+    found: dict[str, Tensor] = {}
+    for name, rank in ranks.items():
+        metrics = RankHistogram().to(rank.device)
+        metrics.update(rank)
+        prefix = name.removesuffix("sampled") if name.endswith("sampled") else f"{name}_"
+        found |= {f"test/{prefix}{metric}": value for metric, value in metrics.compute().items()}
+    return found
+
+
+def write_results(
+    folder: RunFolder, results: Mapping[str, Any], user_ids: Sequence[Any], ranks: Mapping[str, Tensor]
+) -> None:
+    """Write ``test.json`` and ``ranks.parquet`` into a run folder, each whole or not at all.
+
+    Args:
+        folder: The run folder.
+        results: What was measured and how, plain names and values.
+        user_ids: ``[V]`` raw ids of the users.
+        ranks: ``int64 [V]`` by name, on the CPU.
+    """
+    columns = {"user": pa.array(list(user_ids)), **{name: pa.array(rank.numpy()) for name, rank in ranks.items()}}
+    with replacing(folder.ranks) as temporary:
+        pq.write_table(pa.table(columns), temporary)
+    write_text(folder.test, json.dumps(results, indent=2) + "\n")
