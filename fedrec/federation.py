@@ -140,7 +140,7 @@ class FederatedRecommender(L.LightningModule):
 
     def predict_step(self, held_out: HeldOut, batch_idx: int) -> Score:
         """Scores with the current parameters, from which :func:`~fedrec.evaluation.ranking.top_items` recommends."""
-        return self.scorer()
+        return self.scorer().__call__  # as a function: a frozen dataclass among the outputs is an error to Lightning
 
     # ------------------------------------------------------------------ state
 

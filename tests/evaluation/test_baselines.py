@@ -63,6 +63,7 @@ def test_repeat_puts_own_items_before_popular_ones() -> None:
     rows = [(0, item, item) for item in range(6)] + [(user, item, item) for user in (1, 2) for item in range(10, 18)]
     made = split(interactions(rows), replace(PRESETS["fair"], candidates=2, min_user_rows=3), 0)
     score = repeat_score(made)(np.arange(made.num_users), np.arange(made.num_items)[None])
-    own = np.stack([np.isin(np.arange(made.num_items), made.train_sets.of(user)) for user in range(made.num_users)])
+    everything = np.arange(made.num_items)
+    own = np.stack([made.train_sets.contain(np.full_like(everything, u), everything) for u in range(made.num_users)])
     for user in range(made.num_users):
         assert score[user][own[user]].min() > score[user][~own[user]].max()
