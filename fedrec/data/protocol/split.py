@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.data.draws import Int64s
+from fedrec.data.interactions import Interactions
 from fedrec.data.protocol.candidates import draw_candidates, require_untouched
+from fedrec.data.protocol.filters import Step, kept_rows, limits
 from fedrec.data.protocol.item_sets import ItemSets
 from fedrec.data.protocol.presets import Protocol, Stage
-from fedrec.data.protocol.rows import Rows, kept_rows, newest_rows
+from fedrec.data.protocol.rows import hold_out_newest
 from fedrec.errors import InputError
 
 if TYPE_CHECKING:
-    from fedrec.data.interactions import Interactions
     from fedrec.data.protocol.heldout import HeldOut
 
 
@@ -46,6 +47,9 @@ class Split:
             none apart.
         candidates_validation: ``int64 [U, M]``, none where there is no validation item.
         candidates_test: ``int64 [U, M]``.
+        steps: What each filter of the protocol left of the file.
+        tied_validation: ``bool [U]`` whether a tie decided the validation item; none where there is none.
+        tied_test: ``bool [U]`` whether a tie decided the test item.
     """
 
     name: str
@@ -63,6 +67,9 @@ class Split:
     disliked: Int64s | None
     candidates_validation: Int64s | None
     candidates_test: Int64s
+    steps: tuple[Step, ...]
+    tied_validation: NDArray[np.bool_] | None
+    tied_test: NDArray[np.bool_]
 
     @property
     def num_users(self) -> int:
@@ -81,10 +88,17 @@ class Split:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of training rows, held-out items and candidates: two splits that differ in them differ here."""
+        """Hash of training rows, held-out items, disliked pairs and candidates of both stages.
+
+        Two splits that differ in what is trained on, ranked, or left out of a ranking differ here. Parts of the
+        protocol that leave no trace in them (what negatives avoid, which item selects) are in the protocol's label.
+        """
         digest = hashlib.blake2b(digest_size=8)
-        for part in (self.train_user, self.train_item, self.validation, self.test, self.candidates_test):
-            digest.update(np.ascontiguousarray(part).data)
+        parts = (self.train_user, self.train_item, self.validation, self.test, self.disliked)
+        for part in (*parts, self.candidates_validation, self.candidates_test):
+            # With its shape, so that no part can be mistaken for the end of the one before.
+            digest.update(repr(None if part is None else part.shape).encode())
+            digest.update(b"" if part is None else np.ascontiguousarray(part).data)
         return digest.hexdigest()
 
     @cached_property
@@ -154,26 +168,26 @@ def split(interactions: Interactions, protocol: Protocol, split_seed: int) -> Sp
     Raises:
         InputError: Fewer than two users are left, or a user has too few untouched items for its candidates.
     """
-    rows = kept_rows(interactions, protocol)
+    kept = kept_rows(interactions, protocol)
+    rows, disliked = kept.rows, kept.disliked
     num_users, num_items = len(rows.users), len(rows.items)
     if num_users < 2:
         raise InputError(_too_few_users(interactions, protocol, num_users))
-    disliked = _disliked(interactions, rows)
     users, items = rows.user, rows.item
     if disliked is not None:
         users, items = np.hstack([np.stack([users, items]), disliked])
     touched = ItemSets.of(users, items, num_users, num_items)
-    stages = 2 if protocol.validation_item else 1
+    stages = protocol.held_out_items
     user_ids = interactions.user_ids[rows.users]
     require_untouched(touched, protocol.candidates, stages, user_ids, interactions.source)
     candidates = draw_candidates(touched, protocol.candidates, stages, split_seed)
 
-    newest = newest_rows(rows, protocol.ties, split_seed)
-    test, train = rows.item[newest], rows.without(newest)
-    validation = np.full(num_users, -1, dtype=np.int64)
+    test = hold_out_newest(rows, protocol.ties, split_seed)
+    train, validation = test.rest, None
     if protocol.validation_item:
-        newest = newest_rows(train, protocol.ties, split_seed)
-        validation, train = train.item[newest], train.without(newest)
+        # Where duplicates are kept, the test item may stand in more rows: it is not held out twice.
+        validation = hold_out_newest(train, protocol.ties, split_seed, other_than=test.item)
+        train = validation.rest
     return Split(
         name=interactions.name,
         source=interactions.source,
@@ -184,28 +198,16 @@ def split(interactions: Interactions, protocol: Protocol, split_seed: int) -> Sp
         train_user=train.user,
         train_item=train.item,
         train_indptr=train.indptr,
-        validation=validation,
-        test=test,
+        validation=np.full(num_users, -1, dtype=np.int64) if validation is None else validation.item,
+        test=test.item,
         touched=touched,
         disliked=disliked,
-        candidates_validation=candidates[0] if protocol.validation_item else None,
+        candidates_validation=None if validation is None else candidates[0],
         candidates_test=candidates[-1],
+        steps=kept.steps,
+        tied_validation=None if validation is None else validation.tied,
+        tied_test=test.tied,
     )
-
-
-def _disliked(interactions: Interactions, rows: Rows) -> Int64s | None:
-    """The disliked pairs of kept users and items, numbered as the rows are, ``int64 [2, L]``."""
-    if interactions.disliked is None:
-        return None
-    numbered = []
-    for pairs, kept, size in zip(
-        interactions.disliked, (rows.users, rows.items), (interactions.num_users, interactions.num_items), strict=True
-    ):
-        place = np.full(size, -1, dtype=np.int64)
-        place[kept] = np.arange(len(kept))
-        numbered.append(place[pairs])
-    both = np.stack(numbered)
-    return both[:, (both >= 0).all(axis=0)]
 
 
 def _too_few_users(interactions: Interactions, protocol: Protocol, left: int) -> str:
@@ -215,12 +217,7 @@ def _too_few_users(interactions: Interactions, protocol: Protocol, left: int) ->
         return (
             f"{interactions.source}: all {len(interactions)} rows belong to one user ({user!s}); expected at least two."
         )
-    limits = f"at least {protocol.min_user_rows} rows per user"
-    if protocol.duplicates == "drop":
-        limits = f"at least {protocol.min_user_rows} distinct items per user"
-    if protocol.min_item_rows > 1:
-        limits += f" and {protocol.min_item_rows} rows per item"
     return (
-        f"{interactions.source}: protocol {protocol.label} keeps users with {limits}; that leaves "
+        f"{interactions.source}: protocol {protocol.label} keeps users with {limits(protocol)}; that leaves "
         f"{'one user' if left else 'nobody'} of {interactions.num_users}. Expected at least two."
     )

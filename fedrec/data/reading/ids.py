@@ -57,22 +57,6 @@ def encode(column: pa.ChunkedArray, ids: IdType) -> tuple[Int64s, NDArray[np.gen
     return index[codes], distinct
 
 
-def restrict(index: Int64s, ids: NDArray[np.generic], kept: NDArray[np.bool_]) -> tuple[Int64s, NDArray[np.generic]]:
-    """Number anew the ids that occur in the kept rows.
-
-    Args:
-        index: ``int64 [N]`` index of every row.
-        ids: The ids.
-        kept: ``bool [N]`` which rows count.
-
-    Returns:
-        The new index of every row, -1 where its id occurs in no kept row, and the ids that do.
-    """
-    present = np.zeros(len(ids), dtype=np.bool_)
-    present[index[kept]] = True
-    return np.where(present, np.cumsum(present) - 1, -1)[index], ids[present]
-
-
 def _dictionary(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], pa.Array]:
     """One code per row, ``int32 [N]``, and the values they stand for."""
     if not pa.types.is_dictionary(column.type):

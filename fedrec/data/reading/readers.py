@@ -7,7 +7,6 @@ users, 50,000 items) was measured at 4.2 GiB. A minimum rating takes some 20 byt
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fedrec.data.interactions import Int64s, Interactions, TimeUnit
+from fedrec.data.interactions import Int64s, Interactions, RatingFilter, TimeUnit
 from fedrec.data.reading.delimited import DelimitedText
-from fedrec.data.reading.ids import UnusableIdError, encode, restrict
+from fedrec.data.reading.ids import UnusableIdError, encode
 from fedrec.data.reading.layout import Layout
 from fedrec.data.reading.opening import kind_of
 from fedrec.data.reading.parquet import ParquetTable
+from fedrec.data.times import guessed_unit
 from fedrec.errors import InputError
 
 Table = DelimitedText | ParquetTable
@@ -42,18 +42,15 @@ def read_interactions(path: Path, layout: Layout, name: str) -> Interactions:
     """
     table: Table = ParquetTable(path, layout) if kind_of(path) == "parquet" else DelimitedText(path, layout)
     columns = table.columns()
-    notes, kept = list(table.notes), None
+    notes, ratings = list(table.notes), None
     if "rating" in columns:
-        kept = _positive(columns.pop("rating"), layout, table, path, notes)
-    if kept is not None and layout.low_ratings == "ignored":
-        columns, kept = {role: column.filter(pa.array(kept)) for role, column in columns.items()}, None
+        ratings = _low_ratings(columns.pop("rating"), layout, table, path, notes)
     user, user_ids = _encoded(columns, "user", layout, table)
     item, item_ids = _encoded(columns, "item", layout, table)
     timestamp, unit = None, None
     if "time" in columns:
         timestamp, unit = _times(columns.pop("time"), layout, table, notes)
-    read = Interactions(name, user, item, timestamp, user_ids, item_ids, str(path), unit, tuple(notes))
-    return read if kept is None else _set_apart(read, kept)
+    return Interactions(name, user, item, timestamp, user_ids, item_ids, str(path), unit, tuple(notes), ratings)
 
 
 def file_title(path: Path) -> str:
@@ -61,36 +58,20 @@ def file_title(path: Path) -> str:
     return path.name.split(".")[0] or path.name
 
 
-def _positive(rating: pa.ChunkedArray, layout: Layout, table: Table, path: Path, notes: list[str]) -> NDArray[np.bool_]:
-    """Which rows have at least the minimum rating, ``bool [N]``; a note says what becomes of the others."""
+def _low_ratings(rating: pa.ChunkedArray, layout: Layout, table: Table, path: Path, notes: list[str]) -> RatingFilter:
+    """Which rows have less than the minimum rating; a note says what becomes of them."""
     if not pc.all(pc.is_finite(rating)).as_py():
         raise table.refused("rating is not a finite number somewhere")
     minimum = layout.minimum_rating
-    kept: NDArray[np.bool_] = pc.greater_equal(rating, minimum).to_numpy()
-    rows, low = len(kept), len(kept) - np.count_nonzero(kept)
-    if low == rows:
-        raise InputError(f"{path}: none of the {rows} rows has a rating of at least {minimum:g}.")
+    assert minimum is not None  # a layout has both or neither
+    low: NDArray[np.bool_] = pc.less(rating, minimum).to_numpy()
+    if low.all():
+        raise InputError(f"{path}: none of the {len(low)} rows has a rating of at least {minimum:g}.")
     fate = "are left out: their items count as never touched"
     if layout.low_ratings == "touched":
         fate = "are no interactions: their items count as touched, and are neither candidates nor recommended"
-    notes.append(f"{low} of {rows} rows have a rating below {minimum:g} and {fate}")
-    return kept
-
-
-def _set_apart(read: Interactions, kept: NDArray[np.bool_]) -> Interactions:
-    """The kept rows, with the other pairs as disliked; ids that are in no kept row are left out altogether."""
-    user, user_ids = restrict(read.user, read.user_ids, kept)
-    item, item_ids = restrict(read.item, read.item_ids, kept)
-    low = ~kept & (user >= 0) & (item >= 0)
-    return replace(
-        read,
-        user=user[kept],
-        item=item[kept],
-        timestamp=None if read.timestamp is None else read.timestamp[kept],
-        user_ids=user_ids,
-        item_ids=item_ids,
-        disliked=np.stack([user[low], item[low]]),
-    )
+    notes.append(f"{np.count_nonzero(low)} of {len(low)} rows have a rating below {minimum:g} and {fate}")
+    return RatingFilter(minimum, low, layout.low_ratings == "touched")
 
 
 def _encoded(
@@ -104,7 +85,7 @@ def _encoded(
         raise table.refused(f"{role} {error.value!r} in row {error.row + 1} cannot be an id") from error
 
 
-def _times(column: pa.ChunkedArray, layout: Layout, table: Table, notes: list[str]) -> tuple[Int64s, TimeUnit]:
+def _times(column: pa.ChunkedArray, layout: Layout, table: Table, notes: list[str]) -> tuple[Int64s, TimeUnit | None]:
     """Times as ``int64`` since 1970, and their unit."""
     if pa.types.is_timestamp(column.type):
         if layout.time_format not in ("auto", "iso"):
@@ -120,13 +101,7 @@ def _times(column: pa.ChunkedArray, layout: Layout, table: Table, notes: list[st
         raise table.refused(f"times are not whole numbers ({error})") from error
     if layout.time_format != "auto":
         return times, layout.time_format
-    unit = _guessed_unit(times)
-    notes.append(f"times guessed to be whole numbers of {unit} since 1970")
+    unit = guessed_unit(times)
+    guess = f"whole numbers of {unit} since 1970" if unit else "of no known unit, and used for their order alone"
+    notes.append(f"times guessed to be {guess}")
     return times, unit
-
-
-def _guessed_unit(times: Int64s) -> TimeUnit:
-    """The unit in which the median lies between 1970 and 5138; for earlier years nobody logged clicks."""
-    median = float(np.median(times))
-    units: tuple[TimeUnit, ...] = ("s", "ms", "us", "ns")
-    return next((unit for place, unit in enumerate(units) if abs(median) < 1e11 * 1000**place), "ns")

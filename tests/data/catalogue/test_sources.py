@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedrec.data.catalogue.sources import DATA_SETS, Archive, Counts, DataFile, DataSet, Wheel
+from fedrec.data.catalogue.sources import DATA_SETS, Archive, DataFile, DataSet, Wheel
 from fedrec.data.catalogue.storage import cache_folder, data_root, data_set_named, find_file, read_data_set
+from fedrec.data.interactions import Counts
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.data.protocol.split import split
 from fedrec.data.reading.layout import Layout

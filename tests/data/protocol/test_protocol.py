@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedrec.data.interactions import Interactions
+from fedrec.data.protocol.filters import kept_rows
 from fedrec.data.protocol.presets import PRESETS, Protocol, ProtocolOverrides, protocol_named
-from fedrec.data.protocol.rows import kept_rows
 from fedrec.data.protocol.split import Split, split
 from fedrec.errors import InputError
 from tests.data.build import interactions, others, random_interactions
@@ -86,7 +86,7 @@ def test_fedrecgel_draws_missing_times_as_the_published_loader_does() -> None:
         newest[user] = max(newest.get(user, (-1, -1)), (times[-1], item))
         seen[user] += 1
     kept = kept_rows(interactions(rows), SMALL["fedrecgel"])
-    assert sorted(kept.time.tolist()) == sorted(times)
+    assert sorted(kept.rows.time.tolist()) == sorted(times)
     splitted = split(interactions(rows), SMALL["fedrecgel"], 0)
     assert [raw(splitted, user)[2] for user in range(4)] == [newest[user][1] for user in range(4)]
 

@@ -207,28 +207,27 @@ def test_parquet_dates_are_what_the_same_dates_are_in_text(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("packing", ["csv", "parquet"])
-def test_a_minimum_rating_leaves_out_lower_rows_and_says_so(packing: str, tmp_path: Path) -> None:
+def test_a_minimum_rating_marks_lower_rows_and_says_so(packing: str, tmp_path: Path) -> None:
     table = frame()
     path = tmp_path / "rows"
     path.write_bytes(PACKINGS[packing](table))
     found = read_interactions(path, Layout("user", "item", "time", rating="rating", minimum_rating=4), "x")
-    kept = table[table["rating"] >= 4]
-    assert_same(found, expected(kept))
-    left = len(table) - len(kept)
+    assert_same(found, expected(table))
+    assert found.ratings is not None
+    assert found.ratings.minimum == 4
+    assert found.ratings.low.tolist() == (table["rating"] < 4).tolist()
+    left = int(found.ratings.low.sum())
     note = f"{left} of 300 rows have a rating below 4 and are left out: their items count as never touched"
     assert note in found.notes
     assert 0 < left < 300
 
 
 def test_low_ratings_can_count_as_touched(tmp_path: Path) -> None:
-    # User 1 likes a and b and dislikes c and d; c is nobody's positive and user 3 has none: neither is left.
     text = "user,item,stars\n1,a,5\n1,c,1\n2,d,4\n1,d,2\n3,a,1\n1,b,3\n2,a,2\n"
     found = read_text(tmp_path, text, Layout(rating="stars", minimum_rating=3, low_ratings="touched"))
-    assert found.user_ids.tolist() == [1, 2]
-    assert found.item_ids.tolist() == ["a", "b", "d"]
-    assert list(zip(found.user.tolist(), found.item.tolist(), strict=True)) == [(0, 0), (1, 2), (0, 1)]
-    assert found.disliked is not None
-    assert found.disliked.T.tolist() == [[0, 2], [1, 0]]
+    assert found.ratings is not None
+    assert found.ratings.touched
+    assert found.ratings.low.tolist() == [False, True, False, True, True, False, True]
     assert found.notes[-1] == (
         "4 of 7 rows have a rating below 3 and are no interactions: their items count as touched, and are neither "
         "candidates nor recommended"

@@ -1,0 +1,184 @@
+"""What a protocol leaves of the rows of a file, filter by filter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.data.draws import Int64s
+from fedrec.data.interactions import Counts, Interactions
+from fedrec.data.protocol.presets import Protocol, Ties
+from fedrec.data.protocol.rows import Rows, run_starts
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One filter.
+
+    Attributes:
+        keeps: What it keeps, in words.
+        left: Users, items and rows after it.
+    """
+
+    keeps: str
+    left: Counts
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the filters leave.
+
+    Attributes:
+        rows: The rows.
+        disliked: ``int64 [2, L]`` pairs (user, item), numbered as the rows are, that are touched and no more; none
+            where the file sets none apart.
+        steps: The filters that were applied, in order.
+    """
+
+    rows: Rows
+    disliked: Int64s | None
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class _Sorted:
+    """Rows by (user, item): ``int64 [N]`` one number a pair, their times, and which count as liked."""
+
+    num_items: int
+    pair: Int64s
+    time: Int64s
+    liked: Bools
+
+    def where(self, mask: Bools) -> _Sorted:
+        return _Sorted(self.num_items, self.pair[mask], self.time[mask], self.liked[mask])
+
+    def newest_of_pairs(self) -> _Sorted:
+        """One row a pair, at its newest time; it is liked if any row of the pair is."""
+        starts = run_starts(self.pair)
+        time, liked = np.maximum.reduceat(self.time, starts), np.logical_or.reduceat(self.liked, starts)
+        return _Sorted(self.num_items, self.pair[starts], time, liked)
+
+    def columns(self) -> tuple[Int64s, Int64s]:
+        """Users and items."""
+        user, item = np.divmod(self.pair, self.num_items)
+        return user, item
+
+    def step(self, keeps: str) -> Step:
+        user, item = self.columns()
+        distinct = [int(np.count_nonzero(np.bincount(column))) for column in (user, item)]
+        return Step(keeps, Counts(*distinct, len(self.pair)))
+
+
+def kept_rows(interactions: Interactions, protocol: Protocol) -> Kept:
+    """Apply a protocol's filters; what is left does not depend on the order of equal rows.
+
+    First the newest row of every pair (user, item), where duplicates are dropped; then, where the file has a minimum
+    rating, what reaches it; then users and items with enough rows.
+
+    The newest row of a pair says whether the user likes the item: one rated 5 and later 1 is not liked. Where
+    duplicates are kept, a pair that is not liked loses all of its rows, and a liked one those that are low.
+    """
+    rows, ratings = _sorted_rows(interactions, protocol.ties), interactions.ratings
+    steps: list[Step] = []
+    if protocol.duplicates == "drop":
+        rows = rows.newest_of_pairs()
+        steps.append(rows.step("newest row of each pair"))
+    disliked = None
+    if ratings is not None:
+        pairs = rows.newest_of_pairs()
+        disliked = pairs.where(~pairs.liked).columns() if ratings.touched else None
+        rows = rows.where(rows.liked)
+        steps.append(rows.step(f"rating {ratings.minimum:g} or more"))
+    rows = _with_enough_rows(rows, protocol)
+    steps.append(rows.step(limits(protocol)))
+    user, item = rows.columns()
+    users, user = _numbered_anew(user, interactions.num_users)
+    items, item = _numbered_anew(item, interactions.num_items)
+    kept = Rows(user, item, rows.time, users, items)
+    return Kept(kept, None if disliked is None else _among_kept(disliked, kept), tuple(steps))
+
+
+def limits(protocol: Protocol) -> str:
+    """What a protocol asks of a user, and of an item if it does, in words."""
+    said = f"at least {protocol.min_user_rows} {'distinct items' if protocol.duplicates == 'drop' else 'rows'} per user"
+    if protocol.duplicates == "keep" and protocol.validation_item:
+        said += " of at least 2 items"
+    return said if protocol.min_item_rows == 1 else f"{said} and {protocol.min_item_rows} rows per item"
+
+
+def _sorted_rows(interactions: Interactions, ties: Ties) -> _Sorted:
+    """All rows of the file; liked are those of a liked pair that are not low themselves.
+
+    A pair is liked if none of its newest rows is low: of rows with one time, the least favourable decides.
+    """
+    pair = interactions.user * interactions.num_items + interactions.item
+    order = np.argsort(pair, kind="stable")
+    pair, time = pair[order], _times(interactions, ties)[order]
+    liked = np.ones(len(pair), dtype=np.bool_)
+    if interactions.ratings is not None:
+        # By the file's own times, never by drawn ones: what a user likes is no matter of chance.
+        known = np.zeros_like(pair) if interactions.timestamp is None else time
+        starts = run_starts(pair)
+        owner = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(pair)))
+        low = interactions.ratings.low[order]
+        verdict = low & (known == np.maximum.reduceat(known, starts)[owner])
+        liked = ~low & ~np.logical_or.reduceat(verdict, starts)[owner]
+    return _Sorted(interactions.num_items, pair, time, liked)
+
+
+def _with_enough_rows(rows: _Sorted, protocol: Protocol) -> _Sorted:
+    """Leave out users and items with too few rows, in turn, until all that are left have enough."""
+    while len(rows.pair):
+        user, item = rows.columns()
+        enough = np.bincount(user)[user] >= protocol.min_user_rows
+        if protocol.duplicates == "keep":
+            # Rows of one item alone do not make two held-out items.
+            enough &= np.bincount(user[run_starts(rows.pair)])[user] >= protocol.held_out_items
+        if protocol.min_item_rows > 1:
+            enough &= np.bincount(item)[item] >= protocol.min_item_rows
+        if enough.all():
+            break
+        rows = rows.where(enough)
+    return rows
+
+
+def _times(interactions: Interactions, ties: Ties) -> Int64s:
+    """The rows' times in file order; where the file has none, all equal or the published FedRecGEL loader's draws."""
+    if interactions.timestamp is not None:
+        return interactions.timestamp
+    rows = len(interactions)
+    if ties == "hash":
+        return np.zeros(rows, dtype=np.int64)
+    # A published constant, not a draw of fedrec's own: seed 42, one number per row in file order, before any filter.
+    drawn: Int64s = np.random.default_rng(42).integers(0, 10**9, size=rows) * 10**6
+    drawn += _running_number(interactions.user)
+    return drawn
+
+
+def _running_number(groups: Int64s) -> Int64s:
+    """How many earlier rows have the same group, for every row."""
+    order = np.argsort(groups, kind="stable")
+    ordered = groups[order]
+    starts = run_starts(ordered)
+    numbers = np.empty(len(groups), dtype=np.int64)
+    numbers[order] = np.arange(len(groups)) - np.repeat(starts, np.diff(starts, append=len(groups)))
+    return numbers
+
+
+def _numbered_anew(index: Int64s, size: int) -> tuple[Int64s, Int64s]:
+    """The distinct indices, ascending, and each entry's place among them."""
+    present = np.zeros(size, dtype=np.bool_)
+    present[index] = True
+    places = np.cumsum(present) - 1
+    return np.flatnonzero(present), places[index]
+
+
+def _among_kept(pairs: tuple[Int64s, Int64s], rows: Rows) -> Int64s:
+    """The pairs of kept users and items, numbered as the rows are, ``int64 [2, L]``."""
+    kept = np.isin(pairs[0], rows.users) & np.isin(pairs[1], rows.items)
+    columns = zip(pairs, (rows.users, rows.items), strict=True)
+    return np.stack([np.searchsorted(ids, column[kept]) for column, ids in columns]).astype(np.int64)
