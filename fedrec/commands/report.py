@@ -6,13 +6,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedrec.runs.settings import RUN
-
 from fedrec import __version__
 from fedrec.analysis.runs import load_runs, run_folders
 from fedrec.files import write_text
 from fedrec.report import page as html
 from fedrec.report.sections import Study, sections
+from fedrec.runs.settings import RUN
 
 
 def main(argv: Sequence[str]) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from fedrec.runs.settings import flat_settings
 
 from fedrec.analysis.columns import experiment_settings, label, methods, one_sided_radii, require
 from fedrec.errors import InputError
+from fedrec.runs.settings import flat_settings
 from tests.analysis.folders import config
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import strategies as st
 
-from fedrec.data.interactions import Interactions
+from fedrec.data.interactions import Interactions, RatingFilter
+from fedrec.data.protocol.presets import PRESETS, Protocol
+from fedrec.errors import InputError
 
 
 def interactions(rows: list[tuple[int, ...]]) -> Interactions:
@@ -43,3 +46,32 @@ def random_interactions(draw: st.DrawFn, max_users: int = 8, max_items: int = 30
     columns = [user, item, time] if draw(st.booleans()) else [user, item]
     order = rng.permutation(len(user))
     return interactions(np.stack(columns, axis=1)[order].tolist())
+
+
+@st.composite
+def rated_interactions(draw: st.DrawFn) -> Interactions:
+    """The same, of which some rows have too low a rating; a pair's rows may disagree, also at one time."""
+    data = draw(random_interactions())
+    share = draw(st.sampled_from([0.0, 0.2, 0.5]))
+    low = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).random(len(data)) < share
+    return replace(data, ratings=RatingFilter(4.0, low, touched=draw(st.booleans())))
+
+
+@st.composite
+def protocols(draw: st.DrawFn) -> Protocol:
+    """Any protocol that is not contradictory, with few candidates."""
+    parts = {
+        "name": draw(st.sampled_from(sorted(PRESETS))),
+        "duplicates": draw(st.sampled_from(["keep", "drop"])),
+        "min_user_rows": draw(st.integers(2, 6)),
+        "min_item_rows": draw(st.integers(1, 3)),
+        "ties": draw(st.sampled_from(["hash", "lowest_item"])),
+        "validation_item": draw(st.booleans()),
+        "negatives_avoid": draw(st.sampled_from(["train", "all"])),
+        "candidates": draw(st.integers(1, 4)),
+        "selection_on": draw(st.sampled_from(["validation", "test"])),
+    }
+    try:
+        return Protocol(**parts)
+    except InputError:
+        return replace(PRESETS[parts["name"]], candidates=parts["candidates"], duplicates=parts["duplicates"])

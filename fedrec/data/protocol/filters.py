@@ -69,8 +69,8 @@ class _Sorted:
 
     def step(self, keeps: str) -> Step:
         user, item = self.columns()
-        distinct = [int(np.count_nonzero(np.bincount(column))) for column in (user, item)]
-        return Step(keeps, Counts(*distinct, len(self.pair)))
+        users, items = (int(np.count_nonzero(np.bincount(column))) for column in (user, item))
+        return Step(keeps, Counts(users, items, len(self.pair)))
 
 
 def kept_rows(interactions: Interactions, protocol: Protocol) -> Kept:

@@ -24,8 +24,9 @@ class Layout:
         item: Column of item ids.
         time: Column of times; null where there is none.
         rating: Column that ``minimum_rating`` looks at.
-        minimum_rating: Lowest rating that counts as an interaction.
-        low_ratings: What rows below it, explicit negatives, are. ``ignored``: left out, as if the user had never
+        minimum_rating: Lowest rating that counts as an interaction. Of several rows of one user and item the newest
+            counts: an item rated 5 and later 1 is not liked.
+        low_ratings: What items below it, explicit negatives, are. ``ignored``: left out, as if the user had never
             touched the item. ``touched``: their items are no candidates of the user and never recommended to the user;
             like any item that the user does not train on, they can be drawn as training negatives.
         separator: What stands between the fields of delimited text: a tab, ``,``, ``;``, ``|``, ``::`` or a space; null
