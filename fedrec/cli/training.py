@@ -21,6 +21,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from fedrec.cli.arguments import prepare
 from fedrec.cli.messages import one_sentence
 from fedrec.data.audit.audit import audit_split
+from fedrec.data.audit.text import short
 from fedrec.data.datamodule import FederatedData
 from fedrec.errors import InputError
 from fedrec.evaluation.measures import CUTOFFS
@@ -160,7 +161,7 @@ class FederatedCLI(LightningCLI):
         self.recorder: RoundRecorder = self._get(self.config_init, "checkpoint")
         self.recorder.open(self.folder)
         content = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))[self.subcommand]
-        audit = audit_split(self.datamodule.interactions, self.datamodule.split).short()
+        audit = short(audit_split(self.datamodule.interactions, self.datamodule.split))
         ours: list[Callback] = [RunStart(self.folder, content, audit, use_wandb=given.logger is not False)]
         if self.subcommand == "test" and self.checkpoint:
             ours.append(TestReport(self.folder, self.checkpoint))

@@ -125,6 +125,7 @@ def _listing(root: str | None) -> str:
 
 def _audit(arguments: argparse.Namespace) -> None:
     from fedrec.data.audit.audit import audit
+    from fedrec.data.audit.text import plain, table
 
     found = audit(_interactions(arguments), arguments.protocol, split_seed=arguments.split_seed)
     if arguments.picture:
@@ -136,7 +137,7 @@ def _audit(arguments: argparse.Namespace) -> None:
         with replacing(arguments.picture) as temporary:
             audit_figure(found).savefig(temporary, format=kind)
         print(f"picture: {arguments.picture}", file=sys.stderr)
-    print(json.dumps(found.to_dict(), indent=2) if arguments.json else found.table())
+    print(json.dumps(plain(found), indent=2) if arguments.json else table(found))
 
 
 def _interactions(arguments: argparse.Namespace) -> Interactions:

@@ -57,6 +57,9 @@ def rated_interactions(draw: st.DrawFn) -> Interactions:
     return replace(data, ratings=RatingFilter(4.0, low, touched=draw(st.booleans())))
 
 
+ANY_DATA = st.one_of(random_interactions(), rated_interactions())
+
+
 @st.composite
 def protocols(draw: st.DrawFn) -> Protocol:
     """Any protocol that is not contradictory, with few candidates."""

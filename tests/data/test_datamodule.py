@@ -15,6 +15,7 @@ from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from fedrec.data.audit.audit import audit_split
+from fedrec.data.audit.text import short
 from fedrec.data.catalogue.sources import DATA_SETS
 from fedrec.data.catalogue.storage import find_file
 from fedrec.data.cohort import Cohort, draw_cohort
@@ -119,7 +120,7 @@ def test_loaders_give_one_batch_each(data: FederatedData) -> None:
 
 
 def test_an_audit_is_at_hand(data: FederatedData) -> None:
-    text = audit_split(data.interactions, data.split).short()
+    text = short(audit_split(data.interactions, data.split))
     assert f"{data.num_users:,} of {data.interactions.num_users:,} users" in text
 
 

@@ -1,17 +1,19 @@
-"""The audit: what a data set is, what a protocol makes of it, and what a score on it means."""
+"""The audit's figures: what a data set is, what a protocol makes of it, and what a score on it means.
+
+What follows from the figures is :mod:`fedrec.data.audit.findings`; both as text, :mod:`fedrec.data.audit.text`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
 
-from fedrec.data.audit import text as audit_text
-from fedrec.data.audit.findings import Finding, findings
 from fedrec.data.audit.parts import Concentration, Spread, Timestamps
 from fedrec.data.draws import Int64s
 from fedrec.data.interactions import Counts, Interactions
+from fedrec.data.protocol.filters import Step
 from fedrec.data.protocol.presets import Protocol, ProtocolOverrides, protocol_named
 from fedrec.data.protocol.split import Split, split
 from fedrec.evaluation.baselines import Baseline, chance, most_popular, repeat
@@ -30,16 +32,20 @@ class Audit:
         protocol: The protocol, overrides included.
         split_seed: Seed of the split that was audited.
         raw: Users, items and rows of the file.
-        kept: The same after the protocol's filters.
+        steps: What each filter of the protocol left.
         trained: Training rows.
         duplicates: Rows of the file that repeat an earlier (user, item).
         rows_per_user: Kept rows per user, held-out ones included.
         rows_per_item: Kept rows per item.
-        timestamps: The file's times, none where it has none.
+        timestamps: The times, none where none were read.
+        unused_time: Name of a column that looks like times and was not read; none where there is none.
         tied_at_test: Users with several items at their newest time: a tie decides their test item.
         tied_at_validation: Users whose validation item a tie decides.
         repeated: Users whose test item is also in their own training rows.
+        repeated_validation: Users whose validation item is.
+        repeated_rows: Training rows of a (user, item) that is held out.
         untrained: Users whose test item is in nobody's training rows.
+        few_unseen: Users with fewer than 10 items that they never touched: all that a full ranking sets against theirs.
         concentration: How unevenly training rows fall on items.
         references: Expected HR@10 and NDCG@10 on the test item, by name: ``most popular``, ``repeat``, ``random``.
         user_rows: ``int64 [U]`` kept rows of every user, for the picture.
@@ -52,49 +58,44 @@ class Audit:
     protocol: Protocol
     split_seed: int
     raw: Counts
-    kept: Counts
+    steps: tuple[Step, ...]
     trained: int
     duplicates: int
     rows_per_user: Spread
     rows_per_item: Spread
     timestamps: Timestamps | None
+    unused_time: str | None
     tied_at_test: int
     tied_at_validation: int
     repeated: int
+    repeated_validation: int
+    repeated_rows: int
     untrained: int
+    few_unseen: int
     concentration: Concentration
     references: dict[str, Baseline]
     user_rows: Int64s = field(repr=False)
     popularity: Int64s = field(repr=False)
 
     @property
-    def findings(self) -> list[Finding]:
-        """What to know before believing a number, each with its consequence."""
-        return findings(self)
+    def kept(self) -> Counts:
+        """Users, items and rows that the filters left."""
+        return self.steps[-1].left
+
+    @property
+    def taken(self) -> list[tuple[str, Counts]]:
+        """Users, items and rows that each filter took away, with what it keeps in words."""
+        before = [self.raw, *(step.left for step in self.steps)]
+        return [
+            (step.keeps, Counts(*(was - left for was, left in zip(astuple(whole), astuple(step.left), strict=True))))
+            for whole, step in zip(before, self.steps, strict=False)
+        ]
 
     @property
     def hr_standard_error(self) -> float:
         """Standard error of the HR@10 of most popular over the users: what chance alone does to a score like it."""
         hr = self.references["most popular"].hr
         return float(np.sqrt(hr * (1 - hr) / self.kept.users))
-
-    def table(self) -> str:
-        """The whole audit as text."""
-        return audit_text.table(self)
-
-    def short(self) -> str:
-        """Five to eight lines for the head of a run's log."""
-        return audit_text.short(self)
-
-    def to_dict(self) -> dict[str, object]:
-        """The whole audit as plain numbers, strings, lists and dictionaries, ready for JSON."""
-        plain = asdict(self)
-        del plain["user_rows"], plain["popularity"]
-        return {
-            **plain,
-            "hr_standard_error": self.hr_standard_error,
-            "findings": [asdict(finding) for finding in self.findings],
-        }
 
 
 def audit(
@@ -104,6 +105,13 @@ def audit(
 
     Raises:
         InputError: The protocol is unknown or contradictory, or cannot split these interactions.
+
+    Example:
+        >>> from fedrec.data.synthetic import Plan, synthetic
+        >>> data = synthetic(Plan(users=50, items=200, rows=900), seed=0)
+        >>> found = audit(data, "fair", ProtocolOverrides(candidates=39))
+        >>> found.raw, found.references["random"].hr
+        (Counts(users=50, items=200, rows=900), 0.25)
     """
     return audit_split(interactions, split(interactions, protocol_named(protocol_name, overrides), split_seed))
 
@@ -112,9 +120,12 @@ def audit_split(interactions: Interactions, made: Split) -> Audit:
     """Audit a split that is at hand already, with the interactions that it was made of."""
     protocol = made.protocol
     time, popularity = interactions.timestamp, made.popularity
-    held_out = made.test if made.candidates_validation is None else np.concatenate([made.validation, made.test])
+    # Without a validation item its column holds -1, which is no training item of anybody.
+    held_out = np.stack([made.validation, made.test])
     user_rows = np.diff(made.train_indptr) + protocol.held_out_items
-    item_rows = popularity + np.bincount(held_out, minlength=made.num_items)
+    item_rows = popularity + np.bincount(held_out[held_out >= 0], minlength=made.num_items)
+    repeats = made.train_item == held_out[:, made.train_user]
+    repeated_validation, repeated = (len(np.unique(made.train_user[rows])) for rows in repeats)
     return Audit(
         name=made.name,
         source=made.source,
@@ -122,16 +133,20 @@ def audit_split(interactions: Interactions, made: Split) -> Audit:
         protocol=protocol,
         split_seed=made.split_seed,
         raw=interactions.counts,
-        kept=made.steps[-1].left,
+        steps=made.steps,
         trained=len(made.train_item),
         duplicates=len(interactions) - _distinct_pairs(interactions),
         rows_per_user=Spread.of(user_rows),
         rows_per_item=Spread.of(item_rows),
         timestamps=None if time is None else Timestamps.of(time, interactions.time_unit, datetime.now(UTC)),
+        unused_time=interactions.unused_time,
         tied_at_test=int(made.tied_test.sum()),
         tied_at_validation=0 if made.tied_validation is None else int(made.tied_validation.sum()),
-        repeated=int(made.train_sets.contain(np.arange(made.num_users), made.test).sum()),
+        repeated=repeated,
+        repeated_validation=repeated_validation,
+        repeated_rows=int(repeats.sum()),
         untrained=int(np.count_nonzero(popularity[made.test] == 0)),
+        few_unseen=int(np.count_nonzero(made.touched.num_outside < K)),
         concentration=Concentration.of(popularity),
         references={
             "most popular": most_popular(made, "test", K),

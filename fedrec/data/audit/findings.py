@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fedrec.data.audit.audit import Audit
+from fedrec.data.audit.audit import Audit
+from fedrec.evaluation.measures import CUTOFFS
 
 
 @dataclass(frozen=True)
@@ -18,11 +17,13 @@ class Finding:
         short: A few words, for the head of a log.
         finding: One sentence with the numbers.
         consequence: One sentence on what it does to a score.
+        warning: Whether scores mean something else than they seem to: said in full wherever they are computed.
     """
 
     short: str
     finding: str
     consequence: str
+    warning: bool = False
 
 
 def findings(audit: Audit) -> list[Finding]:
@@ -37,6 +38,33 @@ def percent(share: float) -> str:
     if 0.9995 < share < 1:
         return "over 99.9 %"
     return f"{100 * share:.1f} %" if 0 < share < 1 else f"{100 * share:.0f} %"
+
+
+def _unused_time(audit: Audit) -> Finding | None:
+    if audit.unused_time is None or audit.timestamps is not None:
+        return None
+    name = audit.unused_time
+    return Finding(
+        f"column {name!r} is not used",
+        f"Column {name!r} looks like times and is not read: the held-out items are drawn, not the newest.",
+        f"Name it to hold out what is newest: --data.layout.time {name} (data audit: --time {name}).",
+        warning=True,
+    )
+
+
+def _few_candidates(audit: Audit) -> Finding | None:
+    candidates = audit.protocol.candidates
+    certain = [f"HR@{k}" for k in CUTOFFS if k > candidates]
+    if not certain:
+        return None
+    named = f"{', '.join(certain[:-1])} and {certain[-1]} are" if len(certain) > 1 else f"{certain[0]} is"
+    full = f"; so it is in a full ranking for {audit.few_unseen:,} users" if audit.few_unseen else ""
+    return Finding(
+        f"{named} 1 by construction",
+        f"{named} 1 by construction: with {candidates} candidates no rank is below {candidates + 1}{full}.",
+        "Give the protocol more `candidates`, or read NDCG and MRR.",
+        warning=True,
+    )
 
 
 def _leak(audit: Audit) -> Finding | None:
@@ -61,13 +89,15 @@ def _selection(audit: Audit) -> Finding | None:
 
 
 def _repeats(audit: Audit) -> Finding | None:
-    if audit.repeated < 0.01 * audit.kept.users:
+    if max(audit.repeated, audit.repeated_validation) < 0.01 * audit.kept.users:
         return None
-    hr = audit.references["repeat"].hr
+    hr, users = audit.references["repeat"].hr, audit.kept.users
+    said = f"The test item of {audit.repeated:,} of {users:,} users ({percent(audit.repeated / users)})"
+    if audit.protocol.validation_item:
+        said += f", and the validation item of {audit.repeated_validation:,},"
     return Finding(
-        f"{percent(audit.repeated / audit.kept.users)} of test items were trained on",
-        f"The test item of {audit.repeated:,} of {audit.kept.users:,} users "
-        f"({percent(audit.repeated / audit.kept.users)}) is also in their own training rows.",
+        f"{percent(audit.repeated / users)} of test items were trained on",
+        f"{said} is also in their own training rows ({audit.repeated_rows:,} rows).",
         f"Recommending what a user already has scores HR@10 {hr:.3f}; scores say little about new items.",
     )
 
@@ -159,15 +189,17 @@ def _left_out(audit: Audit) -> Finding | None:
     lost = audit.raw.users - audit.kept.users
     if lost < 0.1 * audit.raw.users:
         return None
+    missed = ", ".join(f"{took.users:,} for want of {keeps}" for keeps, took in audit.taken if took.users)
     return Finding(
         f"{percent(lost / audit.raw.users)} of users left out",
-        f"The protocol leaves out {lost:,} of {audit.raw.users:,} users "
-        f"({percent(lost / audit.raw.users)}) for their few rows.",
-        "Scores hold for the users with more rows, not for all of the file.",
+        f"Left out are {lost:,} of {audit.raw.users:,} users ({percent(lost / audit.raw.users)}): {missed}.",
+        "Scores hold for the users who are left, not for all of the file.",
     )
 
 
 _CHECKS: tuple[Callable[[Audit], Finding | None], ...] = (
+    _unused_time,
+    _few_candidates,
     _leak,
     _selection,
     _repeats,

@@ -1,23 +1,22 @@
-"""An audit as text: the whole table, and the few lines at the head of a run's log."""
+"""An audit as text and as plain data: the whole table, and the few lines at the head of a run's log."""
 
 from __future__ import annotations
 
 import textwrap
-from dataclasses import astuple
-from typing import TYPE_CHECKING
+from dataclasses import asdict, astuple
 
-from fedrec.data.audit.findings import percent
+from fedrec.data.audit.audit import Audit
+from fedrec.data.audit.findings import findings, percent
 from fedrec.data.audit.parts import Spread, Timestamps
-
-if TYPE_CHECKING:
-    from fedrec.data.audit.audit import Audit
+from fedrec.data.interactions import Counts
 
 _LABEL = 24
+_FILTER = 46
 _WIDTH = 100
 
 
 def table(audit: Audit) -> str:
-    """The whole audit in sections of aligned lines, at most 100 characters wide."""
+    """The whole audit in sections of aligned lines."""
     lines = [
         f"{audit.name} under protocol {audit.protocol.label}, split seed {audit.split_seed}",
         _line("file", audit.source),
@@ -33,18 +32,21 @@ def table(audit: Audit) -> str:
         "",
         *_references(audit),
     ]
-    for number, found in enumerate(audit.findings, start=1):
+    for number, found in enumerate(findings(audit), start=1):
         lines += ["", *textwrap.wrap(f"{number}. {found.finding} {found.consequence}", _WIDTH, subsequent_indent="   ")]
     return "\n".join(lines)
 
 
 def short(audit: Audit) -> str:
-    """Five or six lines."""
+    """The lines at the head of a run's log: what was read, what was left of it, and what a score on it means."""
     user, item, kept = audit.rows_per_user, audit.rows_per_item, audit.kept
     popular, repeat, random = (_figure(audit, name) for name in ("most popular", "repeat", "random"))
+    found = findings(audit)
     lines = [
         f"data      {audit.name}: {kept.users:,} of {audit.raw.users:,} users, {kept.items:,} of {audit.raw.items:,} "
         f"items, {kept.rows:,} of {audit.raw.rows:,} rows ({audit.duplicates:,} repeat a pair)",
+        *(f"read      {note}" for note in audit.notes),
+        *(f"filter    keep {keeps}: takes {_in_words(took)}" for keeps, took in audit.taken if took.rows),
         f"protocol  {audit.protocol.label}, split seed {audit.split_seed}; best round picked on the "
         f"{audit.protocol.selection_on} item",
         f"rows      per user median {user.median:,.0f} (to {user.maximum:,}), per item median {item.median:,.0f} "
@@ -52,10 +54,23 @@ def short(audit: Audit) -> str:
         f"held out  {_tied(audit)}; {percent(audit.repeated / kept.users)} of test items in the user's training rows",
         f"HR@10 / NDCG@10 without learning: most popular {popular}, repeat {repeat}, random {random}; "
         f"standard error {audit.hr_standard_error:.3f}",
+        *(f"warning   {finding.finding} {finding.consequence}" for finding in found if finding.warning),
     ]
-    if audit.findings:
-        lines.append("note      " + "; ".join(found.short for found in audit.findings))
+    if notes := [finding.short for finding in found if not finding.warning]:
+        lines.append("note      " + "; ".join(notes))
     return "\n".join(lines)
+
+
+def plain(audit: Audit) -> dict[str, object]:
+    """The whole audit as numbers, strings, lists and dictionaries, ready for JSON."""
+    figures = asdict(audit)
+    del figures["user_rows"], figures["popularity"]
+    return {
+        **figures,
+        "kept": asdict(audit.kept),
+        "hr_standard_error": audit.hr_standard_error,
+        "findings": [asdict(finding) for finding in findings(audit)],
+    }
 
 
 def _counts(audit: Audit) -> list[str]:
@@ -65,9 +80,10 @@ def _counts(audit: Audit) -> list[str]:
         done = "kept" if audit.protocol.duplicates == "keep" else "dropped, the newest of each pair kept"
         repeated = f"{audit.duplicates:,} rows of the file ({percent(audit.duplicates / raw.rows)}), {done}"
     return [
-        _columns("", "users", "items", "rows"),
-        _columns("in the file", *(f"{count:,}" for count in astuple(raw))),
-        _columns("kept", *(f"{count:,}" for count in astuple(kept))),
+        f"{'':<{_FILTER}}{'users':>12}{'items':>12}{'rows':>12}",
+        _amounts("in the file", raw),
+        *(_amounts(f"  keep {keeps}", took, "-") for keeps, took in audit.taken),
+        _amounts("kept", kept),
         _line("training rows", f"{audit.trained:,}"),
         _line("repeated pairs", repeated),
     ]
@@ -145,3 +161,13 @@ def _line(label: str, text: str) -> str:
 
 def _columns(label: str, *cells: str) -> str:
     return f"{label:<{_LABEL}}" + "".join(f"{cell:>8}" if len(cells) > 3 else f"{cell:>12}" for cell in cells)
+
+
+def _amounts(label: str, counts: Counts, sign: str = "") -> str:
+    """Users, items and rows in columns; those that a filter took with a sign before them."""
+    return f"{label:<{_FILTER}}" + "".join(f"{f'{sign}{count:,}' if count else '0':>12}" for count in astuple(counts))
+
+
+def _in_words(counts: Counts) -> str:
+    named = zip(("user", "item", "row"), astuple(counts), strict=True)
+    return ", ".join(f"{count:,} {name}{'s' * (count != 1)}" for name, count in named if count)

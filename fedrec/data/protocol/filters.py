@@ -86,13 +86,13 @@ def kept_rows(interactions: Interactions, protocol: Protocol) -> Kept:
     steps: list[Step] = []
     if protocol.duplicates == "drop":
         rows = rows.newest_of_pairs()
-        steps.append(rows.step("newest row of each pair"))
+        steps.append(rows.step("the newest row of each pair"))
     disliked = None
     if ratings is not None:
         pairs = rows.newest_of_pairs()
         disliked = pairs.where(~pairs.liked).columns() if ratings.touched else None
         rows = rows.where(rows.liked)
-        steps.append(rows.step(f"rating {ratings.minimum:g} or more"))
+        steps.append(rows.step(f"a rating of {ratings.minimum:g} or more"))
     rows = _with_enough_rows(rows, protocol)
     steps.append(rows.step(limits(protocol)))
     user, item = rows.columns()

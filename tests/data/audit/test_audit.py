@@ -11,8 +11,9 @@ import pytest
 
 from fedrec.analysis.plots.audit import audit_figure
 from fedrec.data.audit.audit import Audit, audit
-from fedrec.data.audit.findings import percent
+from fedrec.data.audit.findings import findings, percent
 from fedrec.data.audit.parts import Concentration, Spread, Timestamps
+from fedrec.data.audit.text import plain, short, table
 from fedrec.data.interactions import Counts, Interactions
 from fedrec.data.protocol.presets import ProtocolOverrides
 from fedrec.errors import InputError
@@ -124,7 +125,7 @@ def popular() -> Interactions:
 
 
 @pytest.mark.parametrize(
-    ("data", "protocol", "short", "consequence"),
+    ("data", "protocol", "name", "consequence"),
     [
         (small(), "legacy-negatives", "training negatives leak the held-out items", "never shown as a negative"),
         (small(), "fedrecgel", "selection on the test item", "The best round's score is optimistic"),
@@ -138,42 +139,41 @@ def popular() -> Interactions:
         (small(), "fedrecgel", "ties decide 33.3 % of test items", "where low ids are popular items"),
         (small(), "fedrecgel", "66.7 % of test items have no training row", "HR@K can hardly exceed 0.333"),
         (popular(), "fair", "most popular scores HR@10 1.000", "Little is left to learn"),
-        (small(), "fedrecgel", "25.0 % of users left out", "the users with more rows"),
+        (small(), "fedrecgel", "25.0 % of users left out", "the users who are left"),
     ],
 )  # fmt: skip
-def test_every_finding_says_what_follows(data: Interactions, protocol: str, short: str, consequence: str) -> None:
+def test_every_finding_says_what_follows(data: Interactions, protocol: str, name: str, consequence: str) -> None:
     report = audit(data, protocol, ONE)
-    found = {finding.short: finding for finding in report.findings}
-    assert short in found
-    assert consequence in found[short].consequence
-    assert short in report.short()
-    text = " ".join(report.table().split())
-    assert found[short].finding in text
-    assert found[short].consequence in text
+    found = {finding.short: finding for finding in findings(report)}
+    assert name in found
+    assert consequence in found[name].consequence
+    assert name in short(report)
+    text = " ".join(table(report).split())
+    assert found[name].finding in text
+    assert found[name].consequence in text
 
 
 def test_nothing_is_found_where_nothing_is_wrong() -> None:
-    # Six users with seven of twelve items each, all times different; every item has training rows.
-    rows = [(user, (2 * user + place) % 12, 10 * user + place) for user in range(6) for place in range(7)]
+    # 40 users with seven of 80 items each, all times different; every item has training rows.
+    rows = [(user, (2 * user + place) % 80, 10 * user + place) for user in range(40) for place in range(7)]
     data = interactions(rows)
     assert data.timestamp is not None
-    report = audit(replace(data, timestamp=data.timestamp * DAY + SINCE_2005), "fair", ProtocolOverrides(candidates=2))
-    # With two candidates everything is within ten: the finding on most popular is about that, and is the only one.
-    assert [finding.short for finding in report.findings] == ["most popular scores HR@10 1.000"]
+    report = audit(replace(data, timestamp=data.timestamp * DAY + SINCE_2005), "fair", ProtocolOverrides(candidates=20))
+    assert findings(report) == []
 
 
-def test_the_short_form_has_five_to_eight_lines_with_the_figures() -> None:
+def test_the_short_form_says_what_was_read_what_was_left_and_what_scores_mean() -> None:
     for data, protocol in ((small(), "fedrecgel"), (without_times(small()), "fair")):
-        lines = audit(data, protocol, ONE).short().splitlines()
-        assert 5 <= len(lines) <= 8
-        assert max(map(len, lines[:5])) <= 140
-    text = audit(small(), "fedrecgel", ONE).short()
+        lines = short(audit(data, protocol, ONE)).splitlines()
+        assert 5 <= len(lines) <= 10
+        assert max(len(line) for line in lines if not line.startswith(("note", "warning"))) <= 140
+    text = short(audit(small(), "fedrecgel", ONE))
     assert "3 of 4 users, 10 of 10 items, 16 of 17 rows (2 repeat a pair)" in text
     assert "protocol  fedrecgel (candidates=1), split seed 0; best round picked on the test item" in text
 
 
 def test_the_table_names_numbers_and_stays_narrow() -> None:
-    lines = audit(small(), "fedrecgel", ONE).table().splitlines()
+    lines = table(audit(small(), "fedrecgel", ONE)).splitlines()
     assert lines[0] == "tiny under protocol fedrecgel (candidates=1), split seed 0"
     cells = [line.split() for line in lines]
     assert ["in", "the", "file", "4", "10", "17"] in cells
@@ -189,22 +189,21 @@ def test_the_table_names_numbers_and_stays_narrow() -> None:
 
 
 def test_what_the_reader_guessed_is_told() -> None:
-    assert (
-        "Separator guessed: tab."
-        in audit(replace(small(), notes=("Separator guessed: tab.",)), "fedrecgel", ONE).table()
+    assert "Separator guessed: tab." in table(
+        audit(replace(small(), notes=("Separator guessed: tab.",)), "fedrecgel", ONE)
     )
 
 
 def test_json_holds_the_numbers_of_the_table() -> None:
     report = audit(small(), "fedrecgel", ONE, split_seed=3)
-    plain = json.loads(json.dumps(report.to_dict()))
-    assert plain["kept"] == {"users": 3, "items": 10, "rows": 16}
-    assert plain["protocol"]["candidates"] == 1
-    assert plain["split_seed"] == 3
-    assert plain["references"]["repeat"]["hr"] == report.references["repeat"].hr
-    assert plain["timestamps"]["unit"] == "s"
-    assert [finding["short"] for finding in plain["findings"]] == [finding.short for finding in report.findings]
-    assert "user_rows" not in plain
+    data = json.loads(json.dumps(plain(report)))
+    assert data["kept"] == {"users": 3, "items": 10, "rows": 16}
+    assert data["protocol"]["candidates"] == 1
+    assert data["split_seed"] == 3
+    assert data["references"]["repeat"]["hr"] == report.references["repeat"].hr
+    assert data["timestamps"]["unit"] == "s"
+    assert [finding["short"] for finding in data["findings"]] == [finding.short for finding in findings(report)]
+    assert "user_rows" not in data
 
 
 def test_bad_options_and_data_are_the_splits_errors() -> None:
@@ -248,7 +247,7 @@ def test_the_audit_of_lastfm_as_published(lastfm: Audit) -> None:
     assert lastfm.references["most popular"].hr == pytest.approx(0.605, abs=0.015)
     assert lastfm.timestamps is not None
     assert (lastfm.timestamps.unit, lastfm.timestamps.impossible) == ("ms", 5)
-    assert "62.4 % of test items were trained on" in lastfm.short()
+    assert "62.4 % of test items were trained on" in short(lastfm)
 
 
 def test_the_audit_of_ml_100k_counts_its_ties() -> None:

@@ -15,11 +15,10 @@ from fedrec.data.protocol.filters import kept_rows
 from fedrec.data.protocol.presets import PRESETS, Protocol
 from fedrec.data.protocol.split import Split, split
 from fedrec.errors import InputError
-from tests.data.build import interactions, others, protocols, random_interactions, rated_interactions
+from tests.data.build import ANY_DATA, interactions, others, protocols
 
 Row = tuple[int, int, int]
 SMALL = {name: replace(protocol, candidates=1) for name, protocol in PRESETS.items()}
-ANY_DATA = st.one_of(random_interactions(), rated_interactions())
 
 
 def rows_one_by_one(data: Interactions, protocol: Protocol) -> tuple[Counter[Row], set[tuple[int, int]]]:
