@@ -56,9 +56,13 @@ class RunStart(Callback):
         self._start_wandb(trainer, "fit")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin a run of its own if the checkpoint under test came without its run folder."""
-        if trainer.is_global_zero and not self._folder.config.exists():
-            self._write_config()
+        """Begin a run of its own if the checkpoint under test came without its run folder; repeat warnings."""
+        if trainer.is_global_zero:
+            if not self._folder.config.exists():
+                self._write_config()
+            for line in self._audit.splitlines():
+                if line.startswith("warning"):
+                    print(line, flush=True)
         self._start_wandb(trainer, "test")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -167,3 +167,14 @@ def test_the_seed_reaches_model_and_data(tmp_path: Path) -> None:
     assert content["seed_everything"] == 9
     assert "seed" not in content["model"]
     assert "seed" not in content["data"]["init_args"]
+
+
+def test_what_makes_scores_mean_something_else_is_said_by_fit_and_by_test(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = small_runs.fit(tmp_path, 1, "--data.overrides.candidates=9")
+    warning = "warning   HR@10, HR@15 and HR@20 are 1 by construction: with 9 candidates no rank is below 10."
+    assert warning in capsys.readouterr().out
+    assert warning in (folder / "audit.txt").read_text()
+    small_runs.call(["test", f"--resume={folder}"])
+    assert warning in capsys.readouterr().out
