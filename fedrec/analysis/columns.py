@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fedrec.errors import InputError
+from fedrec.evaluation.table import MODEL, named
 from fedrec.runs.settings import ROUND, SEED, is_metric
 
 RADII = ["model.client.rho_shared", "model.client.rho_private"]
@@ -17,8 +18,6 @@ RADII = ["model.client.rho_shared", "model.client.rho_private"]
 # Settings that change what a run computes; all others (paths, loggers, devices, callbacks) only change how.
 _EXPERIMENT = re.compile(r"(model|data)(\.|$)|trainer\.max_epochs$")
 _HOW = re.compile(r"\.seed$|^data\.root$|memory_budget_mib$")
-_METRICS = {"hr": "HR", "ndcg": "NDCG", "mrr": "MRR"}
-_METRIC = re.compile(r"(?:(?P<which>popular|mean_private)_)?(?P<full>full_)?(?P<name>hr|ndcg|mrr)_(?P<k>\d+)")
 _SYMBOLS = {
     "model.client.rho_shared": "$\\rho_\\mathrm{shared}$",
     "model.client.rho_private": "$\\rho_\\mathrm{private}$",
@@ -59,29 +58,6 @@ def require(frame: pd.DataFrame, columns: Iterable[str]) -> None:
             raise InputError(f"the runs have no column {column}{said}")
 
 
-def methods(frame: pd.DataFrame) -> pd.Series[str]:
-    """Name of each row's method: NCF with SAM is FedRecGEL, without it FedNCF; others go by their recommender.
-
-    Args:
-        frame: Runs, with the settings of recommender and client.
-
-    Returns:
-        Names, aligned with the rows.
-    """
-    require(frame, ["model.recommender", *RADII])
-    shared, private = (frame[radius] > 0 for radius in RADII)
-    joint = frame.get("model.client.perturb", pd.Series("separate", frame.index)) == "joint"
-    ncf = frame["model.recommender"] == "NCF"
-    sides = np.select(
-        [~shared & ~private, joint, shared & private, shared],
-        ["", " (one norm)", "", " (shared side)"],
-        " (private side)",
-    )
-    base = np.where(ncf, np.where(shared | private, "FedRecGEL", "FedNCF"), frame["model.recommender"])
-    sam = np.where(~ncf & (shared | private), " + SAM", "")
-    return pd.Series(base.astype(object) + sam + sides, frame.index, dtype=str)
-
-
 def one_sided_radii(frame: pd.DataFrame) -> pd.DataFrame:
     """The runs whose SAM has one radius: on the shared side alone, on the private side alone, or the same on both.
 
@@ -99,22 +75,32 @@ def one_sided_radii(frame: pd.DataFrame) -> pd.DataFrame:
         "private": frame[frame[shared] == 0].assign(radius=frame[private]),
         "both": frame[frame[shared] == frame[private]].assign(radius=frame[shared]),
     }
-    kept = [part.assign(side=side) for side, part in parts.items() if (part["radius"] > 0).any()]
-    return pd.concat(kept, ignore_index=True) if kept else parts["both"].assign(side="both")
+    drawn = [part.assign(side=side) for side, part in parts.items() if (part["radius"] > 0).any()]
+    return pd.concat(drawn, ignore_index=True) if drawn else parts["both"].assign(side="both")
 
 
 def label(column: str) -> str:
-    """What to call a column on a figure."""
+    """What to call a column on a figure.
+
+    Args:
+        column: A setting or a metric.
+
+    Example:
+        >>> [label(column) for column in ("model.client.lr", "val/hr_10", "test/full_hr_10")]
+        ['client learning rate', 'HR@10', 'full HR@10 in test']
+    """
     if column in _LABELS:
         return _LABELS[column]
     stage, _, name = column.partition("/")
-    found = _METRIC.fullmatch(name.removesuffix("_best"))
-    if not found:
+    known = named(name.removesuffix("_best"))
+    if not known:
         return column.rpartition(".")[2].replace("_", " ")
-    text = f"{_METRICS[found['name']]}@{found['k']}"
+    model, measure = known
+    who = "" if model == MODEL else f"{model}, "
     if stage == "test":
-        text += " among all items" if found["full"] else " in test"
-    return text + (" (best so far)" if name.endswith("_best") else "")
+        return f"{who}{measure.label} in test"
+    best = " (best so far)" if name.endswith("_best") else ""
+    return f"{who}{measure.label.removeprefix('sampled ')}{best}"
 
 
 def series_name(column: str, value: object) -> str:

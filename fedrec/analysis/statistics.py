@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import pandas as pd
+from scipy.special import stdtrit
 
 from fedrec.analysis.columns import experiment_settings, require
 from fedrec.errors import InputError
@@ -26,6 +27,11 @@ def select_round(
 
     Raises:
         InputError: The metric is missing from the frame or from a run.
+
+    Example:
+        >>> runs = pd.DataFrame({"run": "a", "round": [0, 1, 2], "val/ndcg_10": [0.1, 0.3, 0.2]})
+        >>> select_round(runs)["round"].tolist(), select_round(runs, "last")["round"].tolist()
+        ([1], [2])
     """
     require(frame, [RUN, ROUND, metric])
     known = frame.dropna(subset=[metric]).sort_values([RUN, ROUND], ignore_index=True)
@@ -56,26 +62,32 @@ def over_seeds(
 
     Raises:
         InputError: A column is missing, a seed stands twice in a setting, or a setting mixes different experiments.
+
+    Example:
+        >>> runs = pd.DataFrame({"run": ["a", "b"], "seed_everything": [0, 1], "method": "FedNCF", "val/hr_10": [0.4, 0.6]})
+        >>> over_seeds(runs, ["val/hr_10"], ["method"])[["mean", "low", "high", "seeds"]].round(3)
+           mean    low   high  seeds
+        0   0.5 -0.771  1.771      2
     """
     by = list(by)
     require(frame, [*by, *metrics])
     _require_one_experiment(frame, by)
-    groups = frame.groupby(by, sort=True, dropna=False)
+    groups = frame.groupby(by, sort=True, dropna=False, observed=True)
     tables = []
     for metric in metrics:
         table = groups[metric].agg(mean="mean", deviation="std", seeds="count").reset_index()
         table.insert(len(by), "metric", metric)
         tables.append(table[table["seeds"] > 0])
     result = pd.concat(tables, ignore_index=True)
-    quantiles = {n: t_quantile(0.5 + confidence / 2, n - 1) for n in result["seeds"].unique() if n > 1}
-    half = result["seeds"].map(quantiles) * result["deviation"] / result["seeds"] ** 0.5
+    # With one seed the deviation, and so the interval, is NaN.
+    half = stdtrit(result["seeds"] - 1, 0.5 + confidence / 2) * result["deviation"] / result["seeds"] ** 0.5
     result["low"], result["high"] = result["mean"] - half, result["mean"] + half
     return result[[*by, "metric", "mean", "low", "high", "deviation", "seeds"]]
 
 
 def _require_one_experiment(frame: pd.DataFrame, by: list[str]) -> None:
     """Refuse to average what differs in more than the seed: that is how a figure comes to show something else."""
-    groups = frame.groupby(by, dropna=False)
+    groups = frame.groupby(by, dropna=False, observed=True)
     others = [column for column in experiment_settings(frame) if column not in by]
     if others:
         mixed = groups[others].nunique(dropna=False) > 1
@@ -100,34 +112,6 @@ def _setting(by: list[str], values: object) -> str:
     return ", ".join(f"{name} {value}" for name, value in zip(by, each, strict=True))
 
 
-def t_quantile(probability: float, freedom: int) -> float:
-    """Quantile of Student's t distribution for a whole number of degrees of freedom.
-
-    With ``t = sqrt(n) tan(a)`` the distribution function is a finite sum in sines and cosines of ``a`` (Abramowitz and
-    Stegun 26.7.3 and 26.7.4), inverted by bisection.
-
-    Args:
-        probability: Above 0.5 and below 1.
-        freedom: Degrees of freedom n, at least 1.
-    """
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if 0.5 + _t_within(middle, freedom) / 2 < probability else (low, middle)
-    return math.sqrt(freedom) * math.tan(low)
-
-
-def _t_within(angle: float, freedom: int) -> float:
-    """Probability that ``|t| < sqrt(n) tan(angle)``."""
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = freedom % 2
-    term, total = (cosine, 0.0) if odd else (1.0, 0.0)
-    for k in range(1 + odd, freedom, 2):
-        total += term
-        term *= cosine**2 * k / (k + 1)
-    return 2 / math.pi * (angle + sine * total) if odd else sine * total
-
-
 def unsteadiness(frame: pd.DataFrame, metric: str = "val/ndcg_10", share: float = 0.5) -> pd.Series[float]:
     """How much a metric jumps from one evaluated round to the next, late in training.
 
@@ -141,6 +125,11 @@ def unsteadiness(frame: pd.DataFrame, metric: str = "val/ndcg_10", share: float 
 
     Returns:
         One value per run, by its id; NaN with fewer than two such rounds.
+
+    Example:
+        >>> runs = pd.DataFrame({"run": "a", "round": range(4), "val/ndcg_10": [0.1, 0.3, 0.4, 0.2]})
+        >>> unsteadiness(runs).round(3).to_dict()  # 0.2 from the third to the fourth round, over the root of 2
+        {'a': 0.141}
     """
     require(frame, [RUN, ROUND, metric])
 
