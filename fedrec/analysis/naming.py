@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from numbers import Number
 from typing import Any
 
 import pandas as pd
 
 from fedrec.analysis.columns import experiment_settings, require
-from fedrec.runs.settings import METHOD, method_name
+from fedrec.runs.settings import METHOD, SHORT_NAMES, method_name, said
 
 SETTING = "setting"
 _COMPOSITION = ["model.recommender", "model.client", "model.server"]
-_SHORT = {
-    "model.client.lr": "client lr",
-    "model.server.lr": "server lr",
-    "trainer.max_epochs": "rounds",
-    "data.client_fraction": "fraction",
-    "model.recommender.embedding_dim": "embedding",
-}
 
 
 def methods(frame: pd.DataFrame) -> pd.Series[Any]:
@@ -51,24 +45,27 @@ def settings(frame: pd.DataFrame) -> pd.Series[Any]:
         Categories in reading order, aligned with the rows; runs of one name differ in the seed alone.
 
     Example:
-        >>> runs = pd.DataFrame({"model.method": "FedRecGEL", "model.recommender": "NCF", "model.client.lr": [0.1, 0.02]})
+        >>> method = {"model.method": "FedRecGEL", "model.recommender": "NCF"}
+        >>> runs = pd.DataFrame({**method, "model.client.lr": [0.1, 0.02]})
         >>> settings(runs).tolist()
         ['FedRecGEL, client lr 0.1', 'FedRecGEL, client lr 0.02']
     """
     names = methods(frame).astype(str)
     for _, rows in frame.groupby(names, sort=False):
         for column in varying_settings(rows):
-            names.loc[rows.index] = names.loc[rows.index] + ", " + rows[column].map(_said(column))
+            names.loc[rows.index] = names.loc[rows.index] + ", " + rows[column].map(partial(said, column))
     return _in_order(names, frame.index)
 
 
 def varying_settings(frame: pd.DataFrame) -> list[str]:
-    """Columns of settings, seeds left out, in which rows differ.
+    """Columns of settings, seeds left out, in which rows differ; those with short names first.
 
     Args:
         frame: Runs.
     """
-    return [column for column in experiment_settings(frame) if frame[column].nunique(dropna=False) > 1]
+    varying = [column for column in experiment_settings(frame) if frame[column].nunique(dropna=False) > 1]
+    order = {column: place for place, column in enumerate(SHORT_NAMES)}
+    return sorted(varying, key=lambda column: order.get(column, len(order)))
 
 
 def reading_order(values: Iterable[Any]) -> list[Any]:
@@ -85,21 +82,8 @@ def reading_order(values: Iterable[Any]) -> list[Any]:
     if all(isinstance(value, Number) for value in distinct):
         return sorted(distinct)
     names = pd.Series([str(value) for value in distinct])
-    keys = names.str.replace(r"\d+(?:\.\d+)?(?:e-?\d+)?", lambda number: f"{float(number[0]):020.9f}", regex=True)
+    keys = names.str.replace(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?", lambda number: f"{float(number[0]):020.9f}", regex=True)
     return [distinct[place] for place in keys.sort_values(kind="stable").index]
-
-
-def _said(column: str) -> Any:
-    """A function that says one value of a setting."""
-    short = _SHORT.get(column, column.rpartition(".")[2].replace("_", " "))
-
-    def said(value: Any) -> str:
-        """The setting's short name and its value."""
-        if isinstance(value, Number) and not isinstance(value, bool):
-            return f"{short} {'null' if pd.isna(value) else format(value, 'g')}"  # type: ignore[call-overload]
-        return f"{short} {'null' if value is None else str(value).lower() if isinstance(value, bool) else value}"
-
-    return said
 
 
 def _in_order(names: Iterable[str], index: pd.Index[Any]) -> pd.Series[Any]:

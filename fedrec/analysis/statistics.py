@@ -64,7 +64,8 @@ def over_seeds(
         InputError: A column is missing, a seed stands twice in a setting, or a setting mixes different experiments.
 
     Example:
-        >>> runs = pd.DataFrame({"run": ["a", "b"], "seed_everything": [0, 1], "method": "FedNCF", "val/hr_10": [0.4, 0.6]})
+        >>> runs = pd.DataFrame({"run": ["a", "b"], "seed_everything": [0, 1], "method": "FedNCF"})
+        >>> runs["val/hr_10"] = [0.4, 0.6]
         >>> over_seeds(runs, ["val/hr_10"], ["method"])[["mean", "low", "high", "seeds"]].round(3)
            mean    low   high  seeds
         0   0.5 -0.771  1.771      2

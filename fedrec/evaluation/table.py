@@ -10,6 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from numpy.typing import ArrayLike
+
+from fedrec.evaluation.measures import METRICS, Floats
+
 MetricName = Literal["hr", "ndcg", "mrr"]
 Ranking = Literal["sampled", "full"]
 
@@ -70,6 +74,18 @@ class Measure:
             'mean_private_sampled'
         """
         return MODELS[model] + self.ranking
+
+    def values(self, ranks: ArrayLike) -> Floats:
+        """The figure of every user, ``float64`` of the ranks' shape.
+
+        Args:
+            ranks: Ranks of the held-out items, from 1.
+
+        Example:
+            >>> Measure("hr").values([1, 10, 11]).tolist()
+            [1.0, 1.0, 0.0]
+        """
+        return METRICS[self.metric](ranks, self.k)
 
 
 # The columns of a table of results.

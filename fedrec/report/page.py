@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+
+RowsOf = Callable[[Sequence[str]], Iterable[Sequence[str]]]  # rows of cells for some settings
+GENERATOR = '<meta name="generator" content="fedrec report">'
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2129; --soft: #5b6472; --line: #dfe3e8; --paper: #ffffff; --card: #f6f7f9;
@@ -62,6 +65,7 @@ def page(title: str, parts: Iterable[str]) -> str:
 <html lang="en">
 <head>
 <meta charset="utf-8">
+{GENERATOR}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
 <style>{STYLE}</style>
@@ -112,14 +116,14 @@ def figures(drawn: Mapping[str, Figure]) -> str:
     Args:
         drawn: Figures by what they show, in words; embedded as SVG, the same bytes every time.
     """
-    found = []
+    shown = []
     for text, figure in drawn.items():
         file = io.BytesIO()
         with rc_context({"svg.hashsalt": "fedrec"}):
             figure.savefig(file, format="svg", metadata={"Date": None})
         data = base64.b64encode(file.getvalue()).decode()
-        found.append(f'<figure><img alt="{escape(text)}" src="data:image/svg+xml;base64,{data}"></figure>')
-    return '<div class="figures">' + "\n".join(found) + "</div>"
+        shown.append(f'<figure><img alt="{escape(text)}" src="data:image/svg+xml;base64,{data}"></figure>')
+    return '<div class="figures">' + "\n".join(shown) + "</div>"
 
 
 def verbatim(text: str) -> str:

@@ -5,10 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 RUN, ROUND, SEED = "run", "round", "seed_everything"
 METHOD = "model.method"  # the option that a method's configuration sets to its name
+
+# What is called by a short name where a setting is said in passing; these describe a run of any method.
+SHORT_NAMES = {
+    "model.client.rho_shared": "rho shared",
+    "model.client.rho_private": "rho private",
+    "model.client.lr": "client lr",
+    "model.server.lr": "server lr",
+    "model.client.local_epochs": "local epochs",
+    "model.recommender.embedding_dim": "embedding",
+    "data.client_fraction": "fraction",
+    "trainer.max_epochs": "rounds",
+}
 
 _COMPOSITION = ("model.recommender", "model.client", "model.server")
 _CLASS = re.compile(r"data|model\.(recommender|client|server)")
@@ -62,6 +75,25 @@ def method_name(settings: Mapping[str, Any]) -> str:
     if isinstance(named, str):
         return named
     return " + ".join(str(settings[part]) for part in _COMPOSITION if part in settings)
+
+
+def said(setting: str, value: Any) -> str:
+    """A setting and its value in few words.
+
+    Args:
+        setting: Its dotted key.
+        value: Its value; NaN and None are both null.
+
+    Example:
+        >>> said("model.client.lr", 0.10), said("model.client.loss_block", 128), said("data.path", None)
+        ('client lr 0.1', 'loss block 128', 'path null')
+    """
+    name = SHORT_NAMES.get(setting, setting.rpartition(".")[2].replace("_", " "))
+    if value is None or value != value:
+        return f"{name} null"
+    if isinstance(value, bool):
+        return f"{name} {str(value).lower()}"
+    return f"{name} {value:g}" if isinstance(value, Real) else f"{name} {value}"
 
 
 def is_metric(column: str) -> bool:

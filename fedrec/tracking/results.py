@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import yaml
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from rich import box
@@ -14,19 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from fedrec.evaluation.measures import Floats, hit_rate, ndcg
+from fedrec.evaluation.intervals import Estimate, over_users
 from fedrec.evaluation.results import write_results
+from fedrec.evaluation.table import MEASURES, MODELS
 from fedrec.runs.folder import RunFolder
-
-# A model's name -> what stands before its ranks' and its metrics' names.
-MODELS = {"model": "", "most popular": "popular_", "mean-private": "mean_private_"}
-COLUMNS = {
-    "sampled HR@10": ("sampled", "hr_10"),
-    "sampled NDCG@10": ("sampled", "ndcg_10"),
-    "full HR@10": ("full", "full_hr_10"),
-    "full NDCG@10": ("full", "full_ndcg_10"),
-}
-Estimate = tuple[float, float]  # mean over users and half the width of its 95 % interval
+from fedrec.runs.settings import SHORT_NAMES, flat_settings, method_name, said
 
 
 class TestReport(Callback):
@@ -60,13 +53,15 @@ class TestReport(Callback):
         self._users, self._ranks = batch.users.cpu(), {name: rank.cpu() for name, rank in outputs.items()}
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report."""
+        """Write the files and print the table."""
         if not trainer.is_global_zero:
             return
         split = trainer.datamodule.split  # type: ignore[attr-defined]
-        users, ranks = self._users, self._ranks
-        found = estimates(ranks)
+        settings = flat_settings(yaml.safe_load(self._folder.config.read_text(encoding="utf-8")))
         about = {
+            "run": self._folder.id,
+            "method": method_name(settings),
+            "settings": ", ".join(said(name, settings[name]) for name in SHORT_NAMES if name in settings),
             "data": split.name,
             "protocol": split.protocol.label,
             "selection_on": split.selection_on,
@@ -74,71 +69,83 @@ class TestReport(Callback):
             "rounds": self._rounds,
             "seed": pl_module.seed,
             "split_seed": split.split_seed,
-            "users": len(users),
+            "users": len(self._users),
             "items": split.num_items,
             "candidates": split.protocol.candidates,
         }
+        estimates = over_test_users(self._ranks)
         metrics = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
-        results = {**about, "metrics": metrics, "intervals": _intervals(found)}
-        write_results(self._folder, results, split.user_ids[users.numpy()].tolist(), ranks)
-        show(found, about)
+        intervals = {name: [estimate.low, estimate.high] for name, estimate in estimates.items()}
+        results = {**about, "metrics": metrics, "intervals": intervals}
+        write_results(self._folder, results, split.user_ids[self._users.numpy()].tolist(), self._ranks)
+        show(estimates, about)
 
 
-def estimates(ranks: Mapping[str, Tensor]) -> dict[str, dict[str, Estimate]]:
-    """HR@10 and NDCG@10 of the model and the two references, with their uncertainty over users.
+def over_test_users(ranks: Mapping[str, Tensor]) -> dict[str, Estimate]:
+    """The measures of all that is ranked in a test, with their intervals over users.
 
     Args:
-        ranks: ``int64 [V]`` by name, as the module leaves them after ``test``.
+        ranks: ``int64 [V]`` by the names of :meth:`fedrec.evaluation.table.Measure.ranks`.
 
     Returns:
-        By model and column of the table: the mean, and half the width of its 95 % interval by normal approximation
-        (1.96 standard errors), which says how far another draw of as many users would move it.
+        Estimates by the names under which the measures are logged.
     """
-    return {
-        model: {
-            column: _mean(hit_rate(ranks[prefix + kind], 10) if "hr" in metric else ndcg(ranks[prefix + kind], 10))
-            for column, (kind, metric) in COLUMNS.items()
-        }
-        for model, prefix in MODELS.items()
+    columns = {
+        measure.name(model): measure.values(ranks[measure.ranks(model)])
+        for model in MODELS
+        for measure in MEASURES
+        if measure.ranks(model) in ranks
     }
+    return dict(zip(columns, over_users(np.stack(list(columns.values()), 1)), strict=True))
 
 
-def show(found: Mapping[str, Mapping[str, Estimate]], about: Mapping[str, Any]) -> None:
-    """Print the table of one test."""
+def show(estimates: Mapping[str, Estimate], about: Mapping[str, Any]) -> None:
+    """Print the table of one test.
+
+    Args:
+        estimates: By the names under which the measures are logged.
+        about: What was measured: the head of ``test.json``.
+    """
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"{about['data']}, protocol {about['protocol']}, seed {about['seed']}",
+        title=f"Run {about['run']}: {about['method']} on {about['data']}, protocol {about['protocol']}",
         title_justify="left",
         caption=caption(about),
         caption_justify="left",
     )
-    table.add_column("")
-    for column in COLUMNS:
-        table.add_column(column, justify="right")
-    for model, row in found.items():
-        table.add_row(model, *(f"{mean:.4f} ± {half:.4f}" for mean, half in row.values()))
+    table.add_column("ranked by")
+    for measure in MEASURES:
+        table.add_column(measure.label, justify="right")
+    for model in MODELS:
+        if MEASURES[0].name(model) in estimates:
+            table.add_row(model, *(cell(estimates[measure.name(model)]) for measure in MEASURES))
     Console(width=None if Console().is_terminal else 100).print(table)
 
 
+def cell(estimate: Estimate) -> str:
+    """A mean and half of its interval.
+
+    Args:
+        estimate: Both.
+
+    Example:
+        >>> cell(Estimate(0.5, 0.4, 0.6, 0.01))
+        '0.5000 ± 0.1000'
+    """
+    return f"{estimate.mean:.4f} ± {estimate.half:.4f}" if estimate.half == estimate.half else f"{estimate.mean:.4f}"
+
+
 def caption(about: Mapping[str, Any]) -> str:
-    """Say under what rules the numbers came about."""
-    chosen = f"{about['checkpoint']}, {about['rounds']} rounds, chosen on the {about['selection_on']} item"
+    """Say under what rules the numbers came about.
+
+    Args:
+        about: What was measured: the head of ``test.json``.
+    """
+    chosen = f"{about['checkpoint']}: round {about['rounds']}, chosen on the {about['selection_on']} item"
     if about["selection_on"] == "test":
         chosen += " itself, as the paper does: optimistic"
     return (
-        f"{chosen}.\nSampled: among {about['candidates']} items the user never touched; full: among all "
-        f"{about['items']} items but those seen. {about['users']} users; ± is a 95 % interval over users."
+        f"Seed {about['seed']}; {about['settings']}.\n{chosen}.\nSampled: among {about['candidates']} items the user "
+        f"never touched; full: among all {about['items']} items but those seen. {about['users']} users; ± is half of a "
+        "95 % interval over users (bootstrap)."
     )
-
-
-def _mean(values: Floats) -> Estimate:
-    half = 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return float(values.mean()), half
-
-
-def _intervals(found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, list[float]]:
-    return {
-        f"test/{prefix}{COLUMNS[column][1]}": [mean - half, mean + half]
-        for model, prefix in MODELS.items()
-        for column, (mean, half) in found[model].items()
-    }

@@ -32,12 +32,14 @@ def config(
     rounds: int = 3,
     fraction: float = 0.1,
     protocol: str = "fedrecgel",
+    method: str | None = None,
 ) -> dict[str, Any]:
     """A resolved configuration, nested as LightningCLI writes it."""
     return {
         "seed_everything": seed,
         "trainer": {"max_epochs": rounds, "default_root_dir": "somewhere", "logger": None},
         "model": {
+            "method": method,
             "recommender": {"class_path": "fedrec.models.NCF", "init_args": {"embedding_dim": 32, "layers": 3}},
             "client": {
                 "class_path": "fedrec.client.LocalTraining",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from fedrec.analysis.columns import experiment_settings, label, methods, one_sided_radii, require
+from fedrec.analysis.columns import experiment_settings, label, one_sided_radii, require
 from fedrec.errors import InputError
 from fedrec.runs.settings import flat_settings
 from tests.analysis.folders import config
@@ -28,22 +28,6 @@ def test_settings_of_a_nested_and_of_a_flat_configuration_are_the_same() -> None
     assert flat_settings(flat).items() <= found.items()
 
 
-def test_methods_are_named_by_their_composition() -> None:
-    rows = [
-        ("NCF", 0.0, 0.0, "separate", "FedNCF"),
-        ("NCF", 0.1, 0.1, "separate", "FedRecGEL"),
-        ("NCF", 0.1, 0.1, "joint", "FedRecGEL (one norm)"),
-        ("NCF", 0.1, 0.0, "separate", "FedRecGEL (shared side)"),
-        ("NCF", 0.0, 0.1, "separate", "FedRecGEL (private side)"),
-        ("PFedRec", 0.0, 0.0, "separate", "PFedRec"),
-        ("PFedRec", 0.1, 0.1, "separate", "PFedRec + SAM"),
-    ]
-    names = ["model.recommender", "model.client.rho_shared", "model.client.rho_private", "model.client.perturb", "name"]
-    frame = pd.DataFrame(rows, columns=names, index=range(10, 17))
-    assert list(methods(frame)) == list(frame["name"])
-    assert methods(frame).index.equals(frame.index)
-
-
 def test_seeds_paths_and_budgets_are_no_experiment() -> None:
     names = ["run", "seed_everything", "model.seed", "data.seed", "data.root", "model.memory_budget_mib", "val/hr_10"]
     frame = pd.DataFrame(columns=[*names, "trainer.logger", "trainer.max_epochs", "model.client.lr", "data.protocol"])
@@ -55,8 +39,9 @@ def test_seeds_paths_and_budgets_are_no_experiment() -> None:
     [
         ("val/hr_10", "HR@10"),
         ("val/ndcg_10_best", "NDCG@10 (best so far)"),
-        ("test/ndcg_20", "NDCG@20 in test"),
-        ("test/full_hr_10", "HR@10 among all items"),
+        ("test/ndcg_20", "sampled NDCG@20 in test"),
+        ("test/full_hr_10", "full HR@10 in test"),
+        ("val/popular_ndcg_10", "most popular, NDCG@10"),
         ("model.client.lr", "client learning rate"),
         ("model.client.loss_block", "loss block"),
     ],

@@ -6,32 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
 
 from fedrec.analysis import load_runs
-from fedrec.analysis.statistics import over_seeds, select_round, t_quantile, unsteadiness
+from fedrec.analysis.statistics import over_seeds, select_round, unsteadiness
 from fedrec.errors import InputError
 from tests.analysis.folders import config, write_run
 
 
-@pytest.mark.parametrize(
-    ("probability", "freedom", "expected"),
-    # A table of Student's distribution, such as Abramowitz and Stegun's 26.10.
-    [
-        (0.975, 1, 12.706),
-        (0.975, 2, 4.303),
-        (0.975, 3, 3.182),
-        (0.975, 10, 2.228),
-        (0.95, 5, 2.015),
-        (0.995, 29, 2.756),
-        (0.9, 1, 3.078),
-        (0.975, 120, 1.980),
-    ],
-)
-def test_t_quantile(probability: float, freedom: int, expected: float) -> None:
-    assert t_quantile(probability, freedom) == pytest.approx(expected, abs=6e-4)
-
-
-def frame(**columns: list[object]) -> pd.DataFrame:
+def frame(**columns: object) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
@@ -52,6 +37,14 @@ def test_over_seeds() -> None:
     assert second["mean"] == 0.9
     assert second["seeds"] == 1
     assert pd.isna(second["low"])
+
+
+@given(st.lists(st.integers(0, 100), min_size=2, max_size=12), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
+def test_agreement_with_scipy(values: list[int], confidence: float) -> None:
+    runs = frame(run=[f"{seed}" for seed in range(len(values))], seed_everything=[*range(len(values))], x=1, y=values)
+    row = over_seeds(runs, ["y"], ["x"], confidence).iloc[0]
+    theirs = ttest_1samp(values, 0).confidence_interval(confidence)
+    assert (row["low"], row["high"]) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
 
 
 def test_missing_values_do_not_count_as_seeds() -> None:

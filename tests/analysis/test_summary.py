@@ -8,22 +8,10 @@ import pandas as pd
 import pytest
 
 from fedrec.analysis import load_runs
+from fedrec.analysis.naming import SETTING, settings
 from fedrec.analysis.statistics import select_round
-from fedrec.analysis.summary import SETTING, costs, differences, results, settings
+from fedrec.analysis.summary import costs, results
 from tests.analysis.folders import config, write_run
-
-
-def test_settings_are_named_by_method_and_by_what_varies_within_it(tmp_path: Path) -> None:
-    write_run(tmp_path, "a", config(rho_shared=0.1, rho_private=0.1, server_lr=0.01, rounds=300), [0.1])
-    write_run(tmp_path, "b", config(rho_shared=0.1, rho_private=0.1, server_lr=0.001, rounds=100, seed=3), [0.1])
-    write_run(tmp_path, "c", config(client_lr=0.5), [0.1])
-    write_run(tmp_path, "d", config(client_lr=0.5, seed=1), [0.1])
-    assert settings(load_runs(tmp_path)).tolist() == [
-        "FedRecGEL, server lr 0.01, rounds 300",
-        "FedRecGEL, server lr 0.001, rounds 100",
-        "FedNCF",
-        "FedNCF",
-    ]
 
 
 def ranks(model: list[int], popular: list[int]) -> pd.DataFrame:
@@ -43,34 +31,16 @@ def test_intervals_are_over_seeds_or_users() -> None:
     )
     found = results(frame, {"c": ranks([1] * 50 + [99] * 50, [1] * 100)})
     found = found.set_index([SETTING, "model", "measure"])
-    two, one = found.loc[("two", "model", "HR@10, sampled")], found.loc[("one", "model", "HR@10, sampled")]
+    two, one = found.loc[("two", "model", "sampled HR@10")], found.loc[("one", "model", "sampled HR@10")]
     assert two["mean"] == pytest.approx(0.5)
     assert two["half"] == pytest.approx(12.706 * 0.1, rel=1e-3)  # t times 0.14142 / sqrt(2)
     assert one["half"] == pytest.approx(1.96 * 0.05, abs=0.01)  # binomial: sqrt(0.25 / 100)
-    assert found.loc[("two", "most popular", "HR@10, sampled"), "half"] == 0
+    assert found.loc[("two", "most popular", "sampled HR@10"), "half"] == 0
 
 
 def test_nothing_is_known_of_runs_that_were_not_tested() -> None:
     frame = pd.DataFrame({"run": ["a"], "seed_everything": [0], SETTING: ["one"], "val/hr_10": [0.5]})
     assert results(frame, {}).empty
-    assert differences(frame, {}).empty
-
-
-def test_settings_are_compared_over_the_seeds_that_both_have() -> None:
-    frame = pd.DataFrame({"run": ["a", "b", "c"], "seed_everything": [0, 1, 1], SETTING: ["one", "one", "two"]})
-    known = {
-        "a": ranks([99] * 10, [99] * 10),
-        "b": ranks([1] * 4 + [99] * 6, [99] * 10),
-        "c": ranks([1] * 5 + [99] * 5, [99] * 10),
-    }
-    found = differences(frame, known).set_index([SETTING, "against"])["difference"]
-    assert found.to_dict() == {
-        ("one", "most popular"): pytest.approx(0.2),  # the mean of 0 and 0.4
-        ("one", "mean-private"): pytest.approx(0.2),
-        ("two", "most popular"): pytest.approx(0.5),
-        ("two", "mean-private"): pytest.approx(0.5),
-        ("two", "one"): pytest.approx(0.1),  # seed 1 alone
-    }
 
 
 def test_costs(tmp_path: Path) -> None:
@@ -78,7 +48,7 @@ def test_costs(tmp_path: Path) -> None:
     write_run(tmp_path, "b", config(seed=1), [0.1] * 4)
     frame = load_runs(tmp_path)
     found = costs(frame.assign(**{SETTING: settings(frame)}))
-    row = found.loc["FedNCF"]
+    row = found.loc["NCF + LocalTraining + MeanServer"]
     assert row[["rounds", "up", "down", "total"]].tolist() == [4, 1, 1, 8]  # 1 MB each way a round
     assert row["seconds"] == pytest.approx(0.1)
     assert pd.isna(row["left out"])

@@ -41,7 +41,8 @@ def runs(tmp_path: Path) -> Path:
     folder = tmp_path / "study <1>"
     for rho, hits in ((0.0, 31), (0.1, 50)):
         for seed in (0, 1):
-            settings = config(seed=seed, rho_shared=rho, rho_private=rho)
+            method = "FedRecGEL" if rho else "FedNCF"
+            settings = config(seed=seed, rho_shared=rho, rho_private=rho, method=method)
             run = write_run(folder, f"r{rho}-{seed}", settings, [0.4, 0.6 + seed / 100, 0.5], RESULTS, ranks(hits))
             (run / "audit.txt").write_text("data  filmtrust: 1,227 users & so on\n")
     return folder
@@ -76,9 +77,9 @@ class Page(HTMLParser):
             self.rows[-1][-1] += data
 
 
-def made(runs: Path, tmp_path: Path) -> str:
+def made(runs: Path, tmp_path: Path, *options: str) -> str:
     out = tmp_path / "report.html"
-    assert main([str(runs), "--out", str(out)]) == 0
+    assert main([str(runs), "--out", str(out), *options]) == 0
     return out.read_text(encoding="utf-8")
 
 
@@ -100,7 +101,7 @@ def test_the_page_is_whole_and_needs_nothing_else(runs: Path, tmp_path: Path) ->
 
 def test_names_are_escaped(runs: Path, tmp_path: Path) -> None:
     text = made(runs, tmp_path)
-    assert "Runs of study &lt;1&gt;" in text
+    assert "<h1>Runs in study &lt;1&gt;</h1>" in text
     assert "1,227 users &amp; so on" in text
 
 
@@ -113,27 +114,77 @@ def test_results_have_intervals(runs: Path, tmp_path: Path) -> None:
 
 
 def test_differences_are_judged_user_by_user(runs: Path, tmp_path: Path) -> None:
-    rows = {tuple(row[:2]): row for row in Page(made(runs, tmp_path)).rows if len(row) == 6}
-    # 31 hits against 30 of 60: 1/60, far below what 60 users can show. 50 against 31: 19/60.
-    assert rows["FedNCF", "most popular"][2] == "+0.0167"
-    assert rows["FedNCF", "most popular"][5] == "within the noise"
-    assert rows["FedRecGEL", "FedNCF"][2] == "+0.3167"
-    assert rows["FedRecGEL", "FedNCF"][5] == "better"
+    rows = {tuple(row[:3]): row for row in Page(made(runs, tmp_path)).rows if len(row) == 8}
+    # 31 hits against 30 of 60: one user, who may be anybody. 50 against 31: 19/60.
+    assert rows["FedNCF", "most popular", "sampled NDCG@10"][3] == "+0.0167"
+    assert rows["FedNCF", "most popular", "sampled NDCG@10"][6] == "undecided"
+    for measure in ("sampled NDCG@10", "full NDCG@10"):
+        assert rows["FedRecGEL", "FedNCF", measure][3] == "+0.3167"
+        assert rows["FedRecGEL", "FedNCF", measure][6] == "better"
+    assert ("FedNCF", "FedRecGEL", "sampled NDCG@10") not in rows
+
+
+def test_the_baseline_can_be_chosen(runs: Path, tmp_path: Path) -> None:
+    text = made(runs, tmp_path, "--baseline", "FedRecGEL")
+    rows = {tuple(row[:3]): row for row in Page(text).rows if len(row) == 8}
+    assert rows["FedNCF", "FedRecGEL", "full NDCG@10"][6] == "worse"
+    with pytest.raises(InputError, match="--baseline FedAvg: no setting is called so; there are FedNCF; FedRecGEL"):
+        made(runs, tmp_path, "--baseline", "FedAvg")
 
 
 def test_one_seed_has_an_interval_over_users(tmp_path: Path) -> None:
-    write_run(tmp_path, "a", config(), [0.5, 0.6], RESULTS, ranks(31))
+    write_run(tmp_path, "a", config(method="FedNCF"), [0.5, 0.6], RESULTS, ranks(31))
     row = next(row for row in Page(made(tmp_path, tmp_path)).rows if row[:2] == ["FedNCF", "model"])
     half = float(row[2].partition(" ± ")[2])
     assert half == pytest.approx(1.96 * (31 / 60 * 29 / 60 / 60) ** 0.5, abs=0.01)  # the binomial's
 
 
 def test_untested_runs_are_said(tmp_path: Path) -> None:
-    write_run(tmp_path, "a", config(), [0.5])
-    text = made(tmp_path, tmp_path)
-    assert "1 of 1 runs were not tested" in text
-    assert "fedrec test --resume" in text
+    write_run(tmp_path / "my study", "a", config(), [0.5])
+    text = made(tmp_path / "my study", tmp_path)
+    assert "1 of 1 runs was not tested" in text
+    assert html.escape(f"fedrec test --resume '{tmp_path}/my study/runs/a'") in text
     assert "Training and traffic" in text
+    write_run(tmp_path / "my study", "b", config(seed=1), [0.5])
+    assert html.escape(f"fedrec test --resume '{tmp_path}/my study/runs'/*") in made(tmp_path / "my study", tmp_path)
+
+
+def test_a_run_that_cannot_be_shown_does_not_hide_the_others(runs: Path, tmp_path: Path) -> None:
+    write_run(runs, "again", config(seed=0, method="FedNCF"), [0.5])
+    never = write_run(runs, "never", config(seed=7, method="FedNCF"), [0.5])
+    (never / "metrics.csv").write_text("round,train/loss\n0,0.7\n")
+    text = made(runs, tmp_path)
+    assert "Run never is left out: no round has val/ndcg_10." in text
+    assert "Run r0.0-0 is left out: the same settings and seed as run again." in text
+    assert ["FedRecGEL", "model", *["0.9000"] * 4] in Page(text).rows
+
+
+def test_runs_that_rank_other_users_are_said(runs: Path, tmp_path: Path) -> None:
+    others = ranks(31) | {"user": list(range(1, USERS + 1))}
+    write_run(runs, "others", config(seed=2, method="FedNCF"), [0.5], RESULTS, others)
+    text = made(runs, tmp_path)
+    assert "ranks other users than the runs before it" in text
+    assert "Training and traffic" in text
+
+
+@pytest.mark.parametrize("folder", [".", "runs", "runs/r0.0-0"])
+def test_the_title_says_what_the_page_is_of(runs: Path, tmp_path: Path, folder: str) -> None:
+    title = "Run r0.0-0" if folder.endswith("0") else "Runs in study &lt;1&gt;"
+    assert f"<h1>{title}</h1>" in made(runs / folder, tmp_path)
+
+
+def test_a_file_of_somebody_else_is_not_overwritten(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(runs, tmp_path)
+    assert "in place of" not in capsys.readouterr().out
+    made(runs, tmp_path)
+    assert "in place of the report that was there" in capsys.readouterr().out
+    for content in (b"<html>my thesis</html>", b"", b"\xff\xfe"):
+        (tmp_path / "report.html").write_bytes(content)
+        with pytest.raises(InputError, match="exists and is no report of fedrec"):
+            made(runs, tmp_path)
+        assert (tmp_path / "report.html").read_bytes() == content
 
 
 @pytest.mark.parametrize(("varied", "figures"), [("rho_shared", 6), ("both", 5)])

@@ -13,6 +13,7 @@ import wandb
 import yaml
 
 from fedrec.__main__ import main
+from fedrec.evaluation.table import MODELS
 from fedrec.tracking import wandb_run
 from fedrec.tracking.wandb_run import describe
 from tests import small_runs
@@ -153,11 +154,18 @@ def test_the_results_of_a_test(
             key = f"test/{name}{metric}"
             assert found["metrics"][key] == pytest.approx(share, abs=1e-12)
             low, high = found["intervals"][key]
-            assert (low + high) / 2 == pytest.approx(share)
-            # 1.96 standard errors of a share, with the sample's n - 1.
-            assert (high - low) / 2 == pytest.approx(1.96 * (share * (1 - share) / (len(ranks) - 1)) ** 0.5)
-            assert f"{share:.4f} ±" in table
-    assert "chosen on the validation item" in table
+            # 1.96 standard errors of a share; so few users move its ends by whole users.
+            error = 1.96 * (share * (1 - share) / len(ranks)) ** 0.5
+            assert low == pytest.approx(share - error, abs=1.5 / len(ranks))
+            assert high == pytest.approx(share + error, abs=1.5 / len(ranks))
+            assert f"{share:.4f} ± {(high - low) / 2:.4f}" in table
+    assert f"Run {folder.name}: FedRecGEL on synthetic, protocol fair" in table
+    assert "client lr 0.01, server lr 0.01, local epochs 1, embedding 4, fraction 0.2, rounds 3" in " ".join(
+        table.split()
+    )
+    assert f"best.ckpt: round {found['rounds']}, chosen on the validation item" in table
+    rows = [line.strip().partition("  ")[0] for line in table.splitlines() if line.count("±") == 4]
+    assert rows == list(MODELS)
     assert ranks["user"].is_unique
 
 

@@ -1,0 +1,68 @@
+"""Names of methods and settings."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedrec.analysis import load_runs
+from fedrec.analysis.naming import methods, reading_order, settings, varying_settings
+from tests.analysis.folders import config, write_run
+
+
+def test_a_method_is_what_its_configuration_calls_it_whatever_its_radii() -> None:
+    rows = [
+        ("FedRecGEL", "NCF", 0.0, "FedRecGEL"),
+        ("FedNCF", "NCF", 0.1, "FedNCF"),
+        (None, "NCF", 0.1, "NCF + LocalTraining + MeanServer"),
+        (np.nan, "PFedRec", 0.0, "PFedRec + LocalTraining + MeanServer"),
+    ]
+    frame = pd.DataFrame(
+        rows, columns=["model.method", "model.recommender", "model.client.rho_shared", "name"], index=range(10, 14)
+    ).assign(**{"model.client": "LocalTraining", "model.server": "MeanServer"})
+    assert methods(frame).tolist() == frame["name"].tolist()
+    assert methods(frame).index.equals(frame.index)
+    assert methods(frame.drop(columns=["model.method", "model.client", "model.server"])).tolist()[:2] == ["NCF", "NCF"]
+
+
+def test_settings_are_named_by_method_and_by_what_varies_within_it(tmp_path: Path) -> None:
+    gel, ncf = "FedRecGEL", "FedNCF"
+    write_run(tmp_path, "a", config(rho_shared=0.1, rho_private=0.1, server_lr=0.01, rounds=300, method=gel), [0.1])
+    write_run(tmp_path, "b", config(rho_shared=0.1, server_lr=0.001, rounds=100, seed=3, method=gel), [0.1])
+    write_run(tmp_path, "c", config(client_lr=0.5, method=ncf), [0.1])
+    write_run(tmp_path, "d", config(client_lr=0.5, seed=1, method=ncf), [0.1])
+    frame = load_runs(tmp_path)
+    assert settings(frame).tolist() == [
+        "FedRecGEL, rho private 0.1, server lr 0.01, rounds 300",
+        "FedRecGEL, rho private 0, server lr 0.001, rounds 100",
+        "FedNCF",
+        "FedNCF",
+    ]
+    assert varying_settings(frame[frame["run"].isin(["c", "d"])]) == []
+
+
+def test_values_that_are_no_numbers_are_said() -> None:
+    values = [None, True, "joint"]
+    frame = pd.DataFrame({"model.recommender": "NCF", "model.client.perturb": pd.Series(values, dtype=object)})
+    assert settings(frame).tolist() == ["NCF, perturb null", "NCF, perturb true", "NCF, perturb joint"]
+
+
+def test_rows_that_are_left_out_do_not_change_the_order() -> None:
+    frame = pd.DataFrame({"model.recommender": "NCF", "model.client.lr": [1e-3, 10.0, 0.5, 0.02]})
+    names = settings(frame)
+    assert list(names.cat.categories) == [f"NCF, client lr {value}" for value in ("0.001", "0.02", "0.5", "10")]
+    assert list(names[1:].cat.categories) == list(names.cat.categories)
+
+
+@given(st.lists(st.one_of(st.integers(0, 10**6), st.floats(0, 100)), min_size=1))
+def test_numbers_within_names_are_ordered_by_size(values: list[float]) -> None:
+    in_order = reading_order(f"lr {value:g}" for value in values)
+    sizes = [float(name.removeprefix("lr ")) for name in in_order]
+    assert all(one <= two + 1e-9 for one, two in itertools.pairwise(sizes))
+    assert len(in_order) == len(set(in_order))
+    assert reading_order(values) == sorted(set(values))
