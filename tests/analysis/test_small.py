@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fedrec.analysis import load_runs
-from fedrec.analysis.columns import methods
+from fedrec.analysis.naming import methods
 from fedrec.analysis.small import METHODS, grid, small_runs
 from fedrec.errors import InputError
 
