@@ -274,7 +274,6 @@ DATA: dict[str, Case] = {
     ),
     "fraction is no number": (data(Synthetic, client_fraction=float("nan")), "data.client_fraction is nan; expected a"),
     "no negatives": (data(Synthetic, negatives=0), "data.negatives is 0; expected at least 1 per positive."),
-    "no local epochs": (data(Synthetic, local_epochs=0), "data.local_epochs is 0; expected at least 1."),
     "unknown redraw": (
         data(Synthetic, redraw_negatives="step"),
         "data.redraw_negatives is 'step'; expected 'round' or",

@@ -38,7 +38,7 @@ METHODS: dict[str, tuple[Recommender, dict[str, Any]]] = {
 
 
 def data(**options: Any) -> Synthetic:
-    given = {"plan": Plan(users=24, items=40, rows=240), "client_fraction": 0.3, "seed": 3, **options}
+    given = {"plan": Plan(users=24, items=40, rows=240), "client_fraction": 0.3, **options}
     return Synthetic(overrides=ProtocolOverrides(candidates=6), **given)
 
 

@@ -116,7 +116,7 @@ class FederatedCLI(LightningCLI):
         parser.add_argument("--seed_everything", type=NonNegativeInt, default=0, help="The training seed.")
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """What fedrec adds: resuming, checkpoints, progress, predictions, one seed for model and data."""
+        """What fedrec adds: resuming, checkpoints, progress, predictions, the seed of the model."""
         for option, value, text in (
             ("--resume", "RUNDIR", "Go on with this run (fit), or load its best round (the other commands)."),
             ("--trust", "CLASS", "With --resume: a class, not of fedrec, that the run's configuration may name."),
@@ -126,8 +126,6 @@ class FederatedCLI(LightningCLI):
         parser.add_lightning_class_args(RoundProgress, "progress")
         parser.add_lightning_class_args(PredictionWriter, "recommend")
         parser.link_arguments("seed_everything", "model.seed")
-        parser.link_arguments("seed_everything", "data.init_args.seed")
-        parser.link_arguments("model.client.init_args.local_epochs", "data.init_args.local_epochs")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and take the checkpoint out: Lightning would let what a checkpoint says override the command line."""

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from fedrec.data.draws import Int64s, hash_u64, shuffled_within, without_replacement
 from fedrec.data.protocol.split import Split
+from fedrec.data.sizes import require_memory
 from fedrec.errors import InputError
 
-# Positives whose negatives are drawn at a time: the working arrays then stay in the cache, whatever the cohort's size.
-_BLOCK = 16_384
+# Negatives that are drawn at a time: the working arrays then stay in the cache, whatever the cohort's size.
+_BLOCK = 2**16
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ class Cohort:
 def draw_clients(seed: int, round: int, num_users: int, fraction: float) -> Int64s:
     """Draw the clients of a round: ``floor(fraction * num_users)`` distinct ones, every selection equally likely.
 
+    Which clients are drawn together follows from (seed, round) alone, so that a run that was cut off goes on with the
+    cohorts it would have had.
+
     Args:
         seed: Training seed.
         round: Number of the round, from 0.
@@ -59,6 +63,25 @@ def draw_clients(seed: int, round: int, num_users: int, fraction: float) -> Int6
 
     Raises:
         InputError: The fraction is out of range or draws nobody.
+
+    Example:
+        >>> draw_clients(seed=0, round=7, num_users=50, fraction=0.1).tolist()
+        [3, 8, 14, 15, 34]
+    """
+    count = num_clients(num_users, fraction)
+    keys = hash_u64(seed, "clients", round, np.arange(num_users))
+    return np.sort(np.argpartition(keys, count - 1)[:count]).astype(np.int64)
+
+
+def num_clients(num_users: int, fraction: float) -> int:
+    """How many clients a round has: ``floor(fraction * num_users)``.
+
+    Raises:
+        InputError: The fraction is out of range or draws nobody.
+
+    Example:
+        >>> num_clients(100, 0.29)
+        29
     """
     if not 0 < fraction <= 1:
         raise InputError(f"client_fraction is {fraction}; expected a number above 0 and at most 1.")
@@ -69,8 +92,7 @@ def draw_clients(seed: int, round: int, num_users: int, fraction: float) -> Int6
             f"client_fraction is {fraction}, which draws nobody out of {num_users} users; "
             f"expected at least {math.ceil(1e6 / num_users) / 1e6}."
         )
-    keys = hash_u64(seed, "clients", round, np.arange(num_users))
-    return np.sort(np.argpartition(keys, count - 1)[:count]).astype(np.int64)
+    return count
 
 
 def draw_cohort(split: Split, seed: int, round: int, fraction: float, negatives: int = 4, epochs: int = 1) -> Cohort:
@@ -89,13 +111,25 @@ def draw_cohort(split: Split, seed: int, round: int, fraction: float, negatives:
         epochs: Sets of negatives, at least 1: more than one where every local epoch has its own.
 
     Raises:
-        InputError: A number is out of range, or a user has fewer possible negatives than asked for.
+        InputError: A number is out of range, a user has fewer possible negatives than asked for, or the machine's
+            memory does not hold the cohort.
+
+    Example:
+        >>> from fedrec.data.protocol.presets import ProtocolOverrides, protocol_named
+        >>> from fedrec.data.protocol.split import split
+        >>> from fedrec.data.synthetic import Plan, synthetic
+        >>> data = synthetic(Plan(users=50, items=200, rows=900), seed=0)
+        >>> made = split(data, protocol_named("fair", ProtocolOverrides(candidates=20)), split_seed=0)
+        >>> cohort = draw_cohort(made, seed=0, round=0, fraction=0.1)
+        >>> len(cohort.clients), cohort.labels[:6].tolist()
+        (4, [1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
     """
     _require_negatives(split, negatives, epochs)
     clients = draw_clients(seed, round, split.num_users, fraction)
     starts = split.train_indptr[clients]
     sizes = split.train_indptr[clients + 1] - starts
     ends = np.cumsum(sizes)
+    _require_cohort(len(clients), int(ends[-1]), negatives, epochs)
     owner = np.repeat(np.arange(len(clients)), sizes)
     place = np.arange(len(owner)) - np.repeat(ends - sizes, sizes)
     client = clients[owner]
@@ -104,9 +138,10 @@ def draw_cohort(split: Split, seed: int, round: int, fraction: float, negatives:
     positives = split.train_item[(starts[owner] + place)[order]]
     items = np.empty((epochs, len(owner), 1 + negatives), dtype=np.int64)
     items[:, :, 0] = positives
+    width = max(1, _BLOCK // negatives)
     for epoch in range(epochs):
-        for start in range(0, len(owner), _BLOCK):
-            block = slice(start, start + _BLOCK)
+        for start in range(0, len(owner), width):
+            block = slice(start, start + width)
             words = hash_u64(
                 seed, "negatives", round, epoch, client[block], place[block], np.arange(negatives)[:, None]
             )
@@ -124,8 +159,24 @@ def draw_cohort(split: Split, seed: int, round: int, fraction: float, negatives:
     )
 
 
+def require_cohorts(split: Split, fraction: float, negatives: int = 4, epochs: int = 1) -> None:
+    """Check that the cohort of any round can be drawn; the arguments are those of :func:`draw_cohort`.
+
+    Raises:
+        InputError: What :func:`draw_cohort` would say of the largest cohort there can be.
+    """
+    _require_negatives(split, negatives, epochs)
+    clients = num_clients(split.num_users, fraction)
+    sizes = np.sort(np.diff(split.train_indptr))[-clients:]
+    _require_cohort(clients, int(sizes.sum()), negatives, epochs)
+
+
 def _require_negatives(split: Split, negatives: int, epochs: int) -> None:
-    """Check the numbers asked for against what the users have."""
+    """Check the numbers asked for against what the users have.
+
+    Raises:
+        InputError: A number is out of range, or a user has fewer possible negatives than asked for.
+    """
     if negatives < 1:
         raise InputError(f"negatives is {negatives}; expected at least 1 per positive.")
     if epochs < 1:
@@ -137,3 +188,17 @@ def _require_negatives(split: Split, negatives: int, epochs: int) -> None:
             f"{split.source}: user {split.user_ids[user]!s} has {possible[user]} possible negatives among "
             f"{split.num_items} items, fewer than the {negatives} asked for per positive."
         )
+
+
+def cohort_bytes(positives: int, negatives: int, epochs: int) -> int:
+    """Peak of memory that drawing a cohort takes, estimated: its examples, and what orders its positives."""
+    return positives * ((1 + negatives) * (8 * epochs + 4) + 80)
+
+
+def _require_cohort(clients: int, positives: int, negatives: int, epochs: int) -> None:
+    said = f" and {epochs:,} local epochs" if epochs > 1 else ""
+    require_memory(
+        cohort_bytes(positives, negatives, epochs),
+        f"A cohort of {clients:,} clients with {positives:,} positives, {negatives:,} negatives each{said},",
+        "client_fraction, negatives, or local_epochs where negatives are redrawn for each",
+    )

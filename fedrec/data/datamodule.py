@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from fedrec.data.catalogue.download import fetch
 from fedrec.data.catalogue.sources import DATA_SETS
 from fedrec.data.catalogue.storage import find_file, read_data_set
-from fedrec.data.cohort import Cohort, draw_clients, draw_cohort
+from fedrec.data.cohort import Cohort, draw_cohort, require_cohorts
 from fedrec.data.interactions import Interactions
 from fedrec.data.one_batch import one_batch
 from fedrec.data.protocol.heldout import HeldOut
@@ -34,6 +34,10 @@ from fedrec.errors import InputError
 class FederatedData(LightningDataModule, ABC):
     """Interactions under a protocol, as cohorts and held-out items.
 
+    What belongs to training is the module's and is asked there: its ``seed`` decides cohorts and negatives, its
+    ``client.local_epochs`` how often negatives can be redrawn. Without a trainer the loader of cohorts gives round 0 of
+    seed 0; :meth:`cohort` gives any.
+
     Args:
         root: Folder with ``<data set>/<file>``; null takes the environment variable FEDREC_DATA, else a folder of the
             user's cache.
@@ -42,9 +46,7 @@ class FederatedData(LightningDataModule, ABC):
         client_fraction: Share of the users that take part in a round, above 0 and at most 1.
         negatives: Negatives per positive.
         redraw_negatives: Whether negatives are drawn once per round, or for every local epoch.
-        local_epochs: Local epochs of a client; the command line sets it to the client's own.
         split_seed: Seed of tie order, split and candidates.
-        seed: Training seed: cohorts and negatives; the command line sets it to ``seed_everything``.
 
     Attributes:
         interactions: What was read, after ``setup``.
@@ -57,9 +59,7 @@ class FederatedData(LightningDataModule, ABC):
     client_fraction: float = 0.1
     negatives: int = 4
     redraw_negatives: Literal["round", "epoch"] = "round"
-    local_epochs: int = 1
     split_seed: int = 0
-    seed: int = 0
 
     interactions: Interactions = field(init=False)
     split: Split = field(init=False)
@@ -75,8 +75,6 @@ class FederatedData(LightningDataModule, ABC):
             raise InputError(f"data.negatives is {self.negatives}; expected at least 1 per positive.")
         if self.redraw_negatives not in ("round", "epoch"):
             raise InputError(f"data.redraw_negatives is {self.redraw_negatives!r}; expected 'round' or 'epoch'.")
-        if self.local_epochs < 1:
-            raise InputError(f"data.local_epochs is {self.local_epochs}; expected at least 1.")
 
     @abstractmethod
     def read(self) -> Interactions:
@@ -87,18 +85,27 @@ class FederatedData(LightningDataModule, ABC):
         """
 
     def setup(self, stage: str) -> None:
-        """Read and split, once for all stages; and check that a cohort can be drawn.
+        """Read and split, once for all stages; and check that any round's cohort can be drawn.
 
         Raises:
             InputError: The data cannot be used.
         """
-        if hasattr(self, "split"):
-            return
-        interactions = self.read()
-        made = split(interactions, protocol_named(self.protocol, self.overrides), self.split_seed)
-        draw_clients(self.seed, 0, made.num_users, self.client_fraction)
-        draw_cohort(made, self.seed, 0, 1 / made.num_users, self.negatives)  # one client; its checks look at all
-        self.interactions, self.split = interactions, made
+        if not hasattr(self, "split"):
+            interactions = self.read()
+            made = split(interactions, protocol_named(self.protocol, self.overrides), self.split_seed)
+            self.interactions, self.split = interactions, made
+        require_cohorts(self.split, self.client_fraction, self.negatives, self._epochs(self._training()[1]))
+
+    def cohort(self, round: int, seed: int, local_epochs: int = 1) -> Cohort:
+        """The clients of a round with their examples, see :func:`~fedrec.data.cohort.draw_cohort`.
+
+        Args:
+            round: Number of the round, from 0.
+            seed: Training seed.
+            local_epochs: Local epochs of a client; they matter where negatives are redrawn for each.
+        """
+        epochs = self._epochs(local_epochs)
+        return draw_cohort(self.split, seed, round, self.client_fraction, self.negatives, epochs)
 
     @property
     def num_users(self) -> int:
@@ -112,7 +119,7 @@ class FederatedData(LightningDataModule, ABC):
 
     def train_dataloader(self) -> DataLoader[Cohort]:
         """One :class:`Cohort` per epoch, that of the round whose number the epoch has."""
-        return one_batch(self._cohort)
+        return one_batch(self._next_cohort)
 
     def val_dataloader(self) -> DataLoader[HeldOut]:
         """The selection items."""
@@ -130,10 +137,25 @@ class FederatedData(LightningDataModule, ABC):
         """Move a cohort or held-out items by their own ``to``."""
         return batch.to(device)
 
-    def _cohort(self) -> Cohort:
-        round = self.trainer.current_epoch if self.trainer else 0
-        epochs = self.local_epochs if self.redraw_negatives == "epoch" else 1
-        return draw_cohort(self.split, self.seed, round, self.client_fraction, self.negatives, epochs)
+    def _next_cohort(self) -> Cohort:
+        return self.cohort(self.trainer.current_epoch if self.trainer else 0, *self._training())
+
+    def _training(self) -> tuple[int, int]:
+        """Training seed and local epochs of the module that is trained, so that there is one of each."""
+        if self.trainer is None:
+            return 0, 1
+        module: Any = self.trainer.lightning_module
+        try:
+            return module.seed, module.client.local_epochs
+        except AttributeError as error:
+            raise InputError(
+                f"{type(module).__name__} cannot be trained on {type(self).__name__}: cohorts are drawn by the "
+                f"module's seed and client.local_epochs ({error})."
+            ) from None
+
+    def _epochs(self, local_epochs: int) -> int:
+        """Sets of negatives in a cohort."""
+        return local_epochs if self.redraw_negatives == "epoch" else 1
 
     def _held_out_loader(self, stage: Stage) -> DataLoader[HeldOut]:
         held_out = self.split.held_out(stage)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fedrec.data.draws import Int64s, UInt64s, hash_u64
 from fedrec.data.interactions import Interactions
+from fedrec.data.sizes import require_memory
 from fedrec.errors import InputError
 
 Floats = NDArray[np.floating]
@@ -63,7 +64,19 @@ def synthetic(plan: Plan, seed: int) -> Interactions:
 
     Rows stand by user and item, timestamps in seconds are uniform over three years. An item that a user has already is
     drawn again; what is still missing after a few passes, from users with long histories, is drawn uniformly.
+
+    Raises:
+        InputError: The machine's memory does not hold what the plan asks for.
+
+    Example:
+        >>> synthetic(Plan(users=100, items=50, rows=1000), seed=0).counts
+        Counts(users=100, items=50, rows=1000)
     """
+    require_memory(
+        needed_bytes(plan),
+        f"Synthetic data of {plan.users:,} users, {plan.items:,} items, {plan.rows:,} rows and rank {plan.rank:,}",
+        "plan.users, plan.items, plan.rows or plan.rank",
+    )
     mix, taste = _mixes(plan, seed), _tastes(plan, seed)
     wanted = _rows_per_user(plan, seed)
     pairs, missing = np.empty(0, dtype=np.int64), wanted
@@ -93,6 +106,11 @@ def synthetic(plan: Plan, seed: int) -> Interactions:
         source=f"synthetic data ({plan.users:,} users, {plan.items:,} items, {plan.rows:,} rows, seed {seed})",
         time_unit="s",
     )
+
+
+def needed_bytes(plan: Plan) -> int:
+    """Peak of memory that drawing takes, estimated: the tastes with their working arrays, and the rows with theirs."""
+    return 32 * (plan.users + plan.items) * plan.rank + 72 * plan.rows
 
 
 def _items(mix: Floats, taste: Floats, user: Int64s, first: Floats, second: Floats) -> Int64s:

@@ -135,10 +135,11 @@ def test_setup_reads_once_for_all_stages(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 class Recorder(LightningModule):
-    """Keeps the cohorts it is given."""
+    """Keeps the cohorts it is given; it has a seed and a client, as every module that is trained here."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 5, local_epochs: int = 1) -> None:
         super().__init__()
+        self.seed, self.client = seed, SimpleNamespace(local_epochs=local_epochs)
         self.automatic_optimization = False
         self.weight = nn.Parameter(torch.zeros(1))
         self.cohorts: list[Cohort] = []
@@ -153,19 +154,23 @@ class Recorder(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def test_an_epoch_is_the_round_of_its_number(tmp_path: Path) -> None:
-    data, module = synthetic_data(seed=5), Recorder()
+def trained(module: LightningModule, data: FederatedData, rounds: int = 1) -> None:
+    """Train in this process, leaving nothing."""
     trainer = Trainer(
-        max_epochs=3,
+        max_epochs=rounds,
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        default_root_dir=tmp_path,
     )
     trainer.fit(module, datamodule=data)
+
+
+def test_an_epoch_is_the_round_of_its_number() -> None:
+    data, module = synthetic_data(), Recorder(seed=5)
+    trained(module, data, rounds=3)
     assert [cohort.round for cohort in module.cohorts] == [0, 1, 2]
     for number, cohort in enumerate(module.cohorts):
         wanted = draw_cohort(data.split, 5, number, 0.2)
@@ -174,13 +179,29 @@ def test_an_epoch_is_the_round_of_its_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("redraw", "sets"), [("round", 1), ("epoch", 3)])
-def test_negatives_are_drawn_per_round_or_per_local_epoch(redraw: str, sets: int) -> None:
-    data = synthetic_data(redraw_negatives=redraw, local_epochs=3)
-    data.setup("fit")
-    data.trainer = SimpleNamespace(current_epoch=7)  # type: ignore[assignment]
-    (cohort,) = data.train_dataloader()
-    assert cohort.round == 7
+@pytest.mark.parametrize("seed", [0, 7])
+def test_seed_and_local_epochs_are_the_modules(redraw: str, sets: int, seed: int) -> None:
+    data, module = synthetic_data(redraw_negatives=redraw), Recorder(seed, local_epochs=3)
+    trained(module, data)
+    (cohort,) = module.cohorts
+    assert cohort.seed == seed
     assert len(cohort.items) == sets
+    assert torch.equal(cohort.items, data.cohort(0, seed, local_epochs=3).items)
+
+
+def test_a_module_without_a_seed_is_told_before_the_first_round() -> None:
+    module = Recorder()
+    del module.seed
+    with pytest.raises(InputError, match=r"Recorder cannot be trained on Synthetic: cohorts are drawn by the module's"):
+        trained(module, synthetic_data())
+    assert module.cohorts == []
+
+
+def test_negatives_of_more_local_epochs_than_fit_are_refused_before_the_first_round() -> None:
+    module = Recorder(local_epochs=10**20)
+    with pytest.raises(InputError, match=r"4 negatives each and 100,000,000,000,000,000,000 local epochs, needs about"):
+        trained(module, synthetic_data(redraw_negatives="epoch"))
+    assert module.cohorts == []
 
 
 def test_batches_move_by_their_own_to() -> None:
@@ -201,7 +222,7 @@ def test_a_file_of_ones_own_gives_its_name_and_raw_ids(tmp_path: Path) -> None:
 
 
 def test_synthetic_data_depends_on_its_own_seed_alone() -> None:
-    made = [synthetic_data(), synthetic_data(seed=1, split_seed=1), synthetic_data(data_seed=1)]
+    made = [synthetic_data(), synthetic_data(split_seed=1), synthetic_data(data_seed=1)]
     for data in made:
         data.setup("fit")
     assert np.array_equal(made[0].interactions.item, made[1].interactions.item)

@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from fedrec.data.draws import Int64s, hash_u64, without_replacement
 from fedrec.data.protocol.item_sets import ItemSets
+from fedrec.data.sizes import require_memory
 from fedrec.errors import InputError
 
-# Users drawn for at a time: the draw's working arrays for 198 candidates then take a few megabytes.
-_BLOCK = 1024
+# Candidates drawn at a time: the draw's working arrays then take a few megabytes.
+_BLOCK = 200_000
 
 
 def draw_candidates(touched: ItemSets, each: int, stages: int, split_seed: int) -> list[Int64s]:
@@ -28,11 +29,20 @@ def draw_candidates(touched: ItemSets, each: int, stages: int, split_seed: int) 
     Returns:
         One ``int64 [U, M]`` per stage. Every user must have ``each * stages`` untouched items, see
         :func:`require_untouched`.
+
+    Raises:
+        InputError: The machine's memory does not hold them.
     """
+    require_memory(
+        16 * touched.num_users * each * stages,  # the draw and its parts
+        f"Ranking {touched.num_users:,} users' held-out items against {each:,} candidates",
+        "the protocol's candidates",
+    )
     drawn = np.empty((touched.num_users, each * stages), dtype=np.int64)
     counter = np.arange(each * stages)[:, None]
-    for start in range(0, touched.num_users, _BLOCK):
-        users = np.arange(start, min(start + _BLOCK, touched.num_users))
+    width = max(1, _BLOCK // (each * stages))
+    for start in range(0, touched.num_users, width):
+        users = np.arange(start, min(start + width, touched.num_users))
         words = hash_u64(split_seed, "candidates", users, counter)
         ranks = without_replacement(words, touched.num_outside[users])
         drawn[users] = touched.outside(users, ranks).T
