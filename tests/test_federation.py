@@ -13,6 +13,7 @@ from torch import Tensor
 from fedrec.client import LocalTraining
 from fedrec.data.cohort import draw_cohort
 from fedrec.data.datamodule import Synthetic
+from fedrec.data.protocol.heldout import HeldOut
 from fedrec.data.protocol.presets import ProtocolOverrides
 from fedrec.data.synthetic import Plan
 from fedrec.errors import InputError
@@ -84,7 +85,7 @@ def test_one_round_is_one_epoch_and_one_step_of_the_server(method: str) -> None:
     bare = module(method, BareFederation)
     assert isinstance(bare, BareFederation)
     bare.initialise(source.num_users, source.num_items)
-    held_out = source.split.held_out("validation")
+    held_out = HeldOut.of(source.split, "validation")
     for number, found in enumerate(taken.metrics):
         bare.training_step(draw_cohort(source.split, 3, number, 0.3), 0)
         for name, value in bare.logged.items():
@@ -150,7 +151,7 @@ def test_tests_rank_the_model_and_two_baselines(method: str) -> None:
     prefixes = [f"{model}{kind}" for model in ("", "popular_", "mean_private_") for kind in ("", "full_")]
     assert set(found) == {f"test/{prefix}{name}" for prefix in prefixes for name in names}
 
-    held_out = source.split.held_out("test")
+    held_out = HeldOut.of(source.split, "test")
     scorers = {"": federated.scorer(), "mean_private_": federated.scorer(mean_private=True)}
     named = {
         "": scorers[""],
@@ -173,7 +174,7 @@ def test_predictions_are_the_best_unseen_items() -> None:
     federated, source, running = module("ncf"), data(), trainer(1)
     running.fit(federated, datamodule=source)
     (score,) = running.predict(federated, datamodule=source)  # type: ignore[misc]
-    held_out = source.split.held_out("test")
+    held_out = HeldOut.of(source.split, "test")
     users = held_out.users
     items, scores = top_items(score, held_out, federated.tiles().items, 3)
     everything = federated.scorer()(users, torch.arange(source.num_items)[None])

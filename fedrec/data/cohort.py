@@ -66,7 +66,7 @@ def draw_clients(seed: int, round: int, num_users: int, fraction: float) -> Int6
 
     Example:
         >>> draw_clients(seed=0, round=7, num_users=50, fraction=0.1).tolist()
-        [3, 8, 14, 15, 34]
+        [4, 6, 7, 28, 45]
     """
     count = num_clients(num_users, fraction)
     keys = hash_u64(seed, "clients", round, np.arange(num_users))

@@ -158,7 +158,7 @@ class FederatedData(LightningDataModule, ABC):
         return local_epochs if self.redraw_negatives == "epoch" else 1
 
     def _held_out_loader(self, stage: Stage) -> DataLoader[HeldOut]:
-        held_out = self.split.held_out(stage)
+        held_out = HeldOut.of(self.split, stage)
         return one_batch(lambda: held_out)
 
 

@@ -36,6 +36,13 @@ def hash_u64(seed: int, purpose: str, *counters: ArrayLike) -> UInt64s:
 
     Returns:
         ``uint64`` array with the counters' broadcast shape (``[]`` without counters).
+
+    Example:
+        >>> words = hash_u64(0, "dice", np.arange(5))
+        >>> (1 + integers(words, 6)).tolist()
+        [6, 2, 1, 3, 6]
+        >>> bool(hash_u64(0, "dice", 3) == words[3])  # whatever was drawn before
+        True
     """
     # Arrays throughout: unlike numpy scalars they wrap around silently, which is what a hash wants.
     words = _mixed(np.array([(_purpose_word(purpose) + seed) % _WORD], dtype=np.uint64) ^ _GOLDEN)
@@ -57,6 +64,10 @@ def integers(words: UInt64s, bounds: ArrayLike) -> Int64s:
 
     Returns:
         ``int64``, the broadcast shape.
+
+    Example:
+        >>> integers(np.array([0, 2**63, 2**64 - 1], dtype=np.uint64), 10).tolist()
+        [0, 5, 9]
     """
     scaled = (words >> np.uint64(32)) * np.asarray(bounds).astype(np.uint64)
     return np.asarray(scaled >> np.uint64(32)).view(np.int64)
@@ -76,6 +87,11 @@ def without_replacement(words: UInt64s, population: Int64s) -> Int64s:
 
     Returns:
         ``int64 [k, R]``, distinct within a column.
+
+    Example:
+        >>> words = hash_u64(0, "lottery", np.arange(2), np.arange(3)[:, None])
+        >>> without_replacement(words, np.array([3, 100])).T.tolist()
+        [[2, 0, 1], [72, 60, 27]]
     """
     count, columns = words.shape
     steps = np.arange(count, dtype=np.int64)[:, None]
@@ -101,6 +117,11 @@ def shuffled_within(groups: Int64s, words: UInt64s) -> Int64s:
 
     Returns:
         ``int64 [T]`` indices; ``groups[result]`` equals ``groups``.
+
+    Example:
+        >>> groups = np.array([0, 0, 0, 1, 1])
+        >>> shuffled_within(groups, hash_u64(0, "shuffle", np.arange(5))).tolist()
+        [1, 2, 0, 4, 3]
     """
     if not len(groups):
         return np.empty(0, dtype=np.int64)

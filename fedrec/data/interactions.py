@@ -114,5 +114,6 @@ class Interactions:
 
     @property
     def counts(self) -> Counts:
-        """Users, items and rows, those with a low rating included."""
-        return Counts(self.num_users, self.num_items, len(self))
+        """Users and items that have rows, and rows; those with a low rating included."""
+        users, items = (int(np.count_nonzero(np.bincount(column))) for column in (self.user, self.item))
+        return Counts(users, items, len(self))

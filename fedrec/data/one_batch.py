@@ -32,5 +32,10 @@ class OneBatch(Dataset[Batch]):
 
 
 def one_batch(make: Callable[[], Batch]) -> DataLoader[Batch]:
-    """A loader that gives what ``make`` returns, once per pass, in this process."""
+    """A loader that gives what ``make`` returns, once per pass, in this process.
+
+    Example:
+        >>> list(one_batch(lambda: "a whole cohort"))
+        ['a whole cohort']
+    """
     return DataLoader(OneBatch(make), batch_size=None, num_workers=0)

@@ -72,7 +72,7 @@ class RoundRecorder(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Cut the tables to the rounds of the checkpoint that the run goes on from."""
-        self._popular = _most_popular(trainer.datamodule.split.held_out("validation"))  # type: ignore[attr-defined]
+        self._popular = _most_popular(HeldOut.of(trainer.datamodule.split, "validation"))  # type: ignore[attr-defined]
         if not trainer.is_global_zero:
             return
         rounds = trainer.current_epoch if self._folder.last.exists() else 0

@@ -133,7 +133,7 @@ def measure(name: str, split: Split, method: str, fraction: float, repeats: int,
     module.initialise(split.num_users, split.num_items)
     cohorts = [draw_cohort(split, 0, round_, fraction) for round_ in range(max(2, min(repeats, 5)))]
     examples = statistics.mean(len(cohort.labels) for cohort in cohorts)
-    rounds = Rounds(module, cohorts, split.held_out("test"), products=-(-PRODUCTS // repeats))
+    rounds = Rounds(module, cohorts, HeldOut.of(split, "test"), products=-(-PRODUCTS // repeats))
     for number in range(3):
         rounds.production(number)  # the first ones touch memory
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # production's alone

@@ -111,13 +111,13 @@ def audit(
         >>> data = synthetic(Plan(users=50, items=200, rows=900), seed=0)
         >>> found = audit(data, "fair", ProtocolOverrides(candidates=39))
         >>> found.raw, found.references["random"].hr
-        (Counts(users=50, items=200, rows=900), 0.25)
+        (Counts(users=50, items=170, rows=900), 0.25)
     """
     return audit_split(interactions, split(interactions, protocol_named(protocol_name, overrides), split_seed))
 
 
 def audit_split(interactions: Interactions, made: Split) -> Audit:
-    """Audit a split that is at hand already, with the interactions that it was made of."""
+    """Audit a split that is at hand already, with the interactions that it was made of; see :func:`audit`."""
     protocol = made.protocol
     time, popularity = interactions.timestamp, made.popularity
     # Without a validation item its column holds -1, which is no training item of anybody.

@@ -27,12 +27,29 @@ class Finding:
 
 
 def findings(audit: Audit) -> list[Finding]:
-    """All findings, the gravest first."""
+    """All findings, the gravest first.
+
+    Example:
+        >>> from fedrec.data.audit.audit import audit
+        >>> from fedrec.data.protocol.presets import ProtocolOverrides
+        >>> from fedrec.data.synthetic import Plan, synthetic
+        >>> data = synthetic(Plan(users=50, items=200, rows=900), seed=0)
+        >>> for finding in findings(audit(data, "fedrecgel", ProtocolOverrides(candidates=19))):
+        ...     print(finding.short)
+        HR@20 is 1 by construction
+        selection on the test item
+        14.0 % of users left out
+    """
     return [found for check in _CHECKS if (found := check(audit)) is not None]
 
 
 def percent(share: float) -> str:
-    """A share as text; never 0 % or 100 % for one that is neither."""
+    """A share as text; never 0 % or 100 % for one that is neither.
+
+    Example:
+        >>> percent(0.6241), percent(0.0001), percent(1)
+        ('62.4 %', 'under 0.1 %', '100 %')
+    """
     if 0 < share < 0.0005:
         return "under 0.1 %"
     if 0.9995 < share < 1:

@@ -30,7 +30,12 @@ class Spread:
 
     @classmethod
     def of(cls, counts: Int64s) -> Spread:
-        """Measure ``int64 [*]`` counts, at least one."""
+        """Measure ``int64 [*]`` counts, at least one.
+
+        Example:
+            >>> Spread.of(np.array([1, 2, 9])).median
+            2.0
+        """
         p10, p25, median, p75, p90, p99 = np.percentile(counts, (10, 25, 50, 75, 90, 99)).tolist()
         return cls(float(counts.mean()), int(counts.min()), p10, p25, median, p75, p90, p99, int(counts.max()))
 
@@ -51,12 +56,17 @@ class Concentration:
 
     @classmethod
     def of(cls, popularity: Int64s) -> Concentration:
-        """Measure ``int64 [I]`` rows per item, not all zero."""
+        """Measure ``int64 [I]`` rows per item, not all zero.
+
+        Example:
+            >>> Concentration.of(np.array([6, 2, 2, 0]))
+            Concentration(top_1_percent=0.6, top_10_percent=0.6, gini=0.45)
+        """
         ascending = np.sort(popularity).astype(np.float64)
         items, rows = len(ascending), ascending.sum()
         one, ten = (float(ascending[-max(1, items // part) :].sum() / rows) for part in (100, 10))
-        gini = 2 * float(np.arange(1, items + 1) @ ascending) / (items * rows) - (items + 1) / items
-        return cls(one, ten, gini)
+        gini = 2 * (np.arange(1, items + 1) @ ascending) / (items * rows) - (items + 1) / items
+        return cls(one, ten, float(gini))
 
 
 @dataclass(frozen=True)

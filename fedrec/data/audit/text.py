@@ -16,7 +16,16 @@ _WIDTH = 100
 
 
 def table(audit: Audit) -> str:
-    """The whole audit in sections of aligned lines."""
+    """The whole audit in sections of aligned lines.
+
+    Example:
+        >>> from fedrec.data.audit.audit import audit
+        >>> from fedrec.data.protocol.presets import ProtocolOverrides
+        >>> from fedrec.data.synthetic import Plan, synthetic
+        >>> found = audit(synthetic(Plan(users=50, items=200, rows=900), 0), "fair", ProtocolOverrides(candidates=20))
+        >>> print(table(found).splitlines()[0])
+        synthetic under protocol fair (candidates=20), split seed 0
+    """
     lines = [
         f"{audit.name} under protocol {audit.protocol.label}, split seed {audit.split_seed}",
         _line("file", audit.source),
@@ -38,7 +47,16 @@ def table(audit: Audit) -> str:
 
 
 def short(audit: Audit) -> str:
-    """The lines at the head of a run's log: what was read, what was left of it, and what a score on it means."""
+    """The lines at the head of a run's log: what was read, what was left of it, and what a score on it means.
+
+    Example:
+        >>> from fedrec.data.audit.audit import audit
+        >>> from fedrec.data.protocol.presets import ProtocolOverrides
+        >>> from fedrec.data.synthetic import Plan, synthetic
+        >>> found = audit(synthetic(Plan(users=50, items=200, rows=900), 0), "fair", ProtocolOverrides(candidates=20))
+        >>> print(short(found).splitlines()[0])
+        data      synthetic: 43 of 50 users, 170 of 170 items, 877 of 900 rows (0 repeat a pair)
+    """
     user, item, kept = audit.rows_per_user, audit.rows_per_item, audit.kept
     popular, repeat, random = (_figure(audit, name) for name in ("most popular", "repeat", "random"))
     found = findings(audit)

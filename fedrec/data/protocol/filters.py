@@ -81,6 +81,14 @@ def kept_rows(interactions: Interactions, protocol: Protocol) -> Kept:
 
     The newest row of a pair says whether the user likes the item: one rated 5 and later 1 is not liked. Where
     duplicates are kept, a pair that is not liked loses all of its rows, and a liked one those that are low.
+
+    Example:
+        >>> from fedrec.data.protocol.presets import protocol_named
+        >>> from fedrec.data.synthetic import Plan, synthetic
+        >>> for step in kept_rows(synthetic(Plan(users=50, items=200, rows=900), 0), protocol_named("fair")).steps:
+        ...     print(step.keeps, step.left)
+        the newest row of each pair Counts(users=50, items=170, rows=900)
+        at least 5 distinct items per user Counts(users=43, items=170, rows=877)
     """
     rows, ratings = _sorted_rows(interactions, protocol.ties), interactions.ratings
     steps: list[Step] = []

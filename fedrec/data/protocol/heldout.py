@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
+
+from fedrec.data.protocol.presets import Stage
+from fedrec.data.protocol.split import Split
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,38 @@ class HeldOut:
         popularity: ``int64 [I]`` number of training rows of each item.
     """
 
-    stage: Literal["validation", "test"]
+    stage: Stage
     users: Tensor
     items: Tensor
     candidates: Tensor
     seen_indptr: Tensor
     seen_items: Tensor
     popularity: Tensor
+
+    @classmethod
+    def of(cls, split: Split, stage: Stage) -> HeldOut:
+        """The held-out items of a split for one stage.
+
+        Example:
+            >>> from fedrec.data.protocol.presets import ProtocolOverrides, protocol_named
+            >>> from fedrec.data.protocol.split import split
+            >>> from fedrec.data.synthetic import Plan, synthetic
+            >>> data = synthetic(Plan(users=50, items=200, rows=900), seed=0)
+            >>> made = split(data, protocol_named("fair", ProtocolOverrides(candidates=20)), split_seed=0)
+            >>> HeldOut.of(made, "test").candidates.shape
+            torch.Size([43, 20])
+        """
+        items, candidates = split.held_out_items(stage)
+        seen = split.seen(stage)
+        return cls(
+            stage=stage,
+            users=torch.arange(split.num_users),
+            items=torch.from_numpy(items),
+            candidates=torch.from_numpy(candidates),
+            seen_indptr=torch.from_numpy(seen.indptr),
+            seen_items=torch.from_numpy(seen.items),
+            popularity=torch.from_numpy(split.popularity),
+        )
 
     def to(self, device: torch.device | str) -> HeldOut:
         """Return the same held-out items on ``device``."""

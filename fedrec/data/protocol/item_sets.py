@@ -27,7 +27,15 @@ class ItemSets:
 
     @classmethod
     def of(cls, users: Int64s, items: Int64s, num_users: int, num_items: int) -> ItemSets:
-        """Collect rows (user, item), in any order and with repetitions, both ``int64 [N]``."""
+        """Collect rows (user, item), in any order and with repetitions, both ``int64 [N]``.
+
+        Example:
+            >>> sets = ItemSets.of(np.array([1, 0, 1, 1]), np.array([2, 4, 0, 2]), num_users=2, num_items=5)
+            >>> sets.items.tolist(), sets.num_outside.tolist()
+            ([4, 0, 2], [4, 3])
+            >>> sets.outside(np.array([1]), np.arange(3)).tolist()  # what user 1 has not
+            [1, 3, 4]
+        """
         pairs = users * num_items + items
         # Rows often come in order; sorting them again, or np.unique's hash table, takes many times as long as a look.
         if (pairs[1:] < pairs[:-1]).any():

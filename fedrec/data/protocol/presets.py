@@ -106,6 +106,10 @@ def protocol_named(name: str, overrides: ProtocolOverrides | None = None) -> Pro
 
     Raises:
         InputError: For an unknown name, an unknown choice, or parts that contradict each other.
+
+    Example:
+        >>> protocol_named("fair", ProtocolOverrides(ties="lowest_item")).label
+        'fair (ties=lowest_item)'
     """
     if name not in PRESETS:
         raise InputError(f"Unknown protocol {name!r}; expected one of {', '.join(PRESETS)}.")

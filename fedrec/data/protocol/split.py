@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,6 @@ from fedrec.data.protocol.item_sets import ItemSets
 from fedrec.data.protocol.presets import Protocol, Stage
 from fedrec.data.protocol.rows import hold_out_newest
 from fedrec.errors import InputError
-
-if TYPE_CHECKING:
-    from fedrec.data.protocol.heldout import HeldOut
 
 
 @dataclass(frozen=True)
@@ -126,36 +122,20 @@ class Split:
             return self.test, self.candidates_test
         return self.validation, self.candidates_validation
 
-    def held_out(self, stage: Stage) -> HeldOut:
-        """The same as tensors, with what a full ranking leaves out and the items' popularity."""
-        import torch
+    def seen(self, stage: Stage) -> ItemSets:
+        """What a full ranking of that stage leaves out: what users trained on, and what they are known to dislike.
 
-        from fedrec.data.protocol.heldout import HeldOut
-
-        items, candidates = self.held_out_items(stage)
-        seen = self._seen_in_test if items is self.test else self._seen()
-        return HeldOut(
-            stage=stage,
-            users=torch.arange(self.num_users),
-            items=torch.from_numpy(items),
-            candidates=torch.from_numpy(candidates),
-            seen_indptr=torch.from_numpy(seen.indptr),
-            seen_items=torch.from_numpy(seen.items),
-            popularity=torch.from_numpy(self.popularity),
-        )
-
-    @cached_property
-    def _seen_in_test(self) -> ItemSets:
-        if not self.protocol.validation_item:
-            return self._seen()
-        return self._seen(np.stack([np.arange(self.num_users), self.validation]))
-
-    def _seen(self, *more: Int64s) -> ItemSets:
-        """Training and disliked items with more pairs ``[2, *]``."""
-        more = more if self.disliked is None else (self.disliked, *more)
-        if not more:
+        Where it is the test item that is ranked, the validation item is left out too: by then it is known.
+        """
+        items, _ = self.held_out_items(stage)
+        known = [np.stack([self.train_user, self.train_item])]
+        if self.disliked is not None:
+            known.append(self.disliked)
+        if items is self.test and self.candidates_validation is not None:
+            known.append(np.stack([np.arange(self.num_users), self.validation]))
+        if len(known) == 1:
             return self.train_sets
-        users, items = np.concatenate([np.stack([self.train_user, self.train_item]), *more], axis=1)
+        users, items = np.concatenate(known, axis=1)
         return ItemSets.of(users, items, self.num_users, self.num_items)
 
 
@@ -167,6 +147,14 @@ def split(interactions: Interactions, protocol: Protocol, split_seed: int) -> Sp
 
     Raises:
         InputError: Fewer than two users are left, or a user has too few untouched items for its candidates.
+
+    Example:
+        >>> from fedrec.data.protocol.presets import ProtocolOverrides, protocol_named
+        >>> from fedrec.data.synthetic import Plan, synthetic
+        >>> data = synthetic(Plan(users=50, items=200, rows=900), seed=0)
+        >>> made = split(data, protocol_named("fair", ProtocolOverrides(candidates=20)), split_seed=0)
+        >>> made.num_users, made.num_items, len(made.train_item)
+        (43, 170, 791)
     """
     kept = kept_rows(interactions, protocol)
     rows, disliked = kept.rows, kept.disliked

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fedrec.data.interactions import Interactions, RatingFilter
 from fedrec.data.protocol.filters import kept_rows
+from fedrec.data.protocol.heldout import HeldOut
 from fedrec.data.protocol.presets import PRESETS, Protocol
 from fedrec.data.protocol.split import Split, split
 from fedrec.errors import InputError
@@ -121,7 +122,7 @@ def test_candidates_full_ranking_and_recommendations_agree_on_what_a_user_has(
         assert len(set(drawn)) == len(drawn) == protocol.candidates * len(stages)
         assert not set(drawn) & items_of(cut.touched, user)
     for stage in ("validation", "test"):
-        held_out = cut.held_out(stage)  # type: ignore[arg-type]
+        held_out = HeldOut.of(cut, stage)  # type: ignore[arg-type]
         for user in range(cut.num_users):
             seen = set(held_out.seen_items[held_out.seen_indptr[user] : held_out.seen_indptr[user + 1]].tolist())
             wanted = items_of(cut.train_sets, user)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fedrec.data.interactions import Interactions
 from fedrec.data.protocol.filters import kept_rows
+from fedrec.data.protocol.heldout import HeldOut
 from fedrec.data.protocol.presets import PRESETS, Protocol, ProtocolOverrides, protocol_named
 from fedrec.data.protocol.split import Split, split
 from fedrec.errors import InputError
@@ -232,14 +233,14 @@ def test_negatives_avoid_training_items_and_under_legacy_all_items() -> None:
 def test_held_out_leaves_out_of_a_full_ranking_what_the_user_has_seen() -> None:
     data = interactions([(0, item, item) for item in range(6)] + others(1, range(6, 17)))
     fair = split(data, SMALL["fair"], 0)
-    validation, test = fair.held_out("validation"), fair.held_out("test")
+    validation, test = HeldOut.of(fair, "validation"), HeldOut.of(fair, "test")
     assert (validation.stage, test.stage) == ("validation", "test")
     assert (validation.items[0], test.items[0]) == (4, 5)
     assert validation.seen_items[: validation.seen_indptr[1]].tolist() == [0, 1, 2, 3]
     assert test.seen_items[: test.seen_indptr[1]].tolist() == [0, 1, 2, 3, 4]
     assert validation.popularity.tolist() == np.bincount(fair.train_item, minlength=17).tolist()
     fedrecgel = split(data, SMALL["fedrecgel"], 0)
-    selection, test = fedrecgel.held_out("validation"), fedrecgel.held_out("test")
+    selection, test = HeldOut.of(fedrecgel, "validation"), HeldOut.of(fedrecgel, "test")
     assert selection.stage == "validation"
     assert selection.items.tolist() == test.items.tolist() == fedrecgel.test.tolist()
     assert selection.candidates.tolist() == test.candidates.tolist()
@@ -250,7 +251,7 @@ def test_selection_on_test_evaluates_the_test_item_even_beside_a_validation_item
     data = interactions([(0, item, item) for item in range(6)] + others(1, range(6, 17)))
     splitted = split(data, replace(SMALL["fair"], selection_on="test"), 0)
     assert splitted.validation[0] == 4
-    assert splitted.held_out("validation").items.tolist() == splitted.test.tolist()
+    assert HeldOut.of(splitted, "validation").items.tolist() == splitted.test.tolist()
 
 
 @given(random_interactions(), st.integers(3, 6), st.integers(1, 5))

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fedrec.data.interactions import Interactions
+from fedrec.data.protocol.heldout import HeldOut
 from fedrec.data.protocol.item_sets import ItemSets
 from fedrec.data.protocol.presets import PRESETS, Protocol
 from fedrec.data.protocol.split import split
@@ -252,7 +253,7 @@ def test_disliked_items_are_no_candidates_and_count_as_seen(tmp_path: Path) -> N
         for stage in ("validation", "test"):
             _, candidates = made.held_out_items(stage)  # type: ignore[arg-type]
             assert not made.touched.contain(np.arange(made.num_users)[:, None], candidates).any()
-            held_out = made.held_out(stage)  # type: ignore[arg-type]
+            held_out = HeldOut.of(made, stage)  # type: ignore[arg-type]
             seen = ItemSets(made.num_items, held_out.seen_indptr.numpy(), held_out.seen_items.numpy())
             assert seen.contain(users, items).all()
             assert seen.contain(made.train_user, made.train_item).all()
