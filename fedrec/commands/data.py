@@ -10,11 +10,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
+from fedrec.commands.protocol_options import ProtocolOptions, add_protocol, chosen
 from fedrec.data.catalogue.download import fetch
 from fedrec.data.catalogue.sources import DATA_SETS
 from fedrec.data.catalogue.storage import data_root, data_set_named, find_file, read_data_set
 from fedrec.data.interactions import Interactions
-from fedrec.data.protocol.presets import PRESETS
 from fedrec.data.reading.layout import IdType, Layout, LowRatings, TimeFormat
 from fedrec.data.reading.readers import file_title, read_interactions
 from fedrec.errors import InputError
@@ -71,11 +71,10 @@ def _parser() -> Parser:
     auditing.add_argument("name", metavar="NAME|FILE", help="a data set, or a file of your own")
     for command in (listing, fetching, auditing):
         command.add_argument("--root", help="folder with <data set>/<file>; default FEDREC_DATA, else the cache folder")
-    auditing.add_argument("--variant", help="variant of the data set, such as listens")
-    auditing.add_argument("--protocol", default="fair", choices=list(PRESETS), help="default: %(default)s")
-    auditing.add_argument("--split_seed", type=int, default=0, help="default: %(default)s")
+    auditing.add_argument("--variant", default=argparse.SUPPRESS, help="variant of the data set, such as listens")
     auditing.add_argument("--json", action="store_true", help="print JSON instead of the table")
     auditing.add_argument("--picture", type=Path, metavar="FILE", help="also draw it: .png, .svg or .pdf")
+    add_protocol(auditing.add_argument_group("protocol, and parts of it that are to differ"))
     _add_layout(auditing.add_argument_group("columns of a file of your own, by name or by position from 0"))
     return parser
 
@@ -127,7 +126,8 @@ def _audit(arguments: argparse.Namespace) -> None:
     from fedrec.data.audit.audit import audit
     from fedrec.data.audit.text import plain, table
 
-    found = audit(_interactions(arguments), arguments.protocol, split_seed=arguments.split_seed)
+    options = chosen(arguments, arguments.name if arguments.name in DATA_SETS else "file")
+    found = audit(_interactions(arguments, options), options.protocol, options.overrides, options.split_seed)
     if arguments.picture:
         from fedrec.analysis.plots.audit import audit_figure
 
@@ -140,7 +140,7 @@ def _audit(arguments: argparse.Namespace) -> None:
     print(json.dumps(plain(found), indent=2) if arguments.json else table(found))
 
 
-def _interactions(arguments: argparse.Namespace) -> Interactions:
+def _interactions(arguments: argparse.Namespace, options: ProtocolOptions) -> Interactions:
     """Of a data set, if there is one of that name, else of a file."""
     given = {field.name: getattr(arguments, field.name) for field in fields(Layout) if hasattr(arguments, field.name)}
     if arguments.name in DATA_SETS:
@@ -149,9 +149,9 @@ def _interactions(arguments: argparse.Namespace) -> Interactions:
                 f"--{next(iter(given))}: is for a file of your own; fedrec knows {arguments.name}'s columns"
             )
         data_set = DATA_SETS[arguments.name]
-        return read_data_set(data_set, arguments.variant or data_set.default, arguments.root)
-    if arguments.variant:
-        raise InputError(f"--variant {arguments.variant}: {arguments.name} is not a data set that has variants")
+        return read_data_set(data_set, options.variant or data_set.default, arguments.root)
+    if options.variant:
+        raise InputError(f"--variant {options.variant}: {arguments.name} is not a data set that has variants")
     path = Path(arguments.name).expanduser()
     if not path.exists():
         raise InputError(f"{arguments.name}: neither a file nor a data set; data sets are {', '.join(DATA_SETS)}.")

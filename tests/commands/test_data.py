@@ -6,12 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from argparse import ArgumentParser
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fedrec.__main__ import main
+from fedrec.cli.arguments import SHIPPED
+from fedrec.commands.protocol_options import add_protocol, chosen
 from fedrec.data.catalogue.sources import DATA_SETS
+from fedrec.data.datamodule import LastFM2K, PublishedData
+from fedrec.data.protocol.presets import ProtocolOverrides, protocol_named
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +97,47 @@ def test_the_shared_tag_log_repeats_itself(capsys: pytest.CaptureFixture[str]) -
     assert 0.62 <= found["repeated"] / 1600 <= 0.63
     assert found["references"]["repeat"]["hr"] == pytest.approx(0.86, abs=0.01)
     assert found["references"]["most popular"]["hr"] == pytest.approx(0.60, abs=0.015)
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_a_data_set_is_audited_under_the_protocol_that_fit_takes(name: str) -> None:
+    parser = ArgumentParser()
+    add_protocol(parser.add_argument_group())
+    options = chosen(parser.parse_args([]), name)
+    configuration = yaml.safe_load((SHIPPED / "data" / f"{name}.yaml").read_text(encoding="utf-8"))["data"]
+    kind = {subclass.__name__: subclass for subclass in (*PublishedData.__subclasses__(), LastFM2K)}
+    made = kind[configuration["class_path"].rpartition(".")[2]](**configuration["init_args"])
+    assert options.protocol == made.protocol
+    assert protocol_named(options.protocol, options.overrides) == protocol_named(made.protocol, made.overrides)
+    assert options.split_seed == made.split_seed
+    assert (options.variant or DATA_SETS[name].default) == made.chosen_variant
+
+
+def test_every_part_of_a_protocol_can_be_set(clicks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = {
+        "duplicates": "keep",
+        "min_user_rows": 3,
+        "min_item_rows": 1,
+        "ties": "lowest_item",
+        "validation_item": False,
+        "negatives_avoid": "all",
+        "candidates": 30,
+        "selection_on": "test",
+    }
+    assert set(given) == {field.name for field in fields(ProtocolOverrides)}
+    options = [f"--{part}={str(value).lower()}" for part, value in given.items()]
+    columns = ["--user", "who", "--item", "what", "--time", "when"]
+    assert main(["data", "audit", str(clicks), *columns, *options, "--split_seed=3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["protocol"] == {"name": "fair", **given}
+    assert found["split_seed"] == 3
+    # The advice of a message is an option of the command.
+    assert main(["data", "audit", str(clicks), *columns]) == 2
+    assert "candidates" in capsys.readouterr().err
+    assert main(["data", "audit", str(clicks), *columns, "--candidates=50"]) == 0
+    assert "fair (candidates=50)" in capsys.readouterr().out
+    assert main(["data", "audit", str(clicks), *columns, "--validation_item=no"]) == 2
+    assert "'no' is neither true nor false" in capsys.readouterr().err
 
 
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

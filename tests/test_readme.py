@@ -1,0 +1,36 @@
+"""What README shows in Python runs as it stands there."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def blocks() -> list[str]:
+    """The blocks of Python in README, in order."""
+    return re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*isinstance.treespec")
+def test_training_evaluation_and_prediction_from_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in blocks():
+        exec(compile(block, str(README), "exec"), names)
+    out = capsys.readouterr().out
+    figures = re.search(
+        r"^test ([.\d]+) among all items ([.\d]+)\nmost popular ([.\d]+) mean-private ([.\d]+)$", out, re.M
+    )
+    assert figures, out
+    assert all(0 < float(figure) < 1 for figure in figures.groups())
+    users = names["data"].num_users  # type: ignore[attr-defined]
+    assert len(list(csv.DictReader(Path("top.csv").open(encoding="utf-8")))) == 10 * users
+    assert re.search(rf"^data +synthetic: {users} of \d+ users", out, re.M)
+    assert re.search(r"^\d+ clients with \d+ examples\n\d+ is held out of user \d+$", out, re.M)
