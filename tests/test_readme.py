@@ -31,6 +31,7 @@ def test_training_evaluation_and_prediction_from_python(
     assert figures, out
     assert all(0 < float(figure) < 1 for figure in figures.groups())
     users = names["data"].num_users  # type: ignore[attr-defined]
-    assert len(list(csv.DictReader(Path("top.csv").open(encoding="utf-8")))) == 10 * users
+    with Path("top.csv").open(encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == 10 * users
     assert re.search(rf"^data +synthetic: {users} of \d+ users", out, re.M)
     assert re.search(r"^\d+ clients with \d+ examples\n\d+ is held out of user \d+$", out, re.M)
