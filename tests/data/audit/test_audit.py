@@ -188,12 +188,6 @@ def test_the_table_names_numbers_and_stays_narrow() -> None:
     assert max(map(len, lines)) <= 110
 
 
-def test_what_the_reader_guessed_is_told() -> None:
-    assert "Separator guessed: tab." in table(
-        audit(replace(small(), notes=("Separator guessed: tab.",)), "fedrecgel", ONE)
-    )
-
-
 def test_json_holds_the_numbers_of_the_table() -> None:
     report = audit(small(), "fedrecgel", ONE, split_seed=3)
     data = json.loads(json.dumps(plain(report)))
