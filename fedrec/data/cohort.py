@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fedrec.data.draws import Int64s, hash_u64, shuffled_within, without_replacement
+from fedrec.data.protocol.item_sets import ItemSets
 from fedrec.data.protocol.split import Split
 from fedrec.data.sizes import require_memory
 from fedrec.errors import InputError
@@ -133,20 +134,12 @@ def draw_cohort(split: Split, seed: int, round: int, fraction: float, negatives:
     owner = np.repeat(np.arange(len(clients)), sizes)
     place = np.arange(len(owner)) - np.repeat(ends - sizes, sizes)
     client = clients[owner]
-
+    # In random order: rows stand by item in the split, and steps of a few examples would otherwise see like items.
     order = shuffled_within(owner, hash_u64(seed, "order of positives", round, client, place))
-    positives = split.train_item[(starts[owner] + place)[order]]
     items = np.empty((epochs, len(owner), 1 + negatives), dtype=np.int64)
-    items[:, :, 0] = positives
-    width = max(1, _BLOCK // negatives)
-    for epoch in range(epochs):
-        for start in range(0, len(owner), width):
-            block = slice(start, start + width)
-            words = hash_u64(
-                seed, "negatives", round, epoch, client[block], place[block], np.arange(negatives)[:, None]
-            )
-            ranks = without_replacement(words, split.negatives_avoid.num_outside[client[block]])
-            items[epoch, block, 1:] = split.negatives_avoid.outside(client[block], ranks).T
+    items[:, :, 0] = split.train_item[(starts[owner] + place)[order]]
+    for epoch, drawn in enumerate(items):
+        _draw_negatives(drawn[:, 1:], split.negatives_avoid, (seed, round, epoch), client, place)
     labels = np.zeros((len(owner), 1 + negatives), dtype=np.float32)
     labels[:, 0] = 1
     return Cohort(
@@ -157,6 +150,19 @@ def draw_cohort(split: Split, seed: int, round: int, fraction: float, negatives:
         items=torch.from_numpy(items.reshape(epochs, -1)),
         labels=torch.from_numpy(labels.reshape(-1)),
     )
+
+
+def _draw_negatives(
+    drawn: Int64s, avoid: ItemSets, moment: tuple[int, int, int], client: Int64s, place: Int64s
+) -> None:
+    """Fill ``[P, n]`` with negatives; each positive's are a function of (seed, round, epoch), its client and place."""
+    (seed, round, epoch), negatives = moment, drawn.shape[1]
+    width = max(1, _BLOCK // negatives)
+    for start in range(0, len(drawn), width):
+        block = slice(start, start + width)
+        words = hash_u64(seed, "negatives", round, epoch, client[block], place[block], np.arange(negatives)[:, None])
+        ranks = without_replacement(words, avoid.num_outside[client[block]])
+        drawn[block] = avoid.outside(client[block], ranks).T
 
 
 def require_cohorts(split: Split, fraction: float, negatives: int = 4, epochs: int = 1) -> None:

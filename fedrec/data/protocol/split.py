@@ -157,19 +157,17 @@ def split(interactions: Interactions, protocol: Protocol, split_seed: int) -> Sp
         (43, 170, 791)
     """
     kept = kept_rows(interactions, protocol)
-    rows, disliked = kept.rows, kept.disliked
-    num_users, num_items = len(rows.users), len(rows.items)
+    rows, num_users, num_items = kept.rows, len(kept.rows.users), len(kept.rows.items)
     if num_users < 2:
         raise InputError(_too_few_users(interactions, protocol, num_users))
-    users, items = rows.user, rows.item
-    if disliked is not None:
-        users, items = np.hstack([np.stack([users, items]), disliked])
-    touched = ItemSets.of(users, items, num_users, num_items)
-    stages = protocol.held_out_items
-    user_ids = interactions.user_ids[rows.users]
+    known = [np.stack([rows.user, rows.item]), *([] if kept.disliked is None else [kept.disliked])]
+    known_users, known_items = np.hstack(known)
+    touched = ItemSets.of(known_users, known_items, num_users, num_items)
+    user_ids, stages = interactions.user_ids[rows.users], protocol.held_out_items
     require_untouched(touched, protocol.candidates, stages, user_ids, interactions.source)
+    # One draw for both stages: were they drawn apart, a candidate of the test item could be one of the validation
+    # item's, and picking a round by the one would look at the other.
     candidates = draw_candidates(touched, protocol.candidates, stages, split_seed)
-
     test = hold_out_newest(rows, protocol.ties, split_seed)
     train, validation = test.rest, None
     if protocol.validation_item:
@@ -189,7 +187,7 @@ def split(interactions: Interactions, protocol: Protocol, split_seed: int) -> Sp
         validation=np.full(num_users, -1, dtype=np.int64) if validation is None else validation.item,
         test=test.item,
         touched=touched,
-        disliked=disliked,
+        disliked=kept.disliked,
         candidates_validation=None if validation is None else candidates[0],
         candidates_test=candidates[-1],
         steps=kept.steps,

@@ -1,0 +1,155 @@
+"""What every data module has: interactions under a protocol, as cohorts and held-out items.
+
+One epoch is one round is one batch: with several batches an epoch, Lightning would begin the epoch's cohorts again when
+a run that was cut off goes on.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from fedrec.data.cohort import Cohort, draw_cohort, require_cohorts
+from fedrec.data.interactions import Interactions
+from fedrec.data.one_batch import one_batch
+from fedrec.data.protocol.heldout import HeldOut
+from fedrec.data.protocol.presets import ProtocolOverrides, Stage, protocol_named
+from fedrec.data.protocol.split import Split, split
+from fedrec.errors import InputError
+
+
+@dataclass(eq=False, repr=False)
+class FederatedData(LightningDataModule, ABC):
+    """Interactions under a protocol, as cohorts and held-out items.
+
+    What belongs to training is the module's and is asked there: its ``seed`` decides cohorts and negatives, its
+    ``client.local_epochs`` how often negatives can be redrawn. Without a trainer the loader of cohorts gives round 0 of
+    seed 0; :meth:`cohort` gives any.
+
+    Args:
+        root: Folder with ``<data set>/<file>``; null takes the environment variable FEDREC_DATA, else a folder of the
+            user's cache.
+        protocol: ``fair``, ``fedrecgel`` or ``legacy-negatives``; see :mod:`fedrec.data.protocol.presets`.
+        overrides: Parts of the protocol that are to differ from the preset.
+        client_fraction: Share of the users that take part in a round, above 0 and at most 1.
+        negatives: Negatives per positive.
+        redraw_negatives: Whether negatives are drawn once per round, or for every local epoch.
+        split_seed: Seed of tie order, split and candidates.
+
+    Attributes:
+        interactions: What was read, after ``setup``.
+        split: What the protocol made of it, after ``setup``.
+    """
+
+    root: str | None = None
+    protocol: Literal["fair", "fedrecgel", "legacy-negatives"] = "fair"
+    overrides: ProtocolOverrides | None = None
+    client_fraction: float = 0.1
+    negatives: int = 4
+    redraw_negatives: Literal["round", "epoch"] = "round"
+    split_seed: int = 0
+
+    interactions: Interactions = field(init=False)
+    split: Split = field(init=False)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        protocol_named(self.protocol, self.overrides)
+        if not 0 < self.client_fraction <= 1:
+            raise InputError(
+                f"data.client_fraction is {self.client_fraction}; expected a number above 0 and at most 1."
+            )
+        if self.negatives < 1:
+            raise InputError(f"data.negatives is {self.negatives}; expected at least 1 per positive.")
+        if self.redraw_negatives not in ("round", "epoch"):
+            raise InputError(f"data.redraw_negatives is {self.redraw_negatives!r}; expected 'round' or 'epoch'.")
+
+    @abstractmethod
+    def read(self) -> Interactions:
+        """Read the interactions.
+
+        Raises:
+            InputError: They are missing or cannot be understood.
+        """
+
+    def setup(self, stage: str) -> None:
+        """Read and split, once for all stages; and check that any round's cohort can be drawn.
+
+        Raises:
+            InputError: The data cannot be used.
+        """
+        if not hasattr(self, "split"):
+            interactions = self.read()
+            made = split(interactions, protocol_named(self.protocol, self.overrides), self.split_seed)
+            self.interactions, self.split = interactions, made
+        require_cohorts(self.split, self.client_fraction, self.negatives, self._epochs(self._training()[1]))
+
+    def cohort(self, round: int, seed: int, local_epochs: int = 1) -> Cohort:
+        """The clients of a round with their examples, see :func:`~fedrec.data.cohort.draw_cohort`.
+
+        Args:
+            round: Number of the round, from 0.
+            seed: Training seed.
+            local_epochs: Local epochs of a client; they matter where negatives are redrawn for each.
+        """
+        epochs = self._epochs(local_epochs)
+        return draw_cohort(self.split, seed, round, self.client_fraction, self.negatives, epochs)
+
+    @property
+    def num_users(self) -> int:
+        """Number of users U, the clients."""
+        return self.split.num_users
+
+    @property
+    def num_items(self) -> int:
+        """Number of items I."""
+        return self.split.num_items
+
+    def train_dataloader(self) -> DataLoader[Cohort]:
+        """One :class:`Cohort` per epoch, that of the round whose number the epoch has."""
+        return one_batch(self._next_cohort)
+
+    def val_dataloader(self) -> DataLoader[HeldOut]:
+        """The selection items."""
+        return self._held_out_loader("validation")
+
+    def test_dataloader(self) -> DataLoader[HeldOut]:
+        """The test items."""
+        return self._held_out_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[HeldOut]:
+        """The test items; what counts is what every user has seen."""
+        return self._held_out_loader("test")
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move a cohort or held-out items by their own ``to``."""
+        return batch.to(device)
+
+    def _next_cohort(self) -> Cohort:
+        return self.cohort(self.trainer.current_epoch if self.trainer else 0, *self._training())
+
+    def _training(self) -> tuple[int, int]:
+        """Training seed and local epochs of the module that is trained, so that there is one of each."""
+        if self.trainer is None:
+            return 0, 1
+        module: Any = self.trainer.lightning_module
+        try:
+            return module.seed, module.client.local_epochs
+        except AttributeError as error:
+            raise InputError(
+                f"{type(module).__name__} cannot be trained on {type(self).__name__}: cohorts are drawn by the "
+                f"module's seed and client.local_epochs ({error})."
+            ) from None
+
+    def _epochs(self, local_epochs: int) -> int:
+        """Sets of negatives in a cohort."""
+        return local_epochs if self.redraw_negatives == "epoch" else 1
+
+    def _held_out_loader(self, stage: Stage) -> DataLoader[HeldOut]:
+        held_out = HeldOut.of(self.split, stage)
+        return one_batch(lambda: held_out)
