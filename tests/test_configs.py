@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from fedrec.cli.arguments import SHIPPED, shipped_configurations
+from fedrec.cli.training import GROUPS
+from fedrec.runs.saved import read_run
 from tests import small_runs
 
 NAMES = shipped_configurations()
@@ -36,8 +38,10 @@ def printed(capsys: pytest.CaptureFixture[str], *names: str) -> dict[str, object
 
 
 @pytest.mark.parametrize(("data", "method"), [*itertools.product(DATA, METHODS)])
-def test_data_and_method_compose(data: str, method: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_and_method_compose(data: str, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = printed(capsys, data, method)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(found))
+    assert read_run(tmp_path, GROUPS).keys() == found.keys(), "a run of it can go on"
     protocol = found["data"]["init_args"]["protocol"]  # type: ignore[index]
     assert protocol == ("fedrecgel" if Path(data).stem in SEED_PAPER else "fair")
     own = yaml.safe_load((SHIPPED / method).read_text())

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 import torch
-import yaml
 from jsonargparse import ArgumentParser
 from torch import Tensor
 from torch.nn.functional import embedding, softplus
@@ -24,12 +23,13 @@ from fedrec.analysis.sharpness import (
     landscape,
     largest_eigenvalue,
 )
-from fedrec.cli.arguments import prepare
 from fedrec.client.plan import Bucket, LocalPlan
 from fedrec.data.cohort import Cohort, draw_cohort
 from fedrec.data.datamodule import FederatedData
+from fedrec.federation import FederatedRecommender
 from fedrec.models.recommender import Recommender
 from fedrec.runs.checkpoints import load_checkpoint
+from fedrec.runs.saved import read_run
 
 EIGENVALUE = "largest Hessian eigenvalue"
 _BUDGET = 64 * 2**20  # bytes of working memory a bucket
@@ -113,8 +113,7 @@ def sharpness_table(
 
 def _parts(run: Path) -> tuple[Recommender, FederatedData]:
     """Recommender and data module of a run's configuration, which may name classes of fedrec alone."""
-    path = prepare(["test", "--resume", str(run)]).argv[2]
-    config: dict[str, Any] = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    config = read_run(run, {"model": (FederatedRecommender,), "data": FederatedData})
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(Recommender, "recommender")
     parser.add_subclass_arguments(FederatedData, "data")

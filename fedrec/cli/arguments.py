@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from fedrec.errors import InputError
+from fedrec.runs.plain import load
 
 SHIPPED = Path(__file__).parents[1] / "configs"
 # What may change when a run goes on; everything else is the run's own.
 CHANGEABLE = ("--trainer.", "--checkpoint.", "--progress.", "--recommend.", "--data.root", "--model.memory_budget_mib")
 ALWAYS = ("--help", "-h", "--print_config", "--ckpt_path")
-# Where a class can be named, also by a bare string instead of by class_path.
-CLASS_PLACES = (
-    ("data",),
-    *(("model", part) for part in ("recommender", "client", "server")),
-    *(("trainer", part) for part in ("strategy", "logger", "callbacks", "profiler", "plugins")),
-)
 # fedrec's own options and what stands after them.
 OWN = {"--resume": "a run folder", "--trust": "a class path"}
-TRUSTED = ("fedrec.", "lightning.pytorch.callbacks.")
 
 
 @dataclass(frozen=True)
@@ -32,11 +23,17 @@ class Arguments:
 
     Attributes:
         argv: For Lightning's command line: the subcommand first, configurations as paths.
-        run: The run folder after ``--resume``, if given.
+        run: The run folder after ``--resume``, if given; its configuration is not among ``argv``.
+        trusted: Class paths after ``--trust``.
+        said: Options that stand in ``argv``, without ``--``.
+        typed: Values in ``argv`` that are dotted names, such as a class path.
     """
 
     argv: list[str]
-    run: Path | None
+    run: Path | None = None
+    trusted: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
+    typed: tuple[str, ...] = ()
 
 
 def prepare(argv: Sequence[str]) -> Arguments:
@@ -46,28 +43,23 @@ def prepare(argv: Sequence[str]) -> Arguments:
         argv: The subcommand, then its options.
 
     Raises:
-        InputError: If a configuration or run is missing, a ``--config`` stands after an option that it would silently
+        InputError: If a configuration is missing, a ``--config`` stands after an option that it would silently
             override, or an option cannot change when a run goes on.
     """
     command, options = argv[0], list(_options(argv[1:]))
     resumed, trusted = (_values(options, name, what) for name, what in OWN.items())
     rest = [(name, value) for name, value in options if name not in OWN]
     if not resumed:
-        return Arguments([command, *_with_config_paths(rest)], None)
-    run = Path(resumed[-1])
-    config = run / "config.yaml"
-    if not config.is_file():
-        raise InputError(f"--resume {run}: not a run folder, there is no config.yaml in it")
+        return Arguments([command, *_with_config_paths(rest)])
     for name, _ in rest:
         if name.startswith("-") and not name.startswith(CHANGEABLE) and name not in ALWAYS:
             raise InputError(
                 f"{name}: cannot change when a run goes on with its own configuration; what can: "
                 + ", ".join(f"{option}*" if option.endswith(".") else option for option in CHANGEABLE)
             )
-    foreign = sorted(_foreign_classes(config) - set(trusted))
-    if foreign:
-        raise InputError(f"{config}: names {foreign[0]}, which is not fedrec's; if you trust it: --trust {foreign[0]}")
-    return Arguments([command, "--config", str(config), *_joined(rest)], run)
+    said = tuple(name.removeprefix("--") for name, _ in rest)
+    typed = tuple(value for _, value in rest if value and "." in value and _is_dotted(value))
+    return Arguments([command, *_joined(rest)], Path(resumed[-1]), tuple(trusted), said, typed)
 
 
 def shipped_configurations() -> list[str]:
@@ -83,7 +75,7 @@ def configuration_path(name: str) -> Path:
     """
     for path in (Path(name), SHIPPED / name):
         if path.is_file():
-            _read(path)
+            load(path)
             return path
     raise InputError(
         f"--config {name}: no such file, and not one of the shipped: {', '.join(shipped_configurations())}"
@@ -132,42 +124,10 @@ def _with_config_paths(options: Sequence[tuple[str, str | None]]) -> list[str]:
 
 def _values(options: Sequence[tuple[str, str | None]], option: str, what: str) -> list[str]:
     values = [value for name, value in options if name == option]
-    if None in values:
+    if None in values or "" in values:
         raise InputError(f"{option}: expected {what} after it")
     return [value for value in values if value]
 
 
-def _foreign_classes(config: Path) -> set[str]:
-    """Classes that a run's configuration names and that are not known to be harmless."""
-    content = _read(config)
-    named = set(_class_paths(content))
-    for place in CLASS_PLACES:
-        value: Any = content
-        for key in place:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        named |= {word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)}
-    return {path for path in named if "." in path and not path.startswith(TRUSTED)}
-
-
-def _read(config: Path) -> Mapping[str, Any]:
-    """Read a configuration; what the options in it are worth is the parser's business."""
-    try:
-        content = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{config}, line {mark.line + 1}" if mark else str(config)
-        raise InputError(f"{place}: not YAML: {getattr(error, 'problem', None) or error}") from None
-    if not isinstance(content, Mapping):
-        raise InputError(f"{config}: not a configuration, expected names and values as in `model:`")
-    return content
-
-
-def _class_paths(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        if "class_path" in node:
-            yield str(node["class_path"])
-        for value in node.values():
-            yield from _class_paths(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _class_paths(value)
+def _is_dotted(value: str) -> bool:
+    return all(part.isidentifier() for part in value.split("."))

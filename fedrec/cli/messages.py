@@ -62,7 +62,7 @@ def one_sentence(report: str, options: Iterable[str], parts: Mapping[str, type])
         key, name = f"{key}.{unknown[1]}", f"--{key}.{unknown[1]}"
         text = "there is no such option" + _meant(name, options)
     if key in parts and re.match(r"there is no |\S+ is no ", text):
-        text += f"; there are: {', '.join(found.__name__ for found in _classes(parts[key]))}"
+        text += f"; there are: {', '.join(_shipped(parts[key]))}"
     if text.startswith("no such option: "):
         text += _meant(text.split()[3].partition("=")[0], options)
     if text.startswith("missing: "):
@@ -78,6 +78,11 @@ def _classes(base: type) -> Iterator[type]:
     below: list[type] = base.__subclasses__()
     for found in below:
         yield from _classes(found)
+
+
+def _shipped(base: type) -> Iterator[str]:
+    """Names of the classes of fedrec among them."""
+    return (found.__name__ for found in _classes(base) if found.__module__.startswith("fedrec."))
 
 
 def _options_of(parts: Mapping[str, type]) -> Iterator[str]:

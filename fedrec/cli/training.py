@@ -20,6 +20,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from fedrec.cli.arguments import prepare
 from fedrec.cli.messages import one_sentence
+from fedrec.cli.resumed import as_option, limited_imports
 from fedrec.data.audit.audit import audit_split
 from fedrec.data.audit.text import short
 from fedrec.data.datamodule import FederatedData
@@ -28,6 +29,7 @@ from fedrec.evaluation.measures import CUTOFFS
 from fedrec.federation import FederatedRecommender
 from fedrec.runs.checkpoints import WholeCheckpoints, load_checkpoint
 from fedrec.runs.folder import RunFolder
+from fedrec.runs.saved import names_to_trust, read_run
 from fedrec.tracking.predictions import PredictionWriter
 from fedrec.tracking.progress import RoundProgress
 from fedrec.tracking.recorder import RoundRecorder
@@ -42,6 +44,13 @@ TRAINER_DEFAULTS = {
     "log_every_n_steps": 1,
     "enable_model_summary": False,
     "use_distributed_sampler": False,
+}
+# Groups of options that fedrec adds, and what stands in every group: a value, a class's arguments, or a subclass.
+OWN = {"checkpoint": RoundRecorder, "progress": RoundProgress, "recommend": PredictionWriter}
+GROUPS: dict[str, Any] = {
+    "seed_everything": int,
+    "data": FederatedData,
+    **{name: (made,) for name, made in {"trainer": Trainer, "model": FederatedRecommender, **OWN}.items()},
 }
 
 
@@ -63,7 +72,11 @@ def main(argv: Sequence[str]) -> FederatedCLI:
         warnings.filterwarnings("ignore", message=text)
     arguments = prepare(argv)
     try:
-        return FederatedCLI(arguments.argv, arguments.run)
+        if not arguments.run:
+            return FederatedCLI(arguments.argv)
+        config = read_run(arguments.run, GROUPS, arguments.trusted, arguments.said)
+        with limited_imports(arguments.trusted, arguments.typed):
+            return FederatedCLI([arguments.argv[0], as_option(config), *arguments.argv[1:]], arguments.run)
     except MisconfigurationException as error:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from None
 
@@ -86,7 +99,7 @@ class FederatedCLI(LightningCLI):
         run: Folder of the run to go on with or to load.
     """
 
-    def __init__(self, argv: list[str], run: Path | None) -> None:
+    def __init__(self, argv: list[str], run: Path | None = None) -> None:
         self._resumed = RunFolder.existing(run) if run else None
         strict = {"prog": "fedrec", "allow_abbrev": False}
         super().__init__(
@@ -122,9 +135,8 @@ class FederatedCLI(LightningCLI):
             ("--trust", "CLASS", "With --resume: a class, not of fedrec, that the run's configuration may name."),
         ):
             parser.add_argument(option, metavar=value, default=argparse.SUPPRESS, help=text)
-        parser.add_lightning_class_args(RoundRecorder, "checkpoint")
-        parser.add_lightning_class_args(RoundProgress, "progress")
-        parser.add_lightning_class_args(PredictionWriter, "recommend")
+        for name, made in OWN.items():
+            parser.add_lightning_class_args(made, name)
         parser.link_arguments("seed_everything", "model.seed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -152,7 +164,8 @@ class FederatedCLI(LightningCLI):
         """
         given = self._get(self.config_init, "trainer")
         _check(given)
-        self.datamodule.prepare_data()
+        if not (self._resumed and self.datamodule.root):  # a folder does not say where to put a download
+            self.datamodule.prepare_data()
         self.datamodule.setup(self.subcommand)
         self.folder = self._resumed or RunFolder.new(Path(given.default_root_dir or "."))
         self.checkpoint = self._checkpoint_to_load()
@@ -160,7 +173,8 @@ class FederatedCLI(LightningCLI):
         self.recorder.open(self.folder)
         content = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))[self.subcommand]
         audit = short(audit_split(self.datamodule.interactions, self.datamodule.split))
-        ours: list[Callback] = [RunStart(self.folder, content, audit, use_wandb=given.logger is not False)]
+        ours: list[Callback] = [RunStart(self.folder, content, audit, use_wandb=given.logger in (None, True))]
+        self._trust = "".join(f" --trust {path}" for path in names_to_trust(content, GROUPS))
         if self.subcommand == "test" and self.checkpoint:
             ours.append(TestReport(self.folder, self.checkpoint))
         try:
@@ -199,7 +213,7 @@ class FederatedCLI(LightningCLI):
         self.trainer.fit(model, datamodule=datamodule, ckpt_path=self.checkpoint)
         if self.trainer.is_global_zero and self.recorder.best is not None:
             print(f"best round {self.recorder.best_round + 1}: val/ndcg_10 {self.recorder.best:.4f}")
-            print(f"next: fedrec test --resume {self.folder.path}")
+            print(f"next: fedrec test --resume {self.folder.path}{self._trust}")
 
     def validate(self, model: LightningModule, datamodule: LightningDataModule) -> None:
         """Measure a checkpoint on the selection items and print the metrics."""
