@@ -47,11 +47,11 @@ def reading(content: str | bytes, **layout: Any) -> Run:
     return run
 
 
-def reading_table(**columns: Any) -> Run:
-    """Read a Parquet file of these columns, with its time where it has one."""
+def reading_table(time_format: str = "auto", **columns: Any) -> Run:
+    """Read a Parquet file of these columns."""
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer)
-    return reading(buffer.getvalue(), **(TIMED if "time" in columns else {}))
+    return reading(buffer.getvalue(), time_format=time_format)
 
 
 def layout(**options: Any) -> Run:
@@ -125,53 +125,136 @@ def reading_nothing(folder: Path) -> object:
 HEAD = "user,item,time\n"
 STARS = "user,item,stars\n"
 
+
+def many(first: str, *others: str) -> str:
+    """A line of names, 30 rows of numbers, and other lines after them."""
+    return first + "".join(f"{user},{user % 7}\n" for user in range(30)) + "".join(others)
+
+
 FILES: dict[str, Case] = {
     "no such file": (reading_nothing, "rows.csv: no such file."),
     "a folder": (reading_a_folder, ": is a folder; expected a file."),
+    "a device": (
+        lambda folder: read_interactions(Path("/dev/null"), Layout(), "x"),
+        "null: is a device; expected",
+    ),
     "empty": (reading(""), "rows.csv: is empty; expected rows."),
     "blank": (reading("\n\n\n"), "rows.csv: holds no rows."),
     "header alone": (reading("user,item\n"), "rows.csv: holds no rows below its line of names."),
     "all lines skipped": (reading("user,item\n1,2\n", skip_lines=9), "rows.csv: holds no rows."),
-    "missing column": (reading("who,item\n1,2\n"), "line 1: there is no column 'user' for layout.user; with the sep"),
-    "missing column, header late": (reading("#\nwho,item\n1,2\n", skip_lines=1), "line 2: there is no column 'user'"),
+    "unusual names": (
+        reading("who,item\n1,2\n"),
+        "line 1: no column has a usual name of user ids (user, userid, uid, reviewerid, ...); set layout.user;",
+    ),
+    "missing column": (
+        reading("who,item\n1,2\n", user="user"),
+        "line 1: there is no column 'user' for layout.user; with the separator ',' the line names 'who', 'item'.",
+    ),
+    "missing column, header late": (
+        reading("#\nwho,item\n1,2\n", skip_lines=1, user="user"),
+        "line 2: there is no column 'user'",
+    ),
     "missing position": (
         reading("1,2\n", user=0, item=4, header=False),
-        "line 1: there is no column 4 for layout.item; with the separator ',' the line has 2 fields, counted from 0.",
+        "line 1: there is no column 4 for layout.item, counted from 0; with the separator ',' the line has 2 fields:",
     ),
-    "column there twice": (reading("user,user,item\n1,2,3\n"), "line 1: there are several columns 'user' for layout"),
-    "another separator": (reading("user;item\n1;2\n", separator=","), "with the separator ',' the line names 'user;it"),
-    "too few fields": (reading("user,item\n1,2\n3\n"), "rows.csv, line 3: has 1 field separated by ','; expected 2."),
-    "too many fields": (reading("user,item\n1,2\n\n3,4,5\n"), "rows.csv, line 4: has 3 fields separated by ','; expe"),
+    "column there twice": (reading("user,user,item\n1,2,3\n"), "line 1: 'user' and 'user' could all be layout.user"),
+    "named column there twice": (
+        reading("user,user,item\n1,2,3\n", user="user"),
+        "line 1: there are several columns 'user' for layout.user",
+    ),
+    "one column for two": (
+        reading("user,item\n1,2\n", user=0, item="user"),
+        "line 1: layout.user and layout.item are the same column",
+    ),
+    "another separator": (
+        reading("user;item\n1;2\n", separator=",", user="user"),
+        "with the separator ',' the line names 'user;it",
+    ),
+    "too few fields": (
+        reading("user,item\n1,2\n3\n"),
+        "line 3: has 1 field separated by ',' (guessed; layout.separator chooses); expected 2.",
+    ),
+    "too many fields": (
+        reading("user,item\n1,2\n\n3,4,5\n", separator=","),
+        "rows.csv, line 4: has 3 fields separated by ','; expected 2.",
+    ),
     "single colon": (
         reading("user::item\n1::2\n3:4\n"),
         "rows.csv, line 3: has a single ':' where '::' separates.",
     ),
-    "missing user": (reading("user,item\n1,2\n,4\n"), "rows.csv, line 3: user is missing; expected an id."),
-    "missing item": (reading("user,item\n1,2\n3,\n"), "rows.csv, line 3: item is missing; expected an id."),
-    "blank in an id": (reading("user,item\n1, 2\n"), "line 2: item is ' 2'; expected an id without blanks around it"),
-    "control character": (reading("user,item\n1,2\x003\n"), r"line 2: item is '2\x003'; expected an id without blanks"),
+    "a row for a header": (
+        reading("196,242,3\n4,5,6\n", user=0, item=1),
+        "line 1: looks like a row, not like a line of names (196, 242, 3); if it is a row, say so (layout.header)",
+    ),
+    "a row for a header, unusual names": (
+        reading("1,2\n3,4\n"),
+        "If it is a row, say so (layout.header).",
+    ),
+    "a header for a row": (
+        reading("userId,movieId\n1,2\n", user=0, item=1, header=False),
+        "line 1: looks like a line of names ('userId', 'movieId'), but the file is said to have none (layout.header).",
+    ),
+    "an unusual header for a row": (
+        reading(many("customer,what\n"), user=0, item=1, header=False),
+        "line 1: user 'customer' is the only one of 31 ids that is no number; if it is an id: layout.ids 'text'.",
+    ),
+    "header twice": (
+        reading(many("user,item\n", "user,item\n")),
+        "line 32: is the line of names again, it seems: user",
+    ),
+    "one id that is no number": (
+        reading(many("user,item\n", "total,7\n")),
+        "rows.csv, line 32: user 'total' is the only one of 31 ids that is no number",
+    ),
+    "missing user": (
+        reading("user,item\n1,2\n,4\n"),
+        "line 3: user is missing (empty, or a word such as NULL or nan), as in 1 of 2 rows; layout.missing_ids",
+    ),
+    "missing item": (reading("user,item\n1,2\n3,\n"), "rows.csv, line 3: item is missing (empty, or a word such as"),
+    "words for missing": (
+        reading("user,item\n1,2\nNULL,4\nnan,3\n2,<NA>\n"),
+        "line 3: user is missing (empty, or a word such as NULL or nan), as in 3 of 4 rows",
+    ),
+    "empty where words are ids": (reading("user,item\n1,2\nNULL,\n", missing_ids="ids"), "line 3: item is missing"),
+    "control character": (reading("user,item\n1,2\x003\n"), r"line 2: item '2\x003' has a control character in it."),
     "no number where asked": (
         reading("user,item\n7,2\nx7,2\n", ids="integer"),
-        "line 3: user is 'x7'; expected a whole number (layout.ids is 'integer').",
+        "line 3: user 'x7' is no whole number (layout.ids is 'integer').",
     ),
-    "number with a leading zero": (
-        reading("user,item\n07,2\n", ids="integer"),
-        "line 2: user is '07'; expected a whole",
+    "number with a leading zero": (reading("user,item\n07,2\n", ids="integer"), "line 2: user '07' is no whole number"),
+    "number with a point": (
+        reading("user,item\n1,2\n1.0,2\n"),
+        "rows.csv: user ids '1' and '1.0' are one id in two spellings; write them alike, or take each as an id of its",
+    ),
+    "invisible character": (
+        reading("user,item\nab,2\na\u200bb,2\n"),
+        r"user ids 'ab' and 'a\u200bb' are one id in two spellings",
     ),
     "quote not closed": (reading('user,item\n"1,2\n3,4\n'), "line 2: has a quote that does not end with the field"),
     "text after a quote": (reading('user,item\n1,"2"3\n'), "line 2: has a quote that does not end with the field"),
-    "not UTF-8": (reading(b"user,item\n1,2\n1,\xe9\n"), "rows.csv, line 3: is not UTF-8 text."),
-    "UTF-16": (reading("user,item\n1,2\n".encode("utf-16")), "rows.csv, line 1: is not UTF-8 text."),
+    "not UTF-8": (
+        reading(b"user,item\n1,2\n1,\xe9\n"),
+        r"line 3: item is '\udce9', which is not UTF-8 text; layout.encoding names another encoding, such as latin-1.",
+    ),
+    "not the encoding": (
+        reading(b"user,item\n1,2\n1,\x81\n", encoding="cp1252"),
+        "rows.csv, line 3: is not cp1252 text.",
+    ),
     "no lines at all": (reading("x" * 2**21), "line 1: is longer than 1,048,576 characters; expected a table."),
-    "time is text": (reading(HEAD + "1,2,soon\n", **TIMED), "line 2: time is 'soon'; expected a whole number of time"),
-    "time missing": (reading(HEAD + "1,2,3\n1,3,\n", **TIMED), "line 3: time is ''; expected a whole number of time"),
-    "time with a fraction": (reading(HEAD + "1,2,3\n1,3,3.5\n", **TIMED), "line 3: time is '3.5'; expected a whole"),
+    "a long line": (reading("user,item\n1,2\n1," + "x" * 2**21), "line 3: is longer than 1,048,576 characters; expec"),
+    "time is text": (reading(HEAD + "1,2,soon\n", **TIMED), "line 2: time is 'soon'; expected a number of time units"),
+    "guessed time is text": (
+        reading(HEAD + "1,2,soon\n"),
+        "(column 'time' was taken for it by its name; layout.time chooses another, or 'none').",
+    ),
+    "time missing": (reading(HEAD + "1,2,3\n1,3,\n", **TIMED), "line 3: time is ''; expected a number of time units"),
     "time too large": (
         reading(HEAD + f"1,2,{2**63}\n", **TIMED),
-        f"line 2: time is '{2**63}'; expected a whole number",
+        f"line 2: time is '{2**63}'; expected a number of time",
     ),
     "no such day": (reading(HEAD + "1,2,2011-02-30\n", **TIMED), "time is '2011-02-30'; expected a date or time such"),
-    "day first": (reading(HEAD + "1,2,05/05/2011\n", **TIMED), "line 2: time is '05/05/2011'; expected a whole number"),
+    "day first": (reading(HEAD + "1,2,05/05/2011\n", **TIMED), "line 2: time is '05/05/2011'; expected a number of"),
     "dates and numbers": (reading(HEAD + "1,2,2011-05-05\n1,3,9\n", **TIMED), "line 3: time is '9'; expected a date"),
     "zone only sometimes": (
         reading(HEAD + "1,2,2011-05-05T12:00Z\n1,3,2011-05-05T12:00\n", **TIMED),
@@ -179,7 +262,7 @@ FILES: dict[str, Case] = {
     ),
     "dates where numbers are asked": (
         reading(HEAD + "1,2,2011-05-05\n", **TIMED, time_format="s"),
-        "line 2: time is '2011-05-05'; expected a whole number",
+        "line 2: time is '2011-05-05'; expected a number",
     ),
     "numbers where dates are asked": (
         reading(HEAD + "1,2,1304596800\n", **TIMED, time_format="iso"),
@@ -199,26 +282,77 @@ FILES: dict[str, Case] = {
         reading(zipped("a"), member="c"),
         "rows.csv: there is no 'c' in the archive; it has a.",
     ),
+    "Excel": (
+        reading(zipped("[Content_Types].xml", "xl/workbook.xml")),
+        "rows.csv: is an Excel workbook (.xlsx): save its sheet as CSV.",
+    ),
+    "web page": (reading("<!DOCTYPE html>\n<html>"), "rows.csv: is a web page: was the download refused?"),
+    "JSON lines": (reading('{"user": 1, "item": 2}\n'), "rows.csv: is JSON, not a table of lines: export the table as"),
     "damaged Parquet": (reading(b"PAR1nonsense"), "rows.csv: is a damaged or unfinished Parquet file"),
-    "Parquet without a column": (reading_table(user=[1]), "there is no column 'item' for layout.item; the columns are"),
+    "damaged Arrow": (reading(b"ARROW1\x00\x00nonsense"), "rows.csv: is a damaged or unfinished Arrow (Feather) file"),
+    "Parquet without a column": (
+        reading_table(user=[1]),
+        "no column has a usual name of item ids (item, itemid, iid, movieid, ...); set layout.item; the columns are",
+    ),
     "Parquet without rows": (
         reading_table(user=pa.array([], pa.int64()), item=pa.array([], pa.int64())),
         "rows.csv: there are no rows.",
     ),
-    "Parquet with a null": (reading_table(user=[1, None], item=[1, 1]), "row 2: user (column 'user') is missing."),
-    "Parquet with an empty id": (reading_table(user=["a", ""], item=[1, 1]), "user '' in row 2 cannot be an id."),
+    "Parquet with a null": (
+        reading_table(user=[1, None], item=[1, 1]),
+        "row 2: user is missing (empty, or a word",
+    ),
+    "Parquet with an empty id": (reading_table(user=["a", ""], item=[1, 1]), "rows.csv, row 2: user is missing"),
     "Parquet with fractions": (
         reading_table(user=[1.5], item=[1]),
-        "user (column 'user') has type double; expected int",
+        "user (column 'user') has values that are no whole numbers; expected integers or text.",
     ),
-    "Parquet with text for times": (reading_table(user=[1], item=[1], time=["x"]), "has type string; expected whole"),
-    "Parquet with half seconds": (reading_table(user=[1], item=[1], time=[2.5]), "times are not whole numbers"),
+    "Parquet with bytes": (
+        reading_table(user=[b"1"], item=[1]),
+        "(column 'user') has type binary; expected integers",
+    ),
+    "Parquet with text for times": (
+        reading_table(user=[1], item=[1], time=["x"]),
+        "time (column 'time') is not a number in every row",
+    ),
+    "Parquet with dates where numbers are asked": (
+        reading_table(time_format="s", user=[1], item=[1], time=pa.array([0], pa.timestamp("s"))),
+        "time (column 'time') is given as dates, but layout.time_format is 's'; expected 'iso'.",
+    ),
+    "Parquet with times that are no numbers": (
+        reading_table(user=[1], item=[1], time=[float("nan")]),
+        "time (column 'time') is not a finite number in every row.",
+    ),
+    "Parquet with narrow times": (
+        reading_table(user=[1], item=[1], time=pa.array([1.3e9], pa.float32())),
+        "(column 'time') has type float, which cannot tell whole numbers above 16,777,216 apart; store it wider.",
+    ),
+    "Parquet with very narrow times": (
+        reading_table(user=[1], item=[1], time=pa.array([4096], pa.float16())),
+        "(column 'time') has type halffloat, which cannot tell whole numbers above 2,048 apart; store it wider.",
+    ),
+    "Parquet with narrow ids": (
+        reading_table(user=pa.array([2.0**25], pa.float32()), item=[1]),
+        "user (column 'user') has type float, which cannot tell whole numbers above 16,777,216 apart",
+    ),
+    "Parquet with a missing time": (
+        reading_table(user=[1, 1], item=[1, 2], time=[1, None]),
+        "rows.csv, row 2: time (column 'time') is missing.",
+    ),
 }
 
 LAYOUTS: dict[str, Case] = {
     "name without header": (
+        layout(header=False, user="user"),
+        "layout.user is 'user', but the file is said to have no line of names (layout.header): without one a column is",
+    ),
+    "nothing without header": (
         layout(header=False),
-        "layout.user is 'user', but layout.header is false: without a line of",
+        "layout.user is missing; expected the column's position, from 0: the file is said to have no line of names",
+    ),
+    "unknown encoding": (
+        layout(encoding="rot13"),
+        "layout.encoding is 'rot13'; expected an encoding of text, such as 'utf-8' or 'latin-1'.",
     ),
     "negative position": (layout(user=-1), "layout.user is -1; expected a column's name, or its position from 0."),
     "one column for two": (layout(user="a", item="a"), "layout.item and layout.user are both 'a'; expected two."),

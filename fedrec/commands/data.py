@@ -15,7 +15,7 @@ from fedrec.data.catalogue.download import fetch
 from fedrec.data.catalogue.sources import DATA_SETS
 from fedrec.data.catalogue.storage import data_root, data_set_named, find_file, read_data_set
 from fedrec.data.interactions import Interactions
-from fedrec.data.reading.layout import IdType, Layout, LowRatings, TimeFormat
+from fedrec.data.reading.layout import IdType, Layout, LowRatings, MissingIds, TimeFormat, worded
 from fedrec.data.reading.readers import file_title, read_interactions
 from fedrec.errors import InputError
 from fedrec.files import replacing
@@ -75,7 +75,8 @@ def _parser() -> Parser:
     auditing.add_argument("--json", action="store_true", help="print JSON instead of the table")
     auditing.add_argument("--picture", type=Path, metavar="FILE", help="also draw it: .png, .svg or .pdf")
     add_protocol(auditing.add_argument_group("protocol, and parts of it that are to differ"))
-    _add_layout(auditing.add_argument_group("columns of a file of your own, by name or by position from 0"))
+    columns = "columns of a file of your own, by name or by position; default: usual names"
+    _add_layout(auditing.add_argument_group(columns))
     return parser
 
 
@@ -85,11 +86,13 @@ def _add_layout(group: argparse._ArgumentGroup) -> None:
         **{f"--{role}": {"type": _column, "metavar": "COLUMN"} for role in ("user", "item", "time", "rating")},
         "--minimum_rating": {"type": float, "help": "lowest rating that counts as an interaction"},
         "--low_ratings": {"choices": get_args(LowRatings), "help": "what rows below it are; default: ignored"},
-        "--separator": {"type": lambda text: text.replace("\\t", "\t"), "help": "default: guessed"},
+        "--separator": {"help": "default: guessed"},
         "--no_header": {"dest": "header", "action": "store_false", "help": "the first line is a row already"},
         "--skip_lines": {"type": int, "help": "lines before the header or the first row"},
         "--ids": {"choices": get_args(IdType), "help": "default: auto"},
         "--time_format": {"choices": get_args(TimeFormat), "help": "default: auto"},
+        "--missing_ids": {"choices": get_args(MissingIds), "help": "rows without user or item, or with NULL, nan, ..."},
+        "--encoding": {"help": "default: utf-8; such as latin-1"},
         "--member": {"help": "which file of a ZIP archive"},
     }
     for name, settings in options.items():
@@ -155,4 +158,7 @@ def _interactions(arguments: argparse.Namespace, options: ProtocolOptions) -> In
     path = Path(arguments.name).expanduser()
     if not path.exists():
         raise InputError(f"{arguments.name}: neither a file nor a data set; data sets are {', '.join(DATA_SETS)}.")
-    return read_interactions(path, Layout(**given), file_title(path))
+    try:
+        return read_interactions(path, Layout(**given), file_title(path))
+    except InputError as error:
+        raise worded(error, lambda field: "--no_header" if field == "header" else f"--{field}") from None

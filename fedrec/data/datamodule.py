@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from fedrec.data.absolute import AbsolutePath
 from fedrec.data.catalogue.download import fetch
 from fedrec.data.catalogue.sources import DATA_SETS
 from fedrec.data.catalogue.storage import find_file, read_data_set
@@ -111,11 +112,11 @@ class InteractionFile(FederatedData):
     """A file of the user's own.
 
     Args:
-        path: Delimited text, plain, gzip or in a ZIP archive, or Parquet.
+        path: Delimited text, Parquet or Arrow, plain or packed; a run keeps it as an absolute path.
         layout: Where its columns are.
     """
 
-    path: str = ""
+    path: AbsolutePath | None = None
     layout: Layout = field(default_factory=Layout)
 
     def __post_init__(self) -> None:
@@ -125,7 +126,9 @@ class InteractionFile(FederatedData):
 
     def read(self) -> Interactions:
         """Read the file."""
-        path = Path(self.path).expanduser()
+        path = Path(self.path or "")
+        if path.is_fifo():
+            raise InputError(f"data.path is {path}, a pipe; expected a file: a run that goes on reads it again.")
         return read_interactions(path, self.layout, file_title(path))
 
 

@@ -14,6 +14,7 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
+from fedrec.data.absolute import AbsolutePath
 from fedrec.data.cohort import Cohort, draw_cohort, require_cohorts
 from fedrec.data.interactions import Interactions
 from fedrec.data.one_batch import one_batch
@@ -46,7 +47,7 @@ class FederatedData(LightningDataModule, ABC):
         split: What the protocol made of it, after ``setup``.
     """
 
-    root: str | None = None
+    root: AbsolutePath | None = None
     protocol: Literal["fair", "fedrecgel", "legacy-negatives"] = "fair"
     overrides: ProtocolOverrides | None = None
     client_fraction: float = 0.1

@@ -10,7 +10,7 @@ from typing import IO
 
 from fedrec.data.catalogue.sources import DATA_SETS, DataFile, DataSet
 from fedrec.data.interactions import Counts, Interactions
-from fedrec.data.reading.opening import opened
+from fedrec.data.reading.opening import unpacked
 from fedrec.data.reading.readers import read_interactions
 from fedrec.errors import InputError
 
@@ -91,8 +91,8 @@ def verify(path: Path, sha256: str) -> None:
     Raises:
         InputError: Its SHA-256 is another.
     """
-    with opened(path) as content:
-        found = sha256_of(content)
+    with unpacked(path) as content, content.opened() as stream:
+        found = sha256_of(stream)
     if found != sha256:
         raise InputError(
             f"{path}: wrong checksum: SHA-256 of the content is {found}, expected {sha256}. Remove the file to have it "

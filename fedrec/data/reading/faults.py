@@ -9,44 +9,69 @@ import math
 import re
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import IO
 
-from fedrec.data.reading.ids import SUSPECT_ID, WHOLE_NUMBER
-from fedrec.data.reading.layout import IdType
-from fedrec.data.reading.text_form import TextForm, fields_of, numbered_lines
+from fedrec.data.reading.ids import CONTROL, WHOLE_NUMBER, trimmed_text
+from fedrec.data.reading.layout import Layout
+from fedrec.data.reading.lines import Line, fields_of, numbered_lines
+from fedrec.data.reading.text_form import TextForm
 from fedrec.errors import InputError
 
-ISO = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?(?P<zone>Z|[+-]\d\d(:?\d\d)?)?)?")
+ISO = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(?P<zone>Z|[+-]\d\d(:?\d\d)?)?)?")
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+_LARGEST = 2**63
 
 
-def first_fault(content: IO[bytes], form: TextForm, ids: IdType, time_kind: str) -> str | None:
+def first_fault(content: IO[bytes], form: TextForm, layout: Layout) -> InputError | None:
     """Find the first line that cannot be understood.
 
     Args:
         content: The file from its beginning.
         form: Its form.
-        ids: What ids are to be.
-        time_kind: What times are to be: ``whole``, ``decimal``, ``iso`` or ``iso with zone``.
+        layout: How its columns are to be understood.
 
     Returns:
-        The message that names file and line; none if every line looks right.
+        The error that names file and line; none if every line looks right.
     """
+    kind = time_kind(form, layout)
     judges: dict[str, Callable[[str], str | None]] = {
-        "user": lambda text: id_fault(text, ids),
-        "item": lambda text: id_fault(text, ids),
-        "time": lambda text: time_fault(text, time_kind),
+        "user": lambda text: id_fault(text, layout),
+        "item": lambda text: id_fault(text, layout),
+        "time": lambda text: time_fault(text.strip(), kind),
         "rating": number_fault,
     }
     try:
-        for number, line in numbered_lines(content, form.source):
-            if number <= form.skipped:
+        for line in numbered_lines(content, form.source):
+            if line.start < form.start:
                 continue
-            fault = _line_fault(line, form, judges)
+            fault = _line_fault(line.text, form, judges)
             if fault:
-                return f"{form.source}, line {number}: {fault}."
+                return InputError(f"{form.source}, line {line.number}: {fault}.")
     except InputError as error:
-        return str(error)
+        return error
     return None
+
+
+def line_of_row(content: IO[bytes], form: TextForm, row: int) -> Line | None:
+    """The line that is a row, counted from 0."""
+    lines = (line for line in numbered_lines(content, form.source) if line.start >= form.start)
+    return next((line for number, line in enumerate(lines) if number == row), None)
+
+
+def time_kind(form: TextForm, layout: Layout) -> str:
+    """What times look like: ``whole``, ``number``, ``iso`` or ``iso with zone``, as the first row has them."""
+    if "time" not in form.columns:
+        return "whole"
+    try:
+        fields = fields_of(form.first.text, form.separator)
+    except ValueError:
+        return "whole"  # the parser will refuse the line, and the message name it
+    text = fields[form.columns["time"]].strip() if len(fields) == form.width else ""
+    date = ISO.fullmatch(text)
+    if layout.time_format == "iso" or (layout.time_format == "auto" and date):
+        return "iso with zone" if date and date["zone"] else "iso"
+    return "whole" if re.fullmatch(r"-?\d+", text) else "number"
 
 
 def _line_fault(line: str, form: TextForm, judges: dict[str, Callable[[str], str | None]]) -> str | None:
@@ -56,21 +81,26 @@ def _line_fault(line: str, form: TextForm, judges: dict[str, Callable[[str], str
         return f"has {error}"
     if len(fields) != form.width:
         fields_word = "field" if len(fields) == 1 else "fields"
-        return f"has {len(fields)} {fields_word} separated by {form.separator!r}; expected {form.width}"
+        return f"has {len(fields)} {fields_word} separated by {form.separator_shown}; expected {form.width}"
     for role, place in form.columns.items():
         fault = judges[role](fields[place])
         if fault:
-            return f"{role} {fault}"
+            guessed = form.guessed_columns.get(role) if role == "time" else None
+            by_name = f" (column {guessed!r} was taken for it by its name; layout.time chooses another, or 'none')"
+            return f"{role} {fault}{by_name if guessed else ''}"
     return None
 
 
-def id_fault(text: str, ids: IdType) -> str | None:
+def id_fault(text: str, layout: Layout) -> str | None:
     """Why a text cannot be an id, if it cannot."""
-    if not text:
-        return "is missing; expected an id"
-    if re.search(SUSPECT_ID, text, re.ASCII):
-        return f"is {text!r}; expected an id without blanks around it or control characters in it"
-    if ids == "integer" and not (re.search(WHOLE_NUMBER, text) and -(2**63) <= int(text) < 2**63):
+    if _NOT_UTF8.search(text):
+        return f"is {text!r}, which is not UTF-8 text; layout.encoding names another encoding, such as latin-1"
+    text = trimmed_text(text)
+    if not text and layout.missing_ids != "ignored":
+        return "is missing; expected an id, or layout.missing_ids 'ignored' to leave such rows out"
+    if re.search(CONTROL, text):
+        return f"is {text!r}; expected an id without control characters in it"
+    if layout.ids == "integer" and text and not (re.search(WHOLE_NUMBER, text) and -_LARGEST <= int(text) < _LARGEST):
         return f"is {text!r}; expected a whole number (layout.ids is 'integer')"
     return None
 
@@ -83,13 +113,12 @@ def time_fault(text: str, kind: str) -> str | None:
         zone = "with a zone, as in the first row" if kind == "iso with zone" else "without a zone"
         return f"is {text!r}; expected a date or time such as 2011-05-05 12:00:00, {zone}"
     try:
-        number = float(text)
-        fits = number.is_integer() if kind == "decimal" else -(2**63) <= int(text) < 2**63
-    except (ValueError, OverflowError):
+        fits = bool(re.fullmatch(r"[-+.\deE]+", text)) and abs(Decimal(text)) < _LARGEST
+    except InvalidOperation:
         fits = False
     if fits:
         return None
-    return f"is {text!r}; expected a whole number of time units since 1970, or a date such as 2011-05-05 in every row"
+    return f"is {text!r}; expected a number of time units since 1970, or a date such as 2011-05-05 in every row"
 
 
 def number_fault(text: str) -> str | None:
@@ -107,7 +136,8 @@ def _is_iso(text: str, zone: bool) -> bool:
     if not match or bool(match["zone"]) != zone:
         return False
     try:
-        datetime.fromisoformat(text)
+        # Python knows times to the microsecond.
+        datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
     except ValueError:
         return False
     return True

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fedrec.data.interactions import Int64s
-from fedrec.data.reading.layout import IdType
+from fedrec.data.reading.layout import IdType, MissingIds
+from fedrec.data.reading.spelling import NUMBER, Twins, twins
 
 # A whole number as it is usually written, one spelling for each: no two ids become one.
 WHOLE_NUMBER = r"^(0|-?[1-9][0-9]{0,18})$"
-# Nothing, blanks at an end, or a control character: signs of a file that was not understood.
-SUSPECT_ID = r"^$|^\s|\s$|[\x00-\x1f\x7f]"
+CONTROL = r"[\x00-\x1f\x7f]"
+# What no id ends with, though it may look so: blanks of all kinds, soft hyphens, marks of direction and byte order.
+_OUTER = " \t\n\r\f\v\x1c\x1d\x1e\x1f\x85\xa0\xad\u1680\u180e\u3000\ufeff" + "".join(
+    map(chr, [*range(0x2000, 0x2010), *range(0x2028, 0x2030), *range(0x205F, 0x2070)])
+)
+_OUTER_ENDS = f"^[{_OUTER}]|[{_OUTER}]$"
+# Words that stand for a missing value in files of pandas, R, Java, SQL and spreadsheets, in any case.
+MISSING = (
+    *("", "nan", "-nan", "null", "(null)", "none", "na", "n/a", "<na>", "#n/a", "#na", "nat", "nil", "undefined"),
+    r"\n",
+)
+# From so many ids on, the only one that is no number is more likely a mistake than an id.
+_MANY = 20
 
 
 class UnusableIdError(ValueError):
@@ -22,62 +36,140 @@ class UnusableIdError(ValueError):
     Args:
         value: The id.
         row: The first row that has it, from 0.
+        reason: Why.
     """
 
-    def __init__(self, value: object, row: int) -> None:
-        super().__init__(f"{value!r} in row {row}")
-        self.value, self.row = value, row
+    def __init__(self, value: object, row: int, reason: str) -> None:
+        super().__init__(f"{value!r} in row {row}: {reason}")
+        self.value, self.row, self.reason = value, row, reason
 
 
-def encode(column: pa.ChunkedArray, ids: IdType) -> tuple[Int64s, NDArray[np.generic]]:
+@dataclass(frozen=True)
+class Encoded:
+    """A column of ids.
+
+    Attributes:
+        index: ``int64 [N]`` index of every row into ``values``, -1 where the id is missing.
+        values: The ids in use, ascending: ``int64``, or ``object`` holding ``str``.
+        trimmed: How many distinct ids had blanks or invisible characters around them.
+        twins: Ids that are one id in several spellings.
+        odd: Ids that are no numbers, at most three, where nearly all are.
+    """
+
+    index: Int64s
+    values: NDArray[np.generic]
+    trimmed: int = 0
+    twins: Twins | None = None
+    odd: tuple[str, ...] = ()
+
+
+def encode(column: pa.ChunkedArray, ids: IdType, missing: MissingIds) -> Encoded:
     """Number the ids of a column densely, by rank.
 
     Args:
-        column: Integers, text, or a dictionary of text, without nulls.
+        column: Integers, text, or a dictionary of text; null where an id is missing.
         ids: As text (``text``), or by number where all are whole numbers (``auto``, ``integer``).
-
-    Returns:
-        Index of every row, ``int64 [N]``, and the ids in use, ascending: ``int64``, or ``object`` holding ``str``.
+        missing: Whether words such as ``NULL`` are ids (``ids``), or say that there is none.
 
     Raises:
-        UnusableIdError: An id is empty, has blanks around it or a control character in it, or is no whole number of 64
-            bits where those are asked for.
+        UnusableIdError: An id has a control character in it, is empty where words for missing ids are ids, is no whole
+            number of 64 bits where those are asked for, or is the only one of many that is no number.
     """
     codes, values = _dictionary(column)
     present = np.zeros(len(values), dtype=np.bool_)
-    present[codes] = True
+    present[codes[codes >= 0] if column.null_count else codes] = True
     used = np.flatnonzero(present)
-    values = values.take(pa.array(used))
-    bad = _first_unusable(values, ids)
+    values, trimmed = values.take(pa.array(used)), 0
+    real = np.ones(len(used), dtype=np.bool_)
+    if not pa.types.is_integer(values.type):
+        values, trimmed = _trimmed(values)
+        words = pa.array(MISSING if missing != "ids" else [""])
+        absent = pc.or_(pc.is_in(pc.utf8_lower(values), words), values.is_null())
+        real = ~absent.to_numpy(zero_copy_only=False)
+
+    def refuse(place: int, reason: str) -> UnusableIdError:
+        old = used[np.flatnonzero(real)[place]]
+        return UnusableIdError(values[int(np.flatnonzero(real)[place])].as_py(), int(np.argmax(codes == old)), reason)
+
+    kept = values.filter(pa.array(real))
+    bad = _first_unusable(kept, ids)
     if bad is not None:
-        raise UnusableIdError(values[bad].as_py(), int(np.argmax(codes == used[bad])))
-    distinct, rank = np.unique(_raw(values, ids), return_inverse=True)
-    index = np.empty(len(present), dtype=np.int64)
-    index[used] = rank
-    return index[codes], distinct
+        raise refuse(*bad)
+    odd = _odd(kept, ids)
+    if len(odd) == 1:
+        raise refuse(odd[0], f"is the only one of {len(kept)} ids that is no number; if it is an id: layout.ids 'text'")
+    distinct, rank = np.unique(_raw(kept, ids), return_inverse=True)
+    index = np.full(len(present) + 1, -1, dtype=np.int64)  # the last is for null, whose code is -1
+    index[used[real]] = rank
+    found = None if pa.types.is_integer(kept.type) else twins(kept)
+    return Encoded(index[codes], distinct, trimmed, found, tuple(kept[place].as_py() for place in odd[:3]))
+
+
+def restrict(index: Int64s, ids: NDArray[np.generic], kept: NDArray[np.bool_]) -> tuple[Int64s, NDArray[np.generic]]:
+    """Number anew the ids that occur in the kept rows.
+
+    Args:
+        index: ``int64 [N]`` index of every row, -1 where there is none.
+        ids: The ids.
+        kept: ``bool [N]`` which rows count.
+
+    Returns:
+        The new index of every kept row, and the ids that occur in them.
+    """
+    index = index[kept]
+    present = np.zeros(len(ids), dtype=np.bool_)
+    present[index] = True
+    return (np.cumsum(present) - 1)[index], ids[present]
+
+
+def trimmed_text(text: str) -> str:
+    """A text without blanks and invisible characters around it."""
+    return text.strip(_OUTER)
 
 
 def _dictionary(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], pa.Array]:
-    """One code per row, ``int32 [N]``, and the values they stand for."""
+    """One code per row, ``int32 [N]``, -1 for null, and the values they stand for."""
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     column = column.unify_dictionaries()
     if not column.num_chunks:
         return np.empty(0, dtype=np.int32), pa.array([], type=column.type.value_type)
-    codes = [chunk.indices.to_numpy(zero_copy_only=False) for chunk in column.chunks]
+    codes = [
+        (chunk.indices.fill_null(-1) if chunk.null_count else chunk.indices).to_numpy(zero_copy_only=False)
+        for chunk in column.chunks
+    ]
     return np.concatenate(codes), column.chunk(0).dictionary
 
 
-def _first_unusable(values: pa.Array, ids: IdType) -> int | None:
+def _trimmed(values: pa.Array) -> tuple[pa.Array, int]:
+    outer = pc.sum(pc.match_substring_regex(values, _OUTER_ENDS)).as_py() or 0
+    return (pc.utf8_trim(values, _OUTER), outer) if outer else (values, 0)
+
+
+def _first_unusable(values: pa.Array, ids: IdType) -> tuple[int, str] | None:
+    """Place of the first id that cannot be one, and why."""
     if pa.types.is_integer(values.type):
-        usable = pc.less_equal(values, pa.scalar(2**63 - 1, pa.uint64())) if values.type == pa.uint64() else None
+        if values.type != pa.uint64():
+            return None
+        checks = [(pc.less_equal(values, pa.scalar(2**63 - 1, pa.uint64())), "does not fit 64 bits with a sign")]
     else:
-        usable = pc.invert(pc.match_substring_regex(values, SUSPECT_ID))
+        checks = [(pc.invert(pc.match_substring_regex(values, CONTROL)), "has a control character in it")]
         if ids == "integer":
-            usable = pc.and_(usable, _whole_numbers(values))
-    if usable is None or pc.all(usable).as_py():
-        return None
-    return int(pc.index(usable, False).as_py())
+            checks.append((_whole_numbers(values), "is no whole number (layout.ids is 'integer')"))
+    for usable, reason in checks:
+        if not pc.all(usable).as_py():
+            return int(pc.index(usable, False).as_py()), reason
+    return None
+
+
+def _odd(values: pa.Array, ids: IdType) -> list[int]:
+    """Places of the ids that are no numbers, where numbers are many and those few: at most one in 20."""
+    if ids != "auto" or pa.types.is_integer(values.type) or len(values) < _MANY:
+        return []
+    numbers = pc.match_substring_regex(values, NUMBER)
+    count = len(values) - pc.sum(numbers).as_py()
+    few = 20 * count <= len(values)
+    return np.flatnonzero(~numbers.to_numpy(zero_copy_only=False)).tolist() if few else []
 
 
 def _raw(values: pa.Array, ids: IdType) -> NDArray[np.generic]:

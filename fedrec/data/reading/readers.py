@@ -1,8 +1,8 @@
-"""Reading a file of interactions: delimited text (plain, gzip or in a ZIP archive) or Parquet.
+"""Reading a file of interactions: delimited text, Parquet or Arrow, plain or packed.
 
 Only the columns that are asked for are parsed, and text ids are held as 4-byte codes into a dictionary. The peak of
 memory is about 45 bytes a row, of which 24 are the result: reading 100 million rows of text with times (2.2 GB, 200,000
-users, 50,000 items) was measured at 4.2 GiB. A minimum rating takes some 20 bytes a row more.
+users, 50,000 items) was measured at 4.2 GiB. Times with fractions take some 15 bytes a row more.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fedrec.data.interactions import Int64s, Interactions, RatingFilter, TimeUnit
+from fedrec.data.interactions import Interactions, RatingFilter
+from fedrec.data.reading.columnar import ColumnarFile
 from fedrec.data.reading.delimited import DelimitedText
-from fedrec.data.reading.ids import UnusableIdError, encode
+from fedrec.data.reading.ids import Encoded, UnusableIdError, encode, restrict
 from fedrec.data.reading.layout import Layout
-from fedrec.data.reading.opening import kind_of
-from fedrec.data.reading.parquet import ParquetTable
-from fedrec.data.times import guessed_unit
+from fedrec.data.reading.opening import unpacked
+from fedrec.data.reading.time_column import TimeError, Times, times_of
 from fedrec.errors import InputError
 
-Table = DelimitedText | ParquetTable
+Table = DelimitedText | ColumnarFile
 
 
 def read_interactions(path: Path, layout: Layout, name: str) -> Interactions:
@@ -40,17 +40,26 @@ def read_interactions(path: Path, layout: Layout, name: str) -> Interactions:
     Raises:
         InputError: The file cannot be understood; the message names the line (Parquet: the row) where there is one.
     """
-    table: Table = ParquetTable(path, layout) if kind_of(path) == "parquet" else DelimitedText(path, layout)
-    columns = table.columns()
-    notes, ratings = list(table.notes), None
-    if "rating" in columns:
-        ratings = _low_ratings(columns.pop("rating"), layout, table, path, notes)
-    user, user_ids = _encoded(columns, "user", layout, table)
-    item, item_ids = _encoded(columns, "item", layout, table)
-    timestamp, unit = None, None
-    if "time" in columns:
-        timestamp, unit = _times(columns.pop("time"), layout, table, notes)
-    return Interactions(name, user, item, timestamp, user_ids, item_ids, str(path), unit, tuple(notes), ratings)
+    with unpacked(path, layout.member) as content:
+        table: Table = (DelimitedText if content.kind == "text" else ColumnarFile)(content, layout)
+        columns, notes = table.columns(), list(table.notes)
+        low = _low_ratings(columns.pop("rating"), layout, table) if "rating" in columns else None
+        # Popped, so that a column's memory is free before the next one is encoded.
+        user, item = (_encoded(columns.pop(role), role, layout, table, notes) for role in ("user", "item"))
+        _check_header(user, item, table, notes)
+        times = _times(columns.pop("time"), layout, table, notes) if "time" in columns else None
+        kept = _with_ids(user, item, layout, table, notes)
+    (users, user_ids), (items, item_ids) = (
+        (ids.index, ids.values) if kept is None else restrict(ids.index, ids.values, kept) for ids in (user, item)
+    )
+    ticks = times.ticks if times else None
+    if kept is not None:
+        ticks, low = None if ticks is None else ticks[kept], None if low is None else low[kept]
+    ratings = None if low is None else _filter(low, layout, str(path), notes)
+    unit = times.unit if times else None
+    return Interactions(
+        name, users, items, ticks, user_ids, item_ids, str(path), unit, tuple(notes), ratings, table.unread_time
+    )
 
 
 def file_title(path: Path) -> str:
@@ -58,15 +67,24 @@ def file_title(path: Path) -> str:
     return path.name.split(".")[0] or path.name
 
 
-def _low_ratings(rating: pa.ChunkedArray, layout: Layout, table: Table, path: Path, notes: list[str]) -> RatingFilter:
-    """Which rows have less than the minimum rating; a note says what becomes of them."""
+def _low_ratings(rating: pa.ChunkedArray, layout: Layout, table: Table) -> NDArray[np.bool_]:
+    """Which rows have less than the minimum rating, ``bool [N]``, as the column's own type compares them."""
+    if not pa.types.is_floating(rating.type):
+        rating = rating.cast(pa.float64())
     if not pc.all(pc.is_finite(rating)).as_py():
         raise table.refused("rating is not a finite number somewhere")
+    assert layout.minimum_rating is not None  # a layout has both or neither
+    values = rating.to_numpy()
+    low: NDArray[np.bool_] = values < values.dtype.type(layout.minimum_rating)
+    return low
+
+
+def _filter(low: NDArray[np.bool_], layout: Layout, source: str, notes: list[str]) -> RatingFilter:
+    """The filter by rating; a note says what becomes of the low rows."""
     minimum = layout.minimum_rating
-    assert minimum is not None  # a layout has both or neither
-    low: NDArray[np.bool_] = pc.less(rating, minimum).to_numpy()
+    assert minimum is not None
     if low.all():
-        raise InputError(f"{path}: none of the {len(low)} rows has a rating of at least {minimum:g}.")
+        raise InputError(f"{source}: none of the {len(low)} rows has a rating of at least {minimum:g}.")
     fate = "are left out: their items count as never touched"
     if layout.low_ratings == "touched":
         fate = "are no interactions: their items count as touched, and are neither candidates nor recommended"
@@ -74,34 +92,67 @@ def _low_ratings(rating: pa.ChunkedArray, layout: Layout, table: Table, path: Pa
     return RatingFilter(minimum, low, layout.low_ratings == "touched")
 
 
-def _encoded(
-    columns: dict[str, pa.ChunkedArray], role: str, layout: Layout, table: Table
-) -> tuple[Int64s, NDArray[np.generic]]:
-    # Popped, so that the column's memory is free before the next one is encoded.
-    column = columns.pop(role)
+def _encoded(column: pa.ChunkedArray, role: str, layout: Layout, table: Table, notes: list[str]) -> Encoded:
+    """A column of ids by index; notes say what was done to their spelling."""
     try:
-        return encode(column, layout.ids)
+        found = encode(column, layout.ids, layout.missing_ids)
     except UnusableIdError as error:
-        raise table.refused(f"{role} {error.value!r} in row {error.row + 1} cannot be an id") from error
+        again = table.names and error.value == table.names[role]
+        said = f"{'is the line of names again, it seems: ' if again else ''}{role} {error.value!r} {error.reason}"
+        raise InputError(f"{table.place_of(error.row)}: {said}.") from error
+    if found.trimmed:
+        notes.append(f"blanks or invisible characters around {found.trimmed:,} distinct {role} ids were taken off")
+    if found.odd:
+        shown = ", ".join(map(repr, found.odd))
+        notes.append(f"nearly all {role} ids are numbers, but not {shown}: they are taken as text and sorted as text")
+    if found.twins:
+        others = f" ({found.twins.count:,} ids have a second spelling)" if found.twins.count > 1 else ""
+        said = f"{role} ids {found.twins.one!a} and {found.twins.other!a} are one id in two spellings{others}"
+        if layout.ids != "text":
+            raise InputError(
+                f"{table.source}: {said}; write them alike, or take each as an id of its own: layout.ids 'text'."
+            )
+        notes.append(f"{said}, and taken for two")
+    return found
 
 
-def _times(column: pa.ChunkedArray, layout: Layout, table: Table, notes: list[str]) -> tuple[Int64s, TimeUnit | None]:
-    """Times as ``int64`` since 1970, and their unit."""
-    if pa.types.is_timestamp(column.type):
-        if layout.time_format not in ("auto", "iso"):
-            raise table.refused(f"times are dates, but layout.time_format is {layout.time_format!r}; expected 'iso'")
-        return column.cast(pa.int64()).to_numpy(), "us"
-    if layout.time_format == "iso":
-        raise table.refused("times are numbers, but layout.time_format is 'iso'; expected their unit")
-    if pa.types.is_floating(column.type) and pc.any(pc.greater(pc.abs(column), 2.0**53)).as_py():
-        raise table.refused("a time is too large to be exact as a decimal number")
+def _check_header(user: Encoded, item: Encoded, table: Table, notes: list[str]) -> None:
+    """Refuse a line of names that stands among the rows again; note one that may itself be a row."""
+    if table.names is None:
+        return
+    named = {}
+    for role, found in (("user", user), ("item", item)):
+        if found.values.dtype == np.object_ and (place := np.flatnonzero(found.values == table.names[role])).size:
+            named[role] = found.index == place[0]
+            notes.append(
+                f"the name of the column of {role} ids, {table.names[role]!r}, is also a {role} id: if the first line "
+                "is a row, say so (layout.header)"
+            )
+    if len(named) == 2 and (again := named["user"] & named["item"]).any():
+        raise InputError(f"{table.place_of(int(np.argmax(again)))}: is the line of names again; expected a row.")
+
+
+def _with_ids(user: Encoded, item: Encoded, layout: Layout, table: Table, notes: list[str]) -> NDArray[np.bool_] | None:
+    """The rows that have a user and an item, ``bool [N]``; none where all have."""
+    missing = (user.index < 0) | (item.index < 0)
+    count = np.count_nonzero(missing)
+    if not count:
+        return None
+    if layout.missing_ids != "ignored":
+        row = int(np.argmax(missing))
+        role = "user" if user.index[row] < 0 else "item"
+        raise InputError(
+            f"{table.place_of(row)}: {role} is missing (empty, or a word such as NULL or nan), as in {count:,} of "
+            f"{len(missing):,} rows; layout.missing_ids 'ignored' leaves them out, 'ids' takes such words as ids."
+        )
+    notes.append(f"{count:,} of {len(missing):,} rows have no user or no item and are left out")
+    return ~missing
+
+
+def _times(column: pa.ChunkedArray, layout: Layout, table: Table, notes: list[str]) -> Times:
     try:
-        times = column.cast(pa.int64()).to_numpy()
-    except pa.ArrowInvalid as error:
-        raise table.refused(f"times are not whole numbers ({error})") from error
-    if layout.time_format != "auto":
-        return times, layout.time_format
-    unit = guessed_unit(times)
-    guess = f"whole numbers of {unit} since 1970" if unit else "of no known unit, and used for their order alone"
-    notes.append(f"times guessed to be {guess}")
-    return times, unit
+        times = times_of(column, layout.time_format)
+    except TimeError as error:
+        raise table.refused(f"{table.label('time')} {error}") from error
+    notes += [times.note] if times.note else []
+    return times

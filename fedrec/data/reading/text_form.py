@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO
 
 from fedrec.data.reading.layout import SEPARATORS, Layout
+from fedrec.data.reading.lines import Line, fields_of, numbered_lines, quotes
+from fedrec.data.reading.names import ColumnError, find_columns, is_value, looks_like_names, looks_like_row, unread_time
 from fedrec.errors import InputError
 
-LONGEST_LINE = 2**20
-BLOCK_BYTES = 2**22
-# What bytes that are no UTF-8 become when they are let through, to be told by line.
-_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+# First rows that a guessed separator is tried on.
+SAMPLE_ROWS = 50
 
 
 @dataclass(frozen=True)
@@ -27,8 +25,11 @@ class TextForm:
         separator: What stands between fields.
         guessed: Whether the separator was guessed.
         columns: Position of the column of each role.
+        guessed_columns: Name of each column that was found by a usual name, by role.
+        unread_time: Name of a column that looks like times and is not read.
+        names: Name of the column of each role; none where the file has no line of names.
         width: Number of fields in a line.
-        skipped: Physical lines before the first row.
+        start: Bytes before the first row.
         first: The first row.
     """
 
@@ -36,129 +37,124 @@ class TextForm:
     separator: str
     guessed: bool
     columns: dict[str, int]
+    guessed_columns: dict[str, str]
+    unread_time: str | None
+    names: dict[str, str] | None
     width: int
-    skipped: int
-    first: str
+    start: int
+    first: Line
 
     @property
     def quoted(self) -> bool:
         """Whether fields can stand in double quotes."""
-        return _quotes(self.separator)
+        return quotes(self.separator)
 
-
-def fields_of(line: str, separator: str) -> list[str]:
-    """Split one line into its fields.
-
-    Raises:
-        ValueError: A quote is opened and not closed, or ``::`` separates and there is a single colon.
-    """
-    if separator == "::" and ":" in line.replace("::", ""):
-        raise ValueError("a single ':' where '::' separates")
-    if not _quotes(separator) or '"' not in line:
-        return line.split(separator)
-    try:
-        return next(csv.reader([line], delimiter=separator, strict=True))
-    except csv.Error as error:
-        raise ValueError(f"a quote that does not end with the field ({error})") from None
-
-
-def has_stray_quote(content: IO[bytes], separator: str) -> bool:
-    """Whether in some line a quote opens a field and does not end it; Arrow's parser lets much of that through.
-
-    A field in quotes must end on its line: one row is one line.
-    """
-    if not _quotes(separator):
-        return False
-    mark = re.escape(separator).encode()
-    field = rb'(?:"[^"\r\n]*+(?:""[^"\r\n]*+)*+"|[^"' + mark + rb"\r\n][^" + mark + rb"\r\n]*+|)"
-    lines = re.compile(rb"(?:" + field + rb"(?:" + mark + field + rb")*+(?:\r?\n|\r|\Z))*+")
-    while block := content.read(BLOCK_BYTES) + content.readline():
-        if b'"' in block and not lines.fullmatch(block):
-            return True
-    return False
-
-
-def numbered_lines(content: IO[bytes], source: str) -> Iterator[tuple[int, str]]:
-    """Physical lines with their numbers from 1, without line ends and without those that are blank.
-
-    Raises:
-        InputError: A line is not UTF-8, or too long to be one of a table.
-    """
-    lines = io.TextIOWrapper(content, encoding="utf-8-sig", errors="surrogateescape", newline=None)
-    number = 0
-    while line := lines.readline(LONGEST_LINE):
-        number += 1
-        if len(line) == LONGEST_LINE:
-            raise InputError(f"{source}, line {number}: is longer than {LONGEST_LINE:,} characters; expected a table.")
-        if not line.isascii() and _NOT_UTF8.search(line):
-            raise InputError(f"{source}, line {number}: is not UTF-8 text.")
-        if line := line.rstrip("\n"):
-            yield number, line
+    @property
+    def separator_shown(self) -> str:
+        """The separator for a message, with a word on who chose it."""
+        return f"{self.separator!r} (guessed; layout.separator chooses)" if self.guessed else repr(self.separator)
 
 
 def recognise(content: IO[bytes], layout: Layout, source: str) -> TextForm:
     """Find separator and columns from a file's first lines.
 
     Raises:
-        InputError: The file has no rows, or a column cannot be found.
+        InputError: The file has no rows, a column cannot be found, or a line of names is a row or the reverse.
     """
-    lines = ((number, line) for number, line in numbered_lines(content, source) if number > layout.skip_lines)
-    header_number, header = next(lines, (0, None)) if layout.header else (layout.skip_lines, "")
-    first_number, first = next(lines, (0, None))
-    if header is None or first is None:
-        raise InputError(f"{source}: holds no rows{' below its line of names' if header else ''}.")
-    names_line = header if layout.header else first
-    candidates = (layout.separator,) if layout.separator else SEPARATORS
-    for separator in candidates:
+    lines = (line for line in numbered_lines(content, source) if line.number > layout.skip_lines)
+    sample = list(islice(lines, SAMPLE_ROWS))
+    rows = sample[1:] if layout.header else sample
+    if not rows:
+        raise InputError(f"{source}: holds no rows{' below its line of names' if sample else ''}.")
+    separator = layout.separator or _best_separator(sample, layout)
+    if separator is None:
+        raise InputError(_missing_column(sample[0], layout, SEPARATORS, source))
+    try:
+        fields = fields_of(sample[0].text, separator)
+        columns, guessed = find_columns(fields, layout)
+    except (ValueError, ColumnError):
+        raise InputError(_missing_column(sample[0], layout, (separator,), source)) from None
+    _check_names(sample[0], fields, columns, layout, source)
+    return TextForm(
+        source,
+        separator,
+        layout.separator is None,
+        columns,
+        {role: fields[columns[role]].strip() for role in guessed},
+        unread_time(fields, columns, layout),
+        {role: fields[place].strip() for role, place in columns.items()} if layout.header else None,
+        len(fields),
+        rows[0].start,
+        rows[0],
+    )
+
+
+def _best_separator(sample: Sequence[Line], layout: Layout) -> str | None:
+    """The separator that fits the first lines best; none where none gives all columns.
+
+    A space is the last resort: it stands in text of all kinds. Then that one wins whose ids hold no other separator,
+    whose lines have one width, and whose lines have most fields, in this order.
+    """
+    fits = {}
+    for separator in SEPARATORS:
         try:
-            names = fields_of(names_line, separator)
-            columns = _columns(names, layout)
-        except (ValueError, LookupError):
+            fields = fields_of(sample[0].text, separator)
+            columns, _ = find_columns(fields, layout)
+        except (ValueError, ColumnError):
             continue
-        skipped = header_number if layout.header else layout.skip_lines
-        return TextForm(source, separator, layout.separator is None, columns, len(names), skipped, first)
-    raise InputError(_missing_column(names_line, layout, candidates, source, header_number or first_number))
+        even, clean = _fit(sample[1:] if layout.header else sample, separator, len(fields), columns)
+        fits[separator] = (separator != " ", clean, even, len(fields))
+    return max(fits, key=lambda separator: fits[separator]) if fits else None
 
 
-def _quotes(separator: str) -> bool:
-    return separator in (",", ";", "|")
+def _fit(rows: Sequence[Line], separator: str, width: int, columns: dict[str, int]) -> tuple[int, int]:
+    """How many rows have the width, and how many ids in them hold no other separator."""
+    even, clean = 0, 0
+    for row in rows:
+        try:
+            fields = fields_of(row.text, separator)
+        except ValueError:
+            continue
+        if len(fields) == width:
+            even += 1
+            ids = (fields[columns[role]] for role in ("user", "item"))
+            clean += sum(
+                not any(other in text for other in SEPARATORS if other not in (separator, " ")) for text in ids
+            )
+    return even, clean
 
 
-def _columns(fields: list[str], layout: Layout) -> dict[str, int]:
-    """Position of each role's column; LookupError if it is not there, or there twice."""
-    found = {}
-    for role, column in layout.columns.items():
-        if isinstance(column, str):
-            if fields.count(column) != 1:
-                raise LookupError(role)
-            column = fields.index(column)
-        if column >= len(fields):
-            raise LookupError(role)
-        found[role] = column
-    return found
+def _check_names(line: Line, fields: list[str], columns: dict[str, int], layout: Layout, source: str) -> None:
+    """Refuse a row that is taken for the line of names, and the reverse."""
+    user, item = (fields[columns[role]].strip() for role in ("user", "item"))
+    if layout.header and looks_like_row(fields, layout):
+        raise InputError(
+            f"{source}, line {line.number}: looks like a row, not like a line of names ({', '.join(fields[:4])[:80]}); "
+            "if it is a row, say so (layout.header), else choose the columns by their names."
+        )
+    if not layout.header and looks_like_names(user, item):
+        raise InputError(
+            f"{source}, line {line.number}: looks like a line of names ({user!r}, {item!r}), but the file is said to "
+            "have none (layout.header)."
+        )
 
 
-def _missing_column(line: str, layout: Layout, candidates: tuple[str, ...], source: str, number: int) -> str:
+def _missing_column(line: Line, layout: Layout, candidates: Sequence[str], source: str) -> str:
     """What to say when no separator gives all columns: the view under the separator that gives most fields."""
     splits = []
     for separator in candidates:
         try:
-            splits.append((fields_of(line, separator), separator))
+            splits.append((fields_of(line.text, separator), separator))
         except ValueError as error:
             if len(candidates) == 1:
-                return f"{source}, line {number}: has {error}."
-    fields, separator = max(splits, key=lambda split: len(split[0]))
-    for role, column in layout.columns.items():
-        if isinstance(column, int) and column >= len(fields):
-            return (
-                f"{source}, line {number}: there is no column {column} for layout.{role}; with the separator "
-                f"{separator!r} the line has {len(fields)} fields, counted from 0."
-            )
-        if isinstance(column, str) and fields.count(column) != 1:
-            there = "are several columns" if column in fields else "is no column"
-            shown = ", ".join(map(repr, fields[:20]))
-            return (
-                f"{source}, line {number}: there {there} {column!r} for layout.{role}; with the separator "
-                f"{separator!r} the line names {shown[:300]}."
-            )
-    return f"{source}, line {number}: the columns cannot be told apart."
+                return f"{source}, line {line.number}: has {error}."
+    # Not by a space, if anything else separates.
+    fields, separator = max(splits, key=lambda split: (split[1] != " " and len(split[0]) > 1, len(split[0])))
+    try:
+        find_columns(fields, layout)
+    except ColumnError as error:
+        names = ", ".join(repr(name.strip()) for name in fields[:20])[:300]
+        said = f"names {names}" if layout.header else f"has {len(fields)} fields: {names}"
+        hint = " If it is a row, say so (layout.header)." if layout.header and any(map(is_value, fields)) else ""
+        return f"{source}, line {line.number}: {error.reason}; with the separator {separator!r} the line {said}.{hint}"
+    return f"{source}, line {line.number}: the columns cannot be told apart."

@@ -161,7 +161,7 @@ def test_the_separator_is_the_one_under_which_the_columns_are_found(tmp_path: Pa
     assert found.notes == (r"separator '\t' guessed",)
     assert read_text(tmp_path, "a,b c\nd,b e\n", Layout(0, 1, header=False)).item_ids.tolist() == ["b c", "b e"]
     assert read_text(tmp_path, "a,b c\n", Layout(0, 1, header=False, separator=" ")).item_ids.tolist() == ["c"]
-    assert read_text(tmp_path, "user,item\na,b\n", Layout(separator=",")).notes == ()
+    assert read_text(tmp_path, "user,item\na,b\n", Layout("user", "item", separator=",")).notes == ()
 
 
 @pytest.mark.parametrize(
@@ -185,14 +185,13 @@ def test_times_are_numbers_or_iso_dates(texts: list[str], unit: str, values: lis
     assert found.timestamp.dtype == np.int64
     assert found.timestamp.tolist() == values
     assert found.time_unit == unit
-    guess = f"times guessed to be whole numbers of {unit} since 1970"
-    assert (guess in found.notes) == ("-" not in texts[0])
+    assert any(note.startswith("times guessed to be ") for note in found.notes) == ("-" not in texts[0])
 
 
 def test_a_unit_that_is_given_is_not_guessed(tmp_path: Path) -> None:
     found = read_text(tmp_path, "user,item,time\na,b,5\n", Layout("user", "item", "time", time_format="ms"))
     assert (found.time_unit, found.notes) == ("ms", ("separator ',' guessed",))
-    assert read_text(tmp_path, "user,item,time\na,b,5\n", Layout()).timestamp is None
+    assert read_text(tmp_path, "user,item,time\na,b,5\n", Layout(time="none")).timestamp is None
 
 
 def test_parquet_dates_are_what_the_same_dates_are_in_text(tmp_path: Path) -> None:
@@ -266,8 +265,9 @@ def test_disliked_items_are_no_candidates_and_count_as_seen(tmp_path: Path) -> N
         ("integer", ["10", "9", "-1"], [-1, 9, 10]),
         ("text", ["10", "9", "-1"], ["-1", "10", "9"]),
         ("auto", ["10", "9", "x"], ["10", "9", "x"]),
-        ("auto", ["1", "01", "1.0"], ["01", "1", "1.0"]),  # three ids, not one
-        ("auto", ["-0", "0"], ["-0", "0"]),
+        ("auto", ["1.0", "2.0"], ["1.0", "2.0"]),  # as they are written
+        ("text", ["1", "01", "1.0"], ["01", "1", "1.0"]),  # three ids, not one
+        ("text", ["-0", "0"], ["-0", "0"]),
         ("auto", ["9223372036854775807", "5"], [5, 2**63 - 1]),
         ("auto", ["9223372036854775808", "5"], ["5", "9223372036854775808"]),  # one more than 64 bits hold
         ("auto", ["Ω", "é", "z", "Z"], ["Z", "z", "é", "Ω"]),  # by code point
@@ -310,7 +310,8 @@ def nearly_tables(draw: st.DrawFn) -> bytes:
     """Delimited text with a header, and then some of its bytes replaced, removed or doubled."""
     separator = draw(st.sampled_from([",", "\t", "::", ";"]))
     ids = st.text(CHARACTERS, min_size=1, max_size=3) | st.integers(-5, 200).map(str)
-    row = st.tuples(ids, ids, st.integers(-5, 2**40).map(str))
+    times = st.integers(-5, 2**40).map(str) | st.sampled_from(["1.5", "7.25e1", "+3", "-0.000001", "1E9", ".5", "5."])
+    row = st.tuples(ids, ids, times)
     lines = [("user", "item", "time"), *draw(st.lists(row, max_size=6))]
     content = bytearray(draw(st.sampled_from(["\n", "\r\n"])).join(separator.join(line) for line in lines).encode())
     for _ in range(draw(st.integers(0, 3))):
