@@ -197,8 +197,8 @@ def _is_text(hint: Any, or_text: bool) -> bool:
 
 
 def _hints(made: type, trusted: bool) -> dict[str, Any]:
-    try:
-        return get_type_hints(inspect.getattr_static(made, "__init__"))
+    try:  # fields that a data class inherits are known where its base is
+        return get_type_hints(made if is_dataclass(made) else inspect.getattr_static(made, "__init__"))
     except (NameError, TypeError):  # names that exist while types are checked alone
         if trusted:
             return {}
