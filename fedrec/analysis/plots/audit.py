@@ -30,12 +30,15 @@ def audit_figure(audit: Audit) -> Figure:
     _popularity(axes[1], audit)
     _time(axes[2], audit.timestamps)
     _references(axes[3], audit)
-    head(figure, f"{audit.name} under protocol {audit.protocol.label}")
+    # A file may have any name: a long one is cut, and a dollar sign begins no formula.
+    name = (audit.name if len(audit.name) <= 50 else f"{audit.name[:47]}...").replace("$", r"\$")
+    head(figure, f"{name} under protocol {audit.protocol.name}")
     caption(
         figure,
-        f"{audit.kept.users:,} users, {audit.kept.items:,} items, {audit.kept.rows:,} rows kept; split seed "
-        f"{audit.split_seed}. Scores: test item among {audit.protocol.candidates} sampled candidates, ties against it; "
-        f"bar on most popular: one standard error over users.",
+        f"Protocol {audit.protocol.label}. {audit.kept.users:,} users, {audit.kept.items:,} items, "
+        f"{audit.kept.rows:,} rows kept; split seed {audit.split_seed}. Scores: test item among "
+        f"{audit.protocol.candidates} sampled candidates, ties against it; bar on most popular: one standard error over "
+        "users.",
     )
     return figure
 
@@ -62,7 +65,8 @@ def _popularity(ax: Axes, audit: Audit) -> None:
     ax.plot(share, held, color=COLOURS[0], linewidth=1.8)
     ax.plot(share, share, color=FAINT, linewidth=1, linestyle=(0, (5, 3)))
     shares = audit.concentration.top_1_percent, audit.concentration.top_10_percent
-    for at, height in zip((0.01, 0.1), shares, strict=True):
+    for part, height in zip((100, 10), shares, strict=True):
+        at = max(1, len(held) // part) / len(held)
         ax.plot([at], [height], "o", color=COLOURS[1], markersize=5)
         ax.annotate(f"{height:.0%}", (at, height), xytext=(-5, 5), textcoords="offset points", ha="right", fontsize=9)
     ax.set_xscale("log")
@@ -108,5 +112,6 @@ def _references(ax: Axes, audit: Audit) -> None:
     ax.grid(False, axis="x")
     ax.set_ylim(0, 1.15)
     ax.set_yticks(np.linspace(0, 1, 6))
-    ax.legend(facecolor=PAPER, edgecolor=PAPER, framealpha=1, fontsize=9, loc="upper right")
+    # Above the panel: inside, it would hide the scores of whatever stands on the right.
+    ax.legend(frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
     name_axes(ax, "", "score without learning")

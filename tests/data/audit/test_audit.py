@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from fedrec.analysis.plots.audit import audit_figure
 from fedrec.data.audit.audit import Audit, audit
 from fedrec.data.audit.findings import findings, percent
 from fedrec.data.audit.parts import Concentration, Spread, Timestamps
@@ -205,27 +204,6 @@ def test_bad_options_and_data_are_the_splits_errors() -> None:
         audit(small(), "fare")
     with pytest.raises(InputError, match="too few items for the candidates of user 1: 10 items"):
         audit(small(), "fair")
-
-
-@pytest.mark.parametrize(
-    "data", [small(), small(0), without_times(small()), replace(small(), timestamp=np.full(17, 5))]
-)
-def test_the_figure_shows_the_audit(data: Interactions) -> None:
-    report = audit(data, "fedrecgel", ONE)
-    users, items, _, scores = audit_figure(report).axes
-    assert sum(bar.get_height() for bar in users.patches) == report.kept.users
-    curve = items.lines[0].get_xydata()
-    assert len(curve) == report.kept.items
-    assert curve[-1].tolist() == pytest.approx([1, 1])
-    heights = [bar.get_height() for bar in scores.patches]
-    assert heights[:3] == [figure.hr for figure in report.references.values()]
-    assert heights[3:] == [figure.ndcg for figure in report.references.values()]
-
-
-def test_the_figure_counts_plausible_rows_over_time() -> None:
-    report = audit(small(), "fedrecgel", ONE)
-    time = audit_figure(report).axes[2]
-    assert sum(bar.get_height() for bar in time.patches) == 17
 
 
 @pytest.fixture(scope="module")
