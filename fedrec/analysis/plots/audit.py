@@ -37,8 +37,8 @@ def audit_figure(audit: Audit) -> Figure:
         figure,
         f"Protocol {audit.protocol.label}. {audit.kept.users:,} users, {audit.kept.items:,} items, "
         f"{audit.kept.rows:,} rows kept; split seed {audit.split_seed}. Scores: test item among "
-        f"{audit.protocol.candidates} sampled candidates, ties against it; bar on most popular: one standard error over "
-        "users.",
+        f"{audit.protocol.candidates} sampled candidates, ties against it; bar on most popular: one standard error "
+        "over users.",
     )
     return figure
 
