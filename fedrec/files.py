@@ -1,4 +1,4 @@
-"""Files that are either there, whole, or not there at all; folders for one process at a time."""
+"""Files that are either there, whole, or not there at all; places for one process at a time."""
 
 from __future__ import annotations
 
@@ -40,20 +40,23 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def alone(folder: Path, wait: bool = True) -> Iterator[None]:
-    """Keep other processes that ask for the same out of a folder; the end of the process, however it ends, opens it.
+def alone(place: Path, wait: bool = True) -> Iterator[int]:
+    """Keep other processes that ask for the same out of a place; the end of the process, however it ends, opens it.
 
     Args:
-        folder: The folder.
+        place: A folder or a file.
         wait: Whether to wait until no other process is in it.
 
+    Yields:
+        The descriptor that holds the lock. A process that inherits it holds the lock too, after this one has ended.
+
     Raises:
-        BlockingIOError: If there is one and ``wait`` is false.
+        BlockingIOError: If there is another process and ``wait`` is false.
     """
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(place, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import argparse
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+import fedrec
 from fedrec.errors import InputError
-from fedrec.sweep.driver import Driver
-from fedrec.sweep.engine import check_space, number_of_trials
+from fedrec.files import alone
+from fedrec.sweep import warm
+from fedrec.sweep.driver import FEDREC, Driver, threads_of
 from fedrec.sweep.file import SweepFile, read_sweep_file
-from fedrec.sweep.ledger import SweepFolder, Trial, holds_sweep, only_one
+from fedrec.sweep.ledger import SweepFolder, Trial, holds_sweep
+from fedrec.sweep.search import number_of_trials
 
+SHIPPED = Path(fedrec.__file__).parent / "shipped" / "sweeps"
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells expect it
 
 
@@ -36,18 +40,20 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     if options.parallel < 1:
         raise InputError(f"--parallel is {options.parallel}; expected at least 1")
-    sweep = read_sweep_file(options.file)
-    check_space(sweep)
-    out = options.out or Path("sweep_runs") / sweep.path.stem
+    sweep = read_sweep_file(_sweep_path(options.file))
+    out = _out(options.out, sweep)
     new = not holds_sweep(out)
     if new and options.resume:
         raise InputError(f"--resume: {out} holds no sweep; leave --resume out to start one")
     if new:  # before anything is written; a folder that holds the sweep holds only what has passed
+        warm.warm_up(FEDREC, threads_of(options.parallel))  # while this process imports the same
         from fedrec.sweep.check import check_against_parser  # imports Lightning: seconds, and only needed here
 
         check_against_parser(sweep)
     console = Console(highlight=False, soft_wrap=True)
-    with only_one(out), _progress(sweep, console) as progress:
+    with ExitStack() as inside:
+        _enter(out, inside)
+        progress = inside.enter_context(_progress(sweep, console))
         folder = SweepFolder(out, sweep)
         driver = Driver(sweep, folder, options.parallel, console.print, progress)
         if driver.nothing_left:
@@ -66,6 +72,36 @@ def main(argv: Sequence[str]) -> int:
     return _conclude(driver, console, out)
 
 
+def _sweep_path(name: str) -> Path:
+    """Find a sweep file: one of the user's, else a shipped one."""
+    if name.strip() and Path(name).exists():
+        return Path(name)
+    shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+    stem = name.removeprefix("sweeps/").removesuffix(".yaml")
+    if stem not in shipped:
+        raise InputError(f"{name or 'blank'}: no such file, and not one of the shipped sweeps: {', '.join(shipped)}")
+    return shipped[stem]
+
+
+def _out(given: str | None, sweep: SweepFile) -> Path:
+    if given is None:
+        return Path("sweep_runs") / sweep.path.stem
+    if not given.strip():
+        raise InputError("--out is blank; expected a folder, or leave it out")
+    if Path(given).exists() and not Path(given).is_dir():
+        raise InputError(f"--out {given}: a file; expected a folder")
+    return Path(given)
+
+
+def _enter(out: Path, inside: ExitStack) -> None:
+    """Make the sweep's folder and hold it for this process."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        inside.enter_context(alone(out, wait=False))
+    except BlockingIOError:
+        raise InputError(f"{out}: another fedrec sweep is at work in this folder") from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fedrec sweep",
@@ -74,8 +110,8 @@ def _parser() -> argparse.ArgumentParser:
         "folders in one W&B group, which `wandb sync` can upload later. After Ctrl-C, kill -9 or a power cut, --resume "
         "goes on: ended trials are not repeated, interrupted ones continue from their last checkpoint.",
     )
-    parser.add_argument("file", type=Path, help="sweep file, such as sweeps/rho.yaml")
-    parser.add_argument("--out", type=Path, help="folder of this sweep (default: sweep_runs/<name of the file>)")
+    parser.add_argument("file", metavar="FILE", help="sweep file, or the name of a shipped one, such as rho")
+    parser.add_argument("--out", help="folder of this sweep (default: sweep_runs/<name of the file>)")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="trials at a time (default: 1)")
     parser.add_argument("--resume", action="store_true", help="go on with a sweep that was interrupted")
     return parser

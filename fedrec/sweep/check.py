@@ -13,7 +13,6 @@ from fedrec.cli.arguments import prepare
 from fedrec.cli.training import FederatedCLI
 from fedrec.errors import InputError
 from fedrec.evaluation.measures import CUTOFFS
-from fedrec.sweep.engine import representative_values
 from fedrec.sweep.file import SweepFile
 from fedrec.tracking.recorder import OBJECTIVE
 
@@ -52,8 +51,8 @@ def check_against_parser(sweep: SweepFile) -> None:
         raise sweep.error(f"the command's own options do not work: {error}", "command") from None
     with tempfile.TemporaryDirectory() as folder:
         options = Path(folder) / "trial.json"
-        for key in sweep.parameters:
-            for value in representative_values(sweep, key):
+        for key, dimension in sweep.space.items():
+            for value in dimension.examples():
                 options.write_text(json.dumps({key: value}), encoding="utf-8")
                 try:
                     rehearsal.again(prepare([*base, "--config", str(options)]).argv)

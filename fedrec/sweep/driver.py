@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 
 from fedrec.errors import InputError
-from fedrec.sweep import engine
+from fedrec.sweep import warm
 from fedrec.sweep.file import SweepFile
+from fedrec.sweep.hyperband import to_stop
 from fedrec.sweep.ledger import SweepFolder, Trial
+from fedrec.sweep.search import propose
 from fedrec.sweep.trials import (
     TrialProcess,
     has_survivor,
@@ -22,6 +24,8 @@ from fedrec.sweep.trials import (
 POLL = 0.5  # seconds between two looks at the running trials
 TOO_MANY_FAILURES = 3  # failures with no success between them after which a sweep gives up, as W&B's agent does
 
+FEDREC = warm.Program()
+
 
 class Driver:
     """Runs the trials that a sweep still lacks, at most ``parallel`` at a time.
@@ -32,6 +36,7 @@ class Driver:
         parallel: Largest number of trials at a time.
         say: Called with a sentence when there is something to tell.
         show: Called at every look with the number of trials ended, the number at work and the best of them all.
+        program: What a trial runs; tests put another in its place.
     """
 
     def __init__(
@@ -41,12 +46,14 @@ class Driver:
         parallel: int,
         say: Callable[[str], None],
         show: Callable[[int, int, Trial | None], None],
+        program: warm.Program = FEDREC,
     ) -> None:
         self.sweep = sweep
         self.folder = folder
         self.trials = folder.trials()
         self._parallel = parallel
-        self._threads = max(1, (os.cpu_count() or 1) // parallel)
+        self._threads = threads_of(parallel)
+        self._program = program
         self._say = say
         self._show = show
         self._running: list[TrialProcess] = []
@@ -72,7 +79,7 @@ class Driver:
     @property
     def nothing_left(self) -> bool:
         """Whether every trial of the sweep has ended."""
-        return not self._left_over and engine.propose(self.sweep, self.trials) is None
+        return not self._left_over and propose(self.sweep, self.trials) is None
 
     def run(self) -> None:
         """Run until nothing is left.
@@ -81,6 +88,8 @@ class Driver:
             InputError: If trials keep failing, or one ends without ever logging the objective.
             KeyboardInterrupt: On Ctrl-C, after the running trials have saved a checkpoint and ended.
         """
+        warm.warm_up(self._program, self._threads)
+        warm.wait_until_warm()
         try:
             while self._fill():
                 time.sleep(POLL)
@@ -96,7 +105,7 @@ class Driver:
             trial = self._next()
             if trial is None:
                 break
-            self._running.append(TrialProcess(self.sweep, self.folder, trial, self._threads))
+            self._running.append(TrialProcess(self.sweep, self.folder, trial, self._threads, self._program))
         self._show(self.ended, len(self._running), self.best)
         return bool(self._running)
 
@@ -107,10 +116,10 @@ class Driver:
                 self._say(f"Trial {trial.number} still runs since the sweep was killed; waiting for it.")
                 wait_for_survivor(self.folder, trial)
             return trial
-        parameters = engine.propose(self.sweep, self.trials)
-        if parameters is None:
+        proposal = propose(self.sweep, self.trials)
+        if proposal is None:
             return None
-        trial = self.folder.plan(len(self.trials), parameters)
+        trial = self.folder.plan(*proposal)
         self.trials.append(trial)
         return trial
 
@@ -122,9 +131,14 @@ class Driver:
                 trial.best = max(trial.history) if self.sweep.maximise else min(trial.history)
             if over:
                 self._running.remove(process)
-                self.folder.record(trial)
-                self._tell(trial)
-        losers = engine.to_stop(self.sweep, self.trials) if self._running else []
+                if trial.state == "running":
+                    self._left_over.append(trial)
+                    self._say(f"Trial {trial.number} was ended from outside after {process.rounds}; it goes on.")
+                    self._check_failures(trial)
+                else:
+                    self.folder.record(trial)
+                    self._tell(trial)
+        losers = to_stop(self.sweep, self.trials) if self._running else []
         for process in self._running:
             if process.trial.number in losers:
                 process.stop()
@@ -150,7 +164,7 @@ class Driver:
         if self._failures >= TOO_MANY_FAILURES:
             raise InputError(
                 f"{self.sweep.path}: {self._failures} trials in a row failed, the last with {words!r} (see {log}); "
-                f"to try failed trials again, delete their lines from {self.folder.path / 'ledger.jsonl'}"
+                f"to try failed trials again, delete their lines from {self.folder.path / 'ledger.jsonl'} and --resume"
             )
 
     def _end_all(self) -> None:
@@ -163,3 +177,8 @@ class Driver:
             for process in self._running:
                 process.kill()
             raise
+
+
+def threads_of(parallel: int) -> int:
+    """Threads of each of so many trials at a time, which share the machine's cores."""
+    return max(1, (os.cpu_count() or 1) // parallel)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fedrec.errors import InputError
+from fedrec.sweep.document import read_document
+from fedrec.sweep.space import Dimension, Listed, SpecError, is_number
+from fedrec.sweep.spec import read_dimension
 
 METHODS = ("grid", "random", "bayes")
 TOP_LEVEL = (
@@ -26,8 +29,14 @@ TOP_LEVEL = (
     "run_cap",
     "command",
 )
+TEXTS = ("name", "description", "project", "entity", "program")
 COMMAND_HEAD = ["${env}", "python", "-m", "fedrec", "fit"]
 COMMAND_TAIL = ["--config", "${args_json_file}"]
+# Options that make a command something else than one training run from the start.
+NOT_IN_COMMAND = ("--help", "-h", "--print_config", "--resume", "--trust", "--ckpt_path")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")  # of a parameter, as W&B wants it
+MOST_CELLS = 100_000  # of a grid without a run_cap; a thousand trials are days
+HYPERBAND = ("type", "min_iter", "max_iter", "s", "eta")
 
 
 @dataclass(frozen=True)
@@ -38,11 +47,13 @@ class SweepFile:
         path: The file, as the user named it.
         content: The file's top-level mapping.
         lines: Line numbers (from 1) by key path, such as ``("parameters", "seed_everything")``.
+        space: Search space: dotted option of ``fedrec fit`` to what it can be.
     """
 
     path: Path
     content: dict[str, Any]
     lines: Mapping[tuple[str, ...], int]
+    space: Mapping[str, Dimension] = field(default_factory=dict)
 
     @property
     def method(self) -> str:
@@ -58,11 +69,6 @@ class SweepFile:
     def maximise(self) -> bool:
         """Whether a larger objective is better."""
         return bool(self.content["metric"]["goal"] == "maximize")
-
-    @property
-    def parameters(self) -> dict[str, dict[str, Any]]:
-        """Search space: dotted option of ``fedrec fit`` to its W&B specification."""
-        return dict(self.content["parameters"])
 
     @property
     def run_cap(self) -> int | None:
@@ -94,63 +100,41 @@ class SweepFile:
 
 
 def read_sweep_file(path: Path) -> SweepFile:
-    """Read a sweep file and check its form: keys, method, metric, parameters, command, early termination.
+    """Read a sweep file and check everything but whether its keys and values fit ``fedrec fit``.
 
     Args:
         path: YAML file in the format of ``wandb sweep``.
 
-    Returns:
-        The checked file. Whether its keys and values fit ``fedrec fit`` is checked elsewhere.
-
     Raises:
         InputError: If the file cannot be read or something in it would go wrong later, with file and line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read the sweep file ({error})") from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    content, lines = read_document(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: a sweep file is a mapping with method, metric, parameters and command")
-    lines: dict[tuple[str, ...], int] = {}
-    for key, number in _key_lines(node):
-        if key in lines:
-            raise InputError(f"{path}, line {number}: {'.'.join(key)!r} appears twice (first on line {lines[key]})")
-        lines[key] = number
-    sweep = SweepFile(path=path, content=content, lines=lines)
+    sweep = SweepFile(path, content, lines)
     _check_top_level(sweep)
     _check_metric(sweep)
     _check_command(sweep)
-    _check_parameters(sweep)
     _check_early_terminate(sweep)
+    sweep = replace(sweep, space=_space(sweep))
+    _check_size(sweep)
     return sweep
-
-
-def _key_lines(node: yaml.Node | None, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            path = (*prefix, str(key.value))
-            yield path, key.start_mark.line + 1
-            yield from _key_lines(value, path)
 
 
 def _check_top_level(sweep: SweepFile) -> None:
     content = sweep.content
-    for key in content:
+    for key, value in content.items():
         if key not in TOP_LEVEL:
-            raise sweep.error(f"unknown key {key!r}; a sweep file has {', '.join(TOP_LEVEL)}", str(key))
+            raise sweep.error(f"unknown key {key!r}; a sweep file has {', '.join(TOP_LEVEL)}", key)
+        if value is None or value == "":
+            raise sweep.error(f"{key} is blank; write a value, or leave the line out", key)
+        if key in TEXTS and not isinstance(value, str):
+            raise sweep.error(f"{key} is {value!r}; expected text", key)
     if content.get("method") not in METHODS:
         raise sweep.error(f"method is {content.get('method')!r}; expected grid, random or bayes", "method")
-    cap = content.get("run_cap")
-    if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or cap < 1):
-        raise sweep.error(f"run_cap is {cap!r}; expected a whole number of at least 1", "run_cap")
-    if cap is None and content["method"] != "grid":
+    if "run_cap" in content and not _is_count(content["run_cap"]):
+        raise sweep.error(f"run_cap is {content['run_cap']!r}; expected a whole number of at least 1", "run_cap")
+    if "run_cap" not in content and content["method"] != "grid":
         raise sweep.error(
             f"method {content['method']} never ends by itself: give run_cap, a number of trials", "method"
         )
@@ -158,17 +142,16 @@ def _check_top_level(sweep: SweepFile) -> None:
 
 def _check_metric(sweep: SweepFile) -> None:
     metric = sweep.content.get("metric")
-    if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
+    if not isinstance(metric, dict) or not isinstance(metric.get("name"), str) or not metric["name"]:
         raise sweep.error("no metric; expected metric: {name: val/ndcg_10_best, goal: maximize}", "metric")
     for key in metric:
         if key not in ("name", "goal", "target", "impute"):
-            raise sweep.error(f"unknown key metric.{key}; metric has name, goal, target, impute", "metric", str(key))
+            raise sweep.error(f"unknown key metric.{key}; metric has name, goal, target, impute", "metric", key)
     if metric.get("goal") not in ("maximize", "minimize"):
         # W&B's default is minimize: silence would search for the worst recommender.
         raise sweep.error(f"metric.goal is {metric.get('goal')!r}; expected maximize or minimize", "metric", "goal")
-    target = metric.get("target")
-    if target is not None and not _is_number(target):
-        raise sweep.error(f"metric.target is {target!r}; expected a number", "metric", "target")
+    if "target" in metric and not is_number(metric["target"]):
+        raise sweep.error(f"metric.target is {metric['target']!r}; expected a number", "metric", "target")
     if metric.get("impute", "worst") not in ("latest", "best", "worst"):
         raise sweep.error(f"metric.impute is {metric['impute']!r}; expected latest, best or worst", "metric", "impute")
 
@@ -178,50 +161,72 @@ def _check_command(sweep: SweepFile) -> None:
     expected = '["${env}", python, -m, fedrec, fit, --config, <file>, --config, "${args_json_file}"]'
     if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
         raise sweep.error(f"no command; expected a list of words such as {expected}", "command")
-    if command[:5] != COMMAND_HEAD or command[-2:] != COMMAND_TAIL:
+    if command[:5] != COMMAND_HEAD or command[5:][-2:] != COMMAND_TAIL:
         raise sweep.error(f"command is {json.dumps(command)}; expected {expected}", "command")
-
-
-def _check_parameters(sweep: SweepFile) -> None:
-    parameters = sweep.content.get("parameters")
-    if not isinstance(parameters, dict) or not parameters:
-        raise sweep.error("no parameters; expected at least one option of fedrec fit to search over", "parameters")
-    for key, spec in parameters.items():
-        if not isinstance(spec, dict):
-            raise sweep.error(f"{key} is {spec!r}; expected value:, values: or min: and max:", "parameters", str(key))
-        _check_parameter(sweep, str(key), spec)
-
-
-def _check_parameter(sweep: SweepFile, key: str, spec: dict[str, Any]) -> None:
-    at = ("parameters", key)
-    if "parameters" in spec:
-        inner = next(iter(spec["parameters"] or ["..."]))
-        raise sweep.error(
-            f"{key} is a nested block, which would lock the whole group {key!r} in W&B; write the dotted option "
-            f"{key}.{inner} instead",
-            *at,
-        )
-    if "values" in spec and (not isinstance(spec["values"], list) or not spec["values"]):
-        raise sweep.error(f"{key}.values is {spec['values']!r}; expected a list of at least one value", *at, "values")
-    for bound in ("min", "max", "q", "mu", "sigma"):
-        if bound in spec and not _is_number(spec[bound]):
-            hint = "; YAML reads 1e-3 as text, write 1.0e-3" if isinstance(spec[bound], str) else ""
-            raise sweep.error(f"{key}.{bound} is {spec[bound]!r}; expected a number{hint}", *at, bound)
-    if ("min" in spec) != ("max" in spec):
-        raise sweep.error(f"{key} has only one of min and max; expected both", *at)
-    if "min" in spec and spec["min"] >= spec["max"]:
-        raise sweep.error(f"{key}: min {spec['min']} is not less than max {spec['max']}", *at)
+    for word in sweep.fit_arguments:
+        if word.partition("=")[0] in NOT_IN_COMMAND:
+            raise sweep.error(f"{word} in the command; every trial is a training run of its own", "command")
 
 
 def _check_early_terminate(sweep: SweepFile) -> None:
-    early = sweep.content.get("early_terminate")
-    if early is None:
+    if "early_terminate" not in sweep.content:
         return
+    early = sweep.content["early_terminate"]
     if not isinstance(early, dict) or early.get("type") != "hyperband":
         raise sweep.error(f"early_terminate is {early!r}; expected type: hyperband", "early_terminate")
-    if not ("min_iter" in early or {"max_iter", "s"} <= early.keys()):
+    for key, value in early.items():
+        at = ("early_terminate", key)
+        if key not in HYPERBAND:
+            raise sweep.error(f"unknown key {key}; hyperband has {', '.join(HYPERBAND)}", *at)
+        if key in ("min_iter", "max_iter", "s") and not _is_count(value):
+            raise sweep.error(f"{key} is {value!r}; expected a whole number of at least 1", *at)
+        if key == "eta" and not (is_number(value) and value > 1):
+            raise sweep.error(f"eta is {value!r}; expected a number above 1", *at)
+    if early.keys() & {"min_iter", "max_iter", "s"} not in ({"min_iter"}, {"max_iter", "s"}):
         raise sweep.error("hyperband needs min_iter, or max_iter and s, in rounds", "early_terminate")
+    if "max_iter" in early and early["max_iter"] < early.get("eta", 3):
+        raise sweep.error(
+            f"max_iter {early['max_iter']} is less than eta: there is no round to compare at", "early_terminate"
+        )
+    if early.get("s", 1) > 100:
+        raise sweep.error(f"s is {early['s']}; expected a number of comparisons up to 100", "early_terminate", "s")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _space(sweep: SweepFile) -> dict[str, Dimension]:
+    parameters = sweep.content.get("parameters")
+    if not isinstance(parameters, dict) or not parameters:
+        raise sweep.error("no parameters; expected at least one option of fedrec fit to search over", "parameters")
+    space = {}
+    for key, spec in parameters.items():
+        at = ("parameters", key)
+        if not NAME.fullmatch(key):
+            raise sweep.error(f"{key!r} is no name of an option, such as model.client.lr", *at)
+        if isinstance(spec, dict) and "parameters" in spec:
+            inner = spec["parameters"]
+            inner = next(iter(inner), "...") if isinstance(inner, dict) else "..."
+            raise sweep.error(
+                f"{key} is a nested block, which would lock the whole group {key!r} in W&B; write the dotted option "
+                f"{key}.{inner} instead",
+                *at,
+            )
+        try:
+            space[key] = read_dimension(spec)
+            if sweep.method == "grid" and space[key].cells() is None:
+                raise SpecError("is continuous; a grid needs values: [...]")
+        except SpecError as error:
+            gap = "" if str(error).startswith((".", ":")) else " "
+            raise sweep.error(f"{key}{gap}{error}", *at, *([error.key] if error.key else [])) from None
+    return space
+
+
+def _check_size(sweep: SweepFile) -> None:
+    if sweep.method == "grid":
+        cells = math.prod(len(dimension.cells() or ()) for dimension in sweep.space.values())
+        if cells > MOST_CELLS and sweep.run_cap is None:
+            raise sweep.error(f"the grid has {cells:,} cells; give run_cap, a number of trials", "parameters")
+    elif sweep.method == "bayes" and all(isinstance(d, Listed) and len(d.values) == 1 for d in sweep.space.values()):
+        raise sweep.error("bayes has nothing to search: every parameter has a single value", "parameters")
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 1

@@ -3,18 +3,16 @@
 A sweep's folder holds ``sweep.json`` (its id and the file it answers), ``ledger.jsonl`` (one line per ended trial),
 ``trials/NNNN.json`` (a trial's options, written before it starts), ``trials/NNNN.log`` (what it printed) and the run
 folders ``runs/<sweep id>-NNNN``. A trial with options but without a line in the ledger was under way when the sweep
-ended. File locks (POSIX) say who is at work: one on the folder, one on each trial, held by the trial's own process and
-so true even after the sweep itself was killed.
+ended. Locks (POSIX) say who is at work: one on the folder, one on each trial, held by the trial's own process and so
+true even after the sweep itself was killed.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +20,12 @@ from typing import Any, Literal
 from fedrec.errors import InputError
 from fedrec.files import write_text
 from fedrec.sweep.file import SweepFile
+from fedrec.sweep.space import is_number
 
 State = Literal["running", "finished", "stopped", "failed"]
+ENDED = ("finished", "stopped", "failed")
+ID = re.compile(r"[0-9a-f]{8}")
+PLAN = re.compile(r"\d{4,9}")
 
 
 @dataclass
@@ -34,7 +36,8 @@ class Trial:
         number: Place in the sweep, from 0.
         run: Name of its run folder and W&B id.
         parameters: Dotted option of ``fedrec fit`` to value.
-        state: ``stopped`` means stopped early by hyperband; ``failed`` means the process ended with an error.
+        state: ``finished`` means that every round was done, ``stopped`` that hyperband ended it early, ``failed`` that
+            the process ended with an error. Anything else is ``running``, and has no line in the ledger.
         best: Best objective seen, or none.
         history: Objective after each validation, in order.
         seconds: Wall-clock seconds of its last process.
@@ -57,14 +60,15 @@ class SweepFolder:
         sweep: The file the folder must belong to.
 
     Raises:
-        InputError: If the folder belongs to another sweep, or its ledger is damaged before its last line.
+        InputError: If the folder belongs to another sweep, or ``sweep.json`` is damaged.
     """
 
     def __init__(self, path: Path, sweep: SweepFile) -> None:
         self.path = path
+        self._sweep = sweep
         self._ledger = path / "ledger.jsonl"
         self.trials_path.mkdir(parents=True, exist_ok=True)
-        self.id = self._identify(sweep)
+        self.id = self._identify()
         self._cut_torn_line()
 
     @property
@@ -83,7 +87,7 @@ class SweepFolder:
     def plan(self, number: int, parameters: dict[str, Any]) -> Trial:
         """Write a new trial's options, before anything of it runs."""
         write_text(self.file(number, "json"), json.dumps(parameters, indent=2) + "\n")
-        return self._trial(number, parameters)
+        return Trial(number, self._run(number), parameters)
 
     def record(self, trial: Trial) -> None:
         """Append an ended trial's line to the ledger, in one write that has reached the disk on return."""
@@ -96,42 +100,86 @@ class SweepFolder:
             os.close(descriptor)
 
     def trials(self) -> list[Trial]:
-        """Return all trials in order; those without a line in the ledger are ``running``."""
-        ended = {trial.number: trial for trial in self._ended()}
-        planned = sorted(int(path.stem) for path in self.trials_path.glob("*.json"))
-        return [ended.get(number) or self._read_plan(number) for number in planned]
+        """Return all trials in order; those without a line in the ledger are ``running``.
 
-    def _ended(self) -> Iterator[Trial]:
-        lines = self._ledger.read_text(encoding="utf-8").splitlines() if self._ledger.exists() else []
-        for number, line in enumerate(lines, start=1):
-            try:
-                yield Trial(**json.loads(line))
-            except (ValueError, TypeError):
-                raise InputError(f"{self._ledger}, line {number}: not a line that fedrec sweep wrote") from None
+        Raises:
+            InputError: If the ledger or a trial's options are damaged, with file and line.
+        """
+        trials = self._ended()
+        planned = (int(path.stem) for path in self.trials_path.glob("*.json") if PLAN.fullmatch(path.stem))
+        for number in planned:
+            if number not in trials:
+                trials[number] = self._planned(number)
+        return [trials[number] for number in sorted(trials)]
 
-    def _read_plan(self, number: int) -> Trial:
-        return self._trial(number, json.loads(self.file(number, "json").read_text(encoding="utf-8")))
+    def _ended(self) -> dict[int, Trial]:
+        content = self._ledger.read_bytes() if self._ledger.exists() else b""
+        trials: dict[int, Trial] = {}
+        for line, text in enumerate(content.splitlines(), start=1):
+            entry = _json(text)
+            fault = self._fault(entry)
+            if not fault and entry["number"] in trials:
+                fault = f"a second line of trial {entry['number']}"
+            if fault:
+                raise InputError(f"{self._ledger}, line {line}: not a line that fedrec sweep wrote ({fault})")
+            trials[entry["number"]] = Trial(**entry)
+        return trials
 
-    def _trial(self, number: int, parameters: dict[str, Any]) -> Trial:
-        return Trial(number=number, run=f"{self.id}-{number:04d}", parameters=parameters)
+    def _fault(self, entry: Any) -> str:
+        """What is wrong with a line of the ledger; nothing is empty."""
+        names = [name for name in Trial.__dataclass_fields__ if name != "history"]
+        if not isinstance(entry, dict) or sorted(entry) != sorted(names):
+            return f"expected a JSON object with {', '.join(names)}"
+        number, best, seconds = entry["number"], entry["best"], entry["seconds"]
+        if type(number) is not int or number < 0 or entry["run"] != self._run(number):
+            return f"trial {number!r} of this sweep has no run {entry['run']!r}"
+        if entry["state"] not in ENDED:
+            return f"state is {entry['state']!r}; expected {', '.join(ENDED)}"
+        if not (best is None or is_number(best)) or not is_number(seconds):
+            return f"best is {best!r}, seconds is {seconds!r}; expected numbers"
+        return self._foreign(entry["parameters"])
 
-    def _identify(self, sweep: SweepFile) -> str:
+    def _planned(self, number: int) -> Trial:
+        path = self.file(number, "json")
+        parameters = _json(path.read_bytes())
+        fault = self._foreign(parameters)
+        if fault:
+            raise InputError(f"{path}: not options that fedrec sweep wrote ({fault}); delete it to plan the trial anew")
+        return Trial(number, self._run(number), parameters)
+
+    def _foreign(self, parameters: Any) -> str:
+        """What in a trial's options is not of this sweep's space; nothing is empty."""
+        if not isinstance(parameters, dict) or parameters.keys() != self._sweep.space.keys():
+            return f"expected a value for each of {', '.join(self._sweep.space)}"
+        wrong = [key for key, value in parameters.items() if not self._sweep.space[key].holds(value)]
+        return f"{wrong[0]} cannot be {parameters[wrong[0]]!r} in this sweep" if wrong else ""
+
+    def _run(self, number: int) -> str:
+        return f"{self.id}-{number:04d}"
+
+    def _identify(self) -> str:
         # run_cap may be raised later; anything else would mix the answers to two questions.
-        question = {key: value for key, value in sweep.content.items() if key not in ("run_cap", "description")}
+        question = {key: value for key, value in self._sweep.content.items() if key not in ("run_cap", "description")}
         header = self.path / "sweep.json"
         if not header.exists():
-            known = {"id": secrets.token_hex(4), "sweep": question}
-            write_text(header, json.dumps(known, indent=2) + "\n")
-        known = json.loads(header.read_text(encoding="utf-8"))
-        if known["sweep"] != json.loads(json.dumps(question)):
-            keys = sorted(k for k in {*known["sweep"], *question} if known["sweep"].get(k) != question.get(k))
+            if self._ledger.exists():
+                raise InputError(f"{header}: missing beside a ledger; restore it or give another folder with --out")
+            write_text(header, json.dumps({"id": secrets.token_hex(4), "sweep": question}, indent=2) + "\n")
+        known = _json(header.read_bytes())
+        identity = known.get("id") if isinstance(known, dict) else None
+        if not isinstance(identity, str) or not ID.fullmatch(identity) or not isinstance(known.get("sweep"), dict):
+            raise InputError(f"{header}: not what fedrec sweep wrote; restore it or give another folder with --out")
+        asked = known["sweep"]
+        if asked != question:
+            keys = sorted(key for key in {*asked, *question} if asked.get(key) != question.get(key))
             raise InputError(
-                f"{self.path} belongs to another version of {sweep.path}: {', '.join(keys)} differ; "
+                f"{self.path} belongs to another version of {self._sweep.path}: {', '.join(keys)} differ; "
                 "restore the file or give another folder with --out"
             )
-        return str(known["id"])
+        return identity
 
     def _cut_torn_line(self) -> None:
+        # A kill within the one write of a line leaves its beginning; the trial then counts as under way.
         if self._ledger.exists():
             content = self._ledger.read_bytes()
             whole = content.rfind(b"\n") + 1
@@ -144,17 +192,9 @@ def holds_sweep(path: Path) -> bool:
     return (path / "sweep.json").exists()
 
 
-@contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Hold a sweep's folder for this process.
-
-    Raises:
-        InputError: If another process holds it.
-    """
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{path}: another fedrec sweep is at work in this folder") from None
-        yield
+def _json(content: bytes) -> Any:
+    """Read JSON; what is none reads as null, which nothing here can be."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None

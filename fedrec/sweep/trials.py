@@ -3,61 +3,67 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from fedrec.sweep.file import COMMAND_HEAD, SweepFile
+import yaml
+
+from fedrec.files import alone
+from fedrec.runs.folder import RunFolder
+from fedrec.runs.settings import flat_settings
+from fedrec.sweep import warm
+from fedrec.sweep.file import SweepFile
 from fedrec.sweep.ledger import SweepFolder, Trial
 
 PATIENCE = 30.0  # seconds between SIGTERM, on which a fit saves its checkpoint and ends, and SIGKILL
+# Exit statuses of a process that was asked to end: by itself, as shells expect it, or before it could take the signal.
+ASKED_TO_END = (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM)
+# Settings by which a run may end, with status 0, before its last round.
+MAY_END_EARLY = ("trainer.callbacks", "trainer.max_time")
 
 
 class TrialProcess:
     """One running trial.
 
     A trial that was under way when the sweep ended goes on from its last checkpoint in the same run folder; without a
-    checkpoint it starts again in an empty one. The process is in a session of its own, so Ctrl-C reaches the sweep
-    alone, and holds the trial's lock for as long as it lives.
+    checkpoint it starts again in an empty one. The process holds the trial's lock for as long as it lives.
 
     Args:
         sweep: The sweep's file.
         folder: The sweep's folder.
         trial: The trial to run.
         threads: Threads torch may use in the process.
+        program: What is run, ``fedrec fit``.
     """
 
-    def __init__(self, sweep: SweepFile, folder: SweepFolder, trial: Trial, threads: int) -> None:
+    def __init__(
+        self, sweep: SweepFile, folder: SweepFolder, trial: Trial, threads: int, program: warm.Program
+    ) -> None:
         self.trial = trial
         self._metric = sweep.metric
-        self._metrics_csv = folder.run_folder(trial) / "metrics.csv"
+        self._folder = RunFolder(folder.run_folder(trial))
         self._asked_to_stop: float | None = None
         self._started = time.monotonic()
-        with (
-            folder.file(trial.number, "lock").open("w") as lock,
-            folder.file(trial.number, "log").open("ab") as log,
-        ):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            self._process = subprocess.Popen(
-                _command(sweep, folder, trial),
-                env=_environment(sweep, folder, trial, threads),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=[lock.fileno()],
-            )
+        lock = folder.file(trial.number, "lock")
+        lock.touch()
+        with alone(lock) as held, folder.file(trial.number, "log").open("ab") as log:
+            environment = _environment(sweep, folder, trial, threads)
+            argv = _arguments(sweep, folder, trial)
+            self._process = warm.start(program, argv, environment, log.fileno(), held)
 
     def poll(self) -> bool:
-        """Read the trial's metrics and return whether its process has ended; its state is then set."""
-        code = self._process.poll()
-        self.trial.history = read_history(self._metrics_csv, self._metric)
+        """Read the trial's metrics and return whether its process has ended; its state is then set.
+
+        A trial that was asked to end by somebody else stays ``running``: it has rounds to do.
+        """
+        code = self._process.exitcode
+        self.trial.history = read_history(self._folder.metrics, self._metric)
         if code is None:
             if self._asked_to_stop is not None and time.monotonic() - self._asked_to_stop > PATIENCE:
                 self.kill()
@@ -65,45 +71,62 @@ class TrialProcess:
         self.trial.seconds = round(time.monotonic() - self._started, 1)
         if self._asked_to_stop is not None:
             self.trial.state = "stopped"
-        else:
-            self.trial.state = "finished" if code == 0 else "failed"
+        elif code not in (0, *ASKED_TO_END):
+            self.trial.state = "failed"
+        elif code == 0 and not self._cut_short():
+            self.trial.state = "finished"
         return True
 
     def stop(self) -> None:
         """Ask the process, once, to save its checkpoint and end."""
-        if self._asked_to_stop is None and self._process.poll() is None:
+        if self._asked_to_stop is None and self._process.exitcode is None:
             self._asked_to_stop = time.monotonic()
             self._process.terminate()
 
     def kill(self) -> None:
         """End the process and whatever it started, at once."""
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        if self._process.exitcode is None and self._process.pid is not None:
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:  # it has no session of its own yet
+                self._process.kill()
+            self._process.join()
 
     def end(self) -> None:
         """Ask the process to end and wait until it has, with force after the usual patience."""
         self.stop()
-        try:
-            self._process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        self._process.join(PATIENCE)
+        self.kill()
+
+    @property
+    def rounds(self) -> str:
+        """How far the trial has come, in words."""
+        return f"{len(_rows(self._folder.metrics))} of {_settings(self._folder).get('trainer.max_epochs')} rounds"
+
+    def _cut_short(self) -> bool:
+        settings = _settings(self._folder)
+        if any(settings.get(name) not in (None, "[]") for name in MAY_END_EARLY):
+            return False
+        planned = settings.get("trainer.max_epochs")
+        return isinstance(planned, int) and len(_rows(self._folder.metrics)) < planned
 
 
 def wait_for_survivor(folder: SweepFolder, trial: Trial) -> None:
     """Wait until no process of an earlier, killed sweep works on this trial any more."""
-    with folder.file(trial.number, "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(folder.file(trial.number, "lock")):
+        pass
 
 
 def has_survivor(folder: SweepFolder, trial: Trial) -> bool:
     """Whether a process of an earlier, killed sweep still works on this trial."""
-    with folder.file(trial.number, "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    lock = folder.file(trial.number, "lock")
+    if not lock.exists():
+        return False
+    try:
+        with alone(lock, wait=False):
+            return False
+    except BlockingIOError:
+        return True
 
 
 def read_history(path: Path, metric: str) -> list[float]:
@@ -146,16 +169,22 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return []
 
 
-def _command(sweep: SweepFile, folder: SweepFolder, trial: Trial) -> list[str]:
-    fit = [sys.executable, *COMMAND_HEAD[2:]]
-    run = folder.run_folder(trial)
-    if (run / "checkpoints" / "last.ckpt").exists():
-        return [*fit, "--resume", str(run)]
-    if run.exists():
-        shutil.rmtree(run)
+def _settings(folder: RunFolder) -> Mapping[str, Any]:
+    if not folder.config.exists():
+        return {}
+    return flat_settings(yaml.safe_load(folder.config.read_text(encoding="utf-8")))
+
+
+def _arguments(sweep: SweepFile, folder: SweepFolder, trial: Trial) -> list[str]:
+    """Arguments of ``python -m fedrec``."""
+    run = RunFolder(folder.run_folder(trial))
+    if run.last.exists():
+        return ["fit", "--resume", str(run.path)]
+    if run.path.exists():
+        shutil.rmtree(run.path)
     options = folder.file(trial.number, "json")
     root = f"--trainer.default_root_dir={folder.path}"
-    return [*fit, *sweep.fit_arguments, "--config", str(options), root]
+    return ["fit", *sweep.fit_arguments, "--config", str(options), root]
 
 
 def _environment(sweep: SweepFile, folder: SweepFolder, trial: Trial, threads: int) -> dict[str, str]:
@@ -168,6 +197,5 @@ def _environment(sweep: SweepFile, folder: SweepFolder, trial: Trial, threads: i
     for key in ("project", "entity"):
         if key in sweep.content:
             environment[f"WANDB_{key.upper()}"] = str(sweep.content[key])
-    if "OMP_NUM_THREADS" not in os.environ:
-        environment["OMP_NUM_THREADS"] = str(threads)
+    environment.setdefault("OMP_NUM_THREADS", str(threads))
     return environment

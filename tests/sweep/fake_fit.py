@@ -1,8 +1,8 @@
 """A stand-in for ``fedrec fit`` that takes milliseconds: it writes a run folder like the real one and trains nothing.
 
-Tests of the sweep's driver put it in a working directory as the package ``fedrec``, where ``python -m fedrec`` of a
-trial finds it first. Its objective is ``x * (1 + round / 100)``. Each round it appends the round to ``rounds.log``
-beside the run folders, so that a test sees whether work was done twice.
+Tests of the sweep's driver let trials run this module in the place of ``fedrec``. Its objective is
+``x * (1 + round / 100)``. Each round it appends the round to ``rounds.log`` beside the run folders, so that a test sees
+whether work was done twice.
 """
 
 import json
@@ -29,16 +29,18 @@ def main() -> None:
         root = Path(arguments[-1].removeprefix("--trainer.default_root_dir="))
         run = root / "runs" / os.environ["WANDB_RUN_ID"]
         (run / "checkpoints").mkdir(parents=True)
-        (run / "config.yaml").write_text(json.dumps(options))
+        (run / "config.yaml").write_text(
+            json.dumps({**options, "trainer": {"max_epochs": ROUNDS, "callbacks": options.get("callbacks")}})
+        )
         (run / "metrics.csv").write_text("round,val/ndcg_10_best\n")
         start = 0
     if options.get("deaf"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if options["x"] < 0:
         sys.exit("x must not be negative")
-    for number in range(start, ROUNDS):
+    for number in range(start, options.get("rounds", ROUNDS)):
         time.sleep(SECONDS_PER_ROUND)
         with (run / "metrics.csv").open("a") as file:
             file.write(f"{number},{options['x'] * (1 + number / 100)}\n")

@@ -12,14 +12,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
 from fedrec.errors import InputError
+from fedrec.files import alone
 from fedrec.sweep.driver import Driver
-from fedrec.sweep.engine import check_space
-from fedrec.sweep.file import COMMAND_HEAD, COMMAND_TAIL, SweepFile, read_sweep_file
-from fedrec.sweep.ledger import SweepFolder, Trial, only_one
+from fedrec.sweep.file import COMMAND_HEAD, COMMAND_TAIL, read_sweep_file
+from fedrec.sweep.ledger import SweepFolder
+from fedrec.sweep.warm import Program
 from tests.sweep import fake_fit
 
 GRID = {
@@ -28,23 +30,21 @@ GRID = {
     "parameters": {"x": {"values": [0.1, 0.2, 0.3]}, "seed_everything": {"values": [0, 1]}},
     "command": [*COMMAND_HEAD, *COMMAND_TAIL],
 }
+STAND_IN = Program("tests.sweep.fake_fit", "tests.sweep.fake_fit")
 # Runs a driver in a process of its own that can be killed; argv: repository, sweep file, trials at a time.
 DRIVER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from tests.sweep.test_driver import drive
 from pathlib import Path
-drive(Path(sys.argv[2]), int(sys.argv[3]))
+if __name__ == "__main__":
+    drive(Path(sys.argv[2]), int(sys.argv[3]))
 """
 
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory in which a trial's ``python -m fedrec`` is the stand-in."""
-    package = tmp_path / "fedrec"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "__main__.py").write_text(Path(fake_fit.__file__).read_text())
+    """A working directory; looks at trials come often."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("fedrec.sweep.driver.POLL", 0.02)
     return tmp_path
@@ -58,11 +58,11 @@ def write(desk: Path, **changes: Any) -> Path:
 
 def drive(path: Path, parallel: int = 2, said: list[str] | None = None) -> Driver:
     sweep = read_sweep_file(path)
-    check_space(sweep)
     out = path.parent / "out"
-    with only_one(out):
+    out.mkdir(exist_ok=True)
+    with alone(out):
         say = said.append if said is not None else lambda _: None
-        driver = Driver(sweep, SweepFolder(out, sweep), parallel, say, lambda *_: None)
+        driver = Driver(sweep, SweepFolder(out, sweep), parallel, say, lambda *_: None, STAND_IN)
         driver.run()
     return driver
 
@@ -171,6 +171,12 @@ def wait_for(path: Path, lines: int) -> None:
         time.sleep(0.01)
 
 
+def trial_processes(driver: int) -> list[psutil.Process]:
+    """The trials at work: below the driver's fork server, each leads a session of its own."""
+    below = psutil.Process(driver).children(recursive=True)
+    return [process for process in below if os.getsid(process.pid) == process.pid]
+
+
 @pytest.mark.parametrize(("parallel", "rounds"), [(1, 3), (2, 50), (3, 75)])
 def test_killed_sweep_goes_on_and_repeats_nothing(desk: Path, parallel: int, rounds: int) -> None:
     path = write(desk)
@@ -191,14 +197,10 @@ def test_killed_trial_goes_on_from_its_checkpoint(desk: Path) -> None:
     log = desk / "out" / "runs" / "rounds.log"
     driver = start_driver(path, 1)
     wait_for(log, 3)
-    children = Path(f"/proc/{driver.pid}/task/{driver.pid}/children")
-    if not children.exists():
-        driver.wait()
-        pytest.skip("no /proc here to find the trial's process")
-    (trial,) = (int(child) for child in children.read_text().split())
+    (trial,) = trial_processes(driver.pid)
     driver.kill()
     driver.wait()
-    os.kill(trial, signal.SIGKILL)
+    trial.kill()
     drive(path, 1)
     (entry,) = ledger(desk)
     assert entry["best"] == pytest.approx(0.119)
@@ -220,40 +222,40 @@ def test_interrupt_ends_the_trials_and_keeps_their_place(desk: Path) -> None:
     assert sorted(entry["number"] for entry in ledger(desk)) == [0, 1, 2, 3, 4, 5]
 
 
-def make_folder(desk: Path) -> tuple[SweepFile, SweepFolder]:
-    sweep = read_sweep_file(write(desk))
-    return sweep, SweepFolder(desk / "out", sweep)
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_trial_ended_from_outside_is_not_finished_and_goes_on(desk: Path, sign: signal.Signals) -> None:
+    path = write(desk, parameters={"x": {"values": [0.1]}})
+    log = desk / "out" / "runs" / "rounds.log"
+    driver = start_driver(path, 1)
+    wait_for(log, 3)
+    (trial,) = trial_processes(driver.pid)
+    trial.send_signal(sign)
+    assert driver.wait(60) == 0
+    (entry,) = ledger(desk)
+    assert (entry["state"], entry["best"]) == ("finished", pytest.approx(0.119))
+    assert len((desk / "out" / "runs" / entry["run"] / "metrics.csv").read_text().splitlines()) == fake_fit.ROUNDS + 1
 
 
-def test_torn_last_line_of_the_ledger_is_cut(desk: Path) -> None:
-    sweep, folder = make_folder(desk)
-    for number in (0, 1):
-        trial = folder.plan(number, {"x": 0.1})
-        trial.state, trial.best = "finished", 0.5
-        folder.record(trial)
-    whole = (desk / "out" / "ledger.jsonl").read_bytes()
-    (desk / "out" / "ledger.jsonl").write_bytes(whole[:-7])
-    again = SweepFolder(desk / "out", sweep)
-    assert [trial.state for trial in again.trials()] == ["finished", "running"]
-    again.record(Trial(number=1, run=f"{again.id}-0001", parameters={"x": 0.1}, state="finished", best=0.5))
-    assert (desk / "out" / "ledger.jsonl").read_bytes() == whole
+def test_trial_that_always_ends_before_its_last_round_is_never_finished(desk: Path) -> None:
+    said: list[str] = []
+    path = write(desk, parameters={"x": {"values": [0.1]}, "rounds": {"value": 5}})
+    with pytest.raises(InputError, match="3 trials in a row"):
+        drive(path, said=said)
+    assert not (desk / "out" / "ledger.jsonl").exists()
+    assert "after 5 of 20 rounds" in said[0]
 
 
-def test_damaged_ledger_is_refused(desk: Path) -> None:
-    _, folder = make_folder(desk)
-    (desk / "out" / "ledger.jsonl").write_text('{"number": 0}\n')
-    with pytest.raises(InputError, match=r"ledger\.jsonl, line 1: not a line"):
-        folder.trials()
+def test_trial_that_stops_itself_early_is_finished(desk: Path) -> None:
+    space = {"x": {"values": [0.1]}, "rounds": {"value": 5}, "callbacks": {"value": ["EarlyStopping"]}}
+    drive(write(desk, parameters=space))
+    assert [entry["state"] for entry in ledger(desk)] == ["finished"]
 
 
-def test_folder_of_another_question_is_refused(desk: Path) -> None:
-    make_folder(desk)
-    changed = read_sweep_file(write(desk, parameters={"x": {"values": [0.9]}}))
-    with pytest.raises(InputError, match=r"belongs to another version of .*parameters differ"):
-        SweepFolder(desk / "out", changed)
-
-
-def test_two_sweeps_in_one_folder_are_refused(desk: Path) -> None:
-    out = desk / "out"
-    with only_one(out), pytest.raises(InputError, match="another fedrec sweep is at work"), only_one(out):
-        pass
+def test_trial_whose_line_was_deleted_is_tried_again(desk: Path) -> None:
+    path = write(desk, parameters={"x": {"values": [-1.0, 0.2, 0.3]}})
+    drive(path, parallel=1)
+    failed, *others = ledger(desk)
+    (desk / "out" / "ledger.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in others))
+    drive(path, parallel=1)
+    assert ledger(desk)[:-1] == others
+    assert {**ledger(desk)[-1], "seconds": 0} == {**failed, "seconds": 0}

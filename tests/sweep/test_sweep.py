@@ -17,8 +17,8 @@ import yaml
 from fedrec.__main__ import main
 from fedrec.errors import InputError
 from fedrec.sweep.check import check_against_parser
-from fedrec.sweep.engine import check_space, number_of_trials, propose, representative_values
 from fedrec.sweep.file import read_sweep_file
+from fedrec.sweep.search import number_of_trials, propose
 
 SHIPPED = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
 TINY = {
@@ -42,87 +42,7 @@ parameters:
 command: ["${env}", python, -m, fedrec, fit, --config, tiny.yaml, --config, method/fedrecgel.yaml,
           --config, few.yaml, --config, "${args_json_file}"]
 """
-# A space that W&B has deprecated, because its bounds are exponents.
-OLD_LOG_UNIFORM = GOOD.replace("method: grid\n", "method: random\nrun_cap: 2\n").replace(
-    "  seed_everything:\n    values: [0, 1]",
-    "  model.client.lr:\n    distribution: log_uniform\n    min: -3.0\n    max: -1.0",
-)
-
-# What is wrong -> (text of the good file, what stands there instead, what the message must say).
-BROKEN = {
-    "not yaml": ("method: grid", "method: [grid", r"sweep\.yaml, line \d+: not valid YAML"),
-    "a list": (GOOD, "- method: grid\n", "a sweep file is a mapping"),
-    "empty": (GOOD, "", "a sweep file is a mapping"),
-    "key twice": (
-        "method: grid",
-        "method: grid\nmethod: random",
-        r"line 3: 'method' appears twice \(first on line 2\)",
-    ),
-    "unknown top-level key": ("method: grid", "methode: grid\nmethod: grid", r"line 2: unknown key 'methode'"),
-    "no method": ("method: grid\n", "", r"method is None; expected grid, random or bayes"),
-    "unknown method": ("method: grid", "method: annealing", r"line 2: method is 'annealing'; expected grid, random or"),
-    "endless": ("method: grid", "method: random", r"line 2: method random never ends by itself: give run_cap"),
-    "run cap 0": ("method: grid", "method: grid\nrun_cap: 0", r"line 3: run_cap is 0; expected a whole number of at"),
-    "no metric": ("metric:\n  name: val/ndcg_10_best\n  goal: maximize\n", "", r"no metric; expected metric: \{name"),
-    "no goal": ("  goal: maximize\n", "", r"line 3: metric\.goal is None; expected maximize or minimize"),
-    "unknown goal": ("goal: maximize", "goal: max", r"line 5: metric\.goal is 'max'; expected maximize or minimize"),
-    "metric key": ("  goal:", "  gaol: 1\n  goal:", r"line 5: unknown key metric\.gaol; metric has name, goal"),
-    "target": ("  goal:", "  target: high\n  goal:", r"line 5: metric\.target is 'high'; expected a number"),
-    "no command": ("command:", "description:", r"no command; expected a list of words"),
-    "args": ('"${args_json_file}"', '"${args}"', r"line 11: command is .*\$\{args\}.*; expected .*args_json_file"),
-    "another program": ("fedrec, fit", "other, fit", r"line 11: command is .*other.*; expected"),
-    "no parameters": (
-        "  model.client.rho_shared:\n    values: [0, 0.05]\n  seed_everything:\n    values: [0, 1]\n",
-        "",
-        r"line 6: no parameters; expected at least one option",
-    ),
-    "nested block": (
-        "  seed_everything:\n    values: [0, 1]",
-        "  model:\n    parameters:\n      server.lr:\n        values: [0.1]",
-        r"line 9: model is a nested block, .*; write the dotted option model\.server\.lr instead",
-    ),
-    "bare value": (
-        "  seed_everything:\n    values: [0, 1]",
-        "  seed_everything: 3",
-        r"line 9: seed_everything is 3; expec",
-    ),
-    "no values": ("values: [0, 1]", "values: []", r"line 10: seed_everything\.values is \[\]; expected a list of at"),
-    "values no list": ("values: [0, 1]", "values: 3", r"line 10: seed_everything\.values is 3; expected a list"),
-    "no space": (
-        "values: [0, 1]",
-        "valeus: [0, 1]",
-        r"line 9: seed_everything is \{'valeus'.*; expected value:, values",
-    ),
-    "half a range": ("values: [0, 1]", "min: 0", r"line 9: seed_everything has only one of min and max"),
-    "empty range": ("values: [0, 1]", "min: 1\n    max: 1", r"line 9: seed_everything: min 1 is not less than max 1"),
-    "number as text": (
-        "values: [0, 1]",
-        "min: 1e-3\n    max: 1",
-        r"line 10: seed_everything\.min is '1e-3'; expected a number; YAML reads 1e-3 as text, write 1\.0e-3",
-    ),
-    "unknown distribution": (
-        "values: [0, 1]",
-        "distribution: loguniform\n    min: 1\n    max: 2",
-        r"line 9: seed_everything is .*loguniform.*; expected value:, values",
-    ),
-    "continuous grid": ("values: [0, 1]", "min: 0.0\n    max: 1.0", r"line 9: seed_everything is continuous; a grid"),
-    "old log uniform": (
-        GOOD,
-        OLD_LOG_UNIFORM,
-        r"refuses the file: model\.client\.lr uses log_uniform, .* Use log_uniform",
-    ),
-    "early termination": (
-        "method: grid",
-        "method: grid\nearly_terminate: {type: median}",
-        r"line 3: early_terminate is ",
-    ),
-    "hyperband without rounds": (
-        "method: grid",
-        "method: grid\nearly_terminate: {type: hyperband}",
-        r"line 3: hyperband needs min_iter, or max_iter and s, in rounds",
-    ),
-}
-# The same for what only the command line can know.
+# What only the command line can know is wrong -> (text of the good file, what stands there instead, message).
 REFUSED = {
     "unknown option": (
         "client.rho_shared",
@@ -170,19 +90,9 @@ def write(desk: Path, old: str = "", new: str = "") -> Path:
     return path
 
 
-@pytest.mark.parametrize("fault", BROKEN)
-def test_broken_file_is_refused_with_its_line(fault: str, desk: Path) -> None:
-    old, new, message = BROKEN[fault]
-    path = write(desk, old, new)
-    with pytest.raises(InputError, match=message) as error:
-        check_space(read_sweep_file(path))
-    assert "\n" not in str(error.value)
-
-
 @pytest.mark.parametrize("fault", REFUSED)
 def test_what_fit_would_not_take_is_refused_before_anything_starts(fault: str, desk: Path) -> None:
     sweep = read_sweep_file(write(desk, *REFUSED[fault][:2]))
-    check_space(sweep)
     with pytest.raises(InputError, match=REFUSED[fault][2]) as error:
         check_against_parser(sweep)
     assert "\n" not in str(error.value)
@@ -217,26 +127,13 @@ def test_options(words: list[str], message: str, desk: Path, capsys: pytest.Capt
 def test_shipped_file_passes_every_check(path: Path) -> None:
     assert path.read_text().startswith("# Hypothesis: ")
     sweep = read_sweep_file(path)
-    check_space(sweep)
     check_against_parser(sweep)
-    assert len(sweep.parameters["seed_everything"]["values"]) >= 3
+    assert len(sweep.space["seed_everything"].examples()) >= 3
     assert number_of_trials(sweep) == sweep.run_cap
     proposal = propose(sweep, [])
     assert proposal is not None
-    assert proposal.keys() == sweep.parameters.keys()
+    assert proposal[1].keys() == sweep.space.keys()
     json.dumps(proposal)
-
-
-def test_random_proposals_are_a_function_of_space_and_number(desk: Path) -> None:
-    path = write(desk, "method: grid", "method: random\nrun_cap: 9")
-    path.write_text(path.read_text().replace("values: [0, 1]", "min: 0\n    max: 1000000"))
-    sweep = read_sweep_file(path)
-    assert propose(sweep, []) == propose(sweep, [])
-    # A listed value stands for itself; a range for its ends and its inside, in the type that a trial would get.
-    assert representative_values(sweep, "model.client.rho_shared") == [0, 0.05]
-    low, inside, high = representative_values(sweep, "seed_everything")
-    assert all(type(value) is int for value in (low, inside, high))
-    assert 0 <= low < inside < high <= 1_000_000
 
 
 def start(desk: Path, *words: str) -> subprocess.Popen[str]:

@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-import sweeps
 import yaml
+
+import sweeps
 
 ENTITY = "local"
 NOW = "2030-01-01T00:00:00"
