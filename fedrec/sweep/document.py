@@ -99,8 +99,8 @@ class _Reading:
                 self._check_key(key, place)
                 self.check(value, (*place, str(key.value)), depth + 1)
         elif isinstance(node, yaml.SequenceNode):
-            for value in node.value:
-                self.check(value, place, depth + 1)
+            for number, value in enumerate(node.value):
+                self.check(value, (*place, str(number)), depth + 1)
         else:
             self._check_scalar(node)
 

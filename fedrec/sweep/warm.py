@@ -26,11 +26,11 @@ class Program:
 
     Attributes:
         module: Module with a main program, as after ``python -m``.
-        imports: Module that the server imports beforehand, and with it all that takes long.
+        imports: Modules that the server imports beforehand; one that there is not is left out.
     """
 
     module: str = "fedrec"
-    imports: str = "fedrec.cli.training"
+    imports: tuple[str, ...] = ("fedrec.cli.training", "wandb.sdk.launch")  # wandb.init imports the second
 
 
 def warm_up(program: Program, threads: int) -> None:
@@ -44,7 +44,7 @@ def warm_up(program: Program, threads: int) -> None:
     given = os.environ.get("OMP_NUM_THREADS")
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     try:
-        multiprocessing.get_context("forkserver").set_forkserver_preload([program.imports])
+        multiprocessing.get_context("forkserver").set_forkserver_preload([*program.imports])
         forkserver.ensure_running()
     finally:
         if given is None:

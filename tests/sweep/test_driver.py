@@ -30,7 +30,7 @@ GRID = {
     "parameters": {"x": {"values": [0.1, 0.2, 0.3]}, "seed_everything": {"values": [0, 1]}},
     "command": [*COMMAND_HEAD, *COMMAND_TAIL],
 }
-STAND_IN = Program("tests.sweep.fake_fit", "tests.sweep.fake_fit")
+STAND_IN = Program("tests.sweep.fake_fit", ("tests.sweep.fake_fit",))
 # Runs a driver in a process of its own that can be killed; argv: repository, sweep file, trials at a time.
 DRIVER = """
 import sys

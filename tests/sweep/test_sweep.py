@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -27,7 +27,7 @@ TINY = {
         "init_args": {"plan": {"users": 60, "items": 420, "rows": 900, "skew": 0.3}},
     },
 }
-ROUNDS = 40
+ROUNDS = 25
 GOOD = """\
 # Hypothesis: a radius above 0 ranks better.
 method: grid
@@ -112,7 +112,12 @@ def test_refusal_is_one_line_with_status_2_and_writes_nothing(desk: Path, capsys
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["absent.yaml"], "absent.yaml: cannot read the sweep file"),
+        (["absent.yaml"], "absent.yaml: no such file, and not one of the shipped sweeps: ablation, "),
+        ([""], "blank: no such file, and not one of the shipped sweeps"),
+        (["."], ".: not a file; expected a sweep file"),
+        (["sweep.yaml", "--out", ""], "--out is blank; expected a folder"),
+        (["sweep.yaml", "--out", " "], "--out is blank; expected a folder"),
+        (["sweep.yaml", "--out", "tiny.yaml"], "--out tiny.yaml: a file; expected a folder"),
         (["sweep.yaml", "--parallel", "0"], "--parallel is 0; expected at least 1"),
         (["sweep.yaml", "--resume"], "sweep_runs/sweep holds no sweep; leave --resume out to start one"),
     ],
@@ -160,13 +165,13 @@ def test_killed_and_resumed_each_trial_stands_once_in_the_ledger(desk: Path) -> 
         assert sweep.poll() is None, sweep.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    # The sweep first, then the trials it left behind, as when a machine goes down.
-    children = Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children")
-    trials = [int(child) for child in children.read_text().split()] if children.exists() else []
+    # The sweep first, then all that it left behind, as when a machine goes down.
+    below = psutil.Process(sweep.pid).children(recursive=True)
     sweep.kill()
     sweep.wait()
-    for trial in trials:
-        os.kill(trial, signal.SIGKILL)
+    for process in below:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     refused = start(desk)
     assert "go on with --resume" in refused.communicate(timeout=120)[0]
     assert refused.returncode == 2

@@ -29,6 +29,15 @@ TINY = {
         "init_args": {"plan": {"users": 60, "items": 420, "rows": 900, "skew": 0.3}},
     }
 }
+# ``wandb sweep FILE`` for each of the arguments.
+CREATE = """
+import sys
+from wandb.cli.cli import cli
+for file in sys.argv[1:]:
+    cli(["sweep", file], standalone_mode=False)
+"""
+# Sweeps whose trials an agent runs: one of whole values that are mappings, one of ranges.
+RUN = ("ablation", "learning_rates")
 # Prints what wandb.Api knows of a project: run -> state, configuration, summary, history and files.
 READ = """
 import json, sys, wandb
@@ -99,14 +108,19 @@ def cut(path: Path, rounds: int = 3) -> dict[str, Any]:
     return dict(content)
 
 
-def create(server: WandbServer, desk: Path, name: str, content: dict[str, Any]) -> str:
-    """Put a sweep on the server with ``wandb sweep`` and return its id."""
-    file = desk / f"{name}.yaml"
-    file.write_text(yaml.safe_dump(content))
-    before = set(server.sweeps)
-    call(server, desk, "wandb", "sweep", str(file))
-    (new,) = set(server.sweeps) - before
-    return new
+def hyperband() -> dict[str, Any]:
+    """A sweep of trials so long that each is stopped early."""
+    early = {"type": "hyperband", "min_iter": 2, "eta": 2}
+    return cut(SWEEPS[0], rounds=2000) | {"run_cap": 3, "early_terminate": early}
+
+
+def create(server: WandbServer, desk: Path, contents: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Put sweeps on the server with ``wandb sweep``, all in one process, and return their ids by name."""
+    for name, content in contents.items():
+        (desk / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    before = len(server.sweeps)
+    call(server, desk, "python", "-c", CREATE, *(f"{name}.yaml" for name in contents))
+    return dict(zip(contents, list(server.sweeps)[before:], strict=True))
 
 
 def read(server: WandbServer, desk: Path) -> dict[str, Any]:
@@ -122,20 +136,28 @@ def metrics(run: Path) -> list[dict[str, float]]:
 
 @pytest.fixture(scope="module")
 def trials(server: WandbServer, desk: Path) -> dict[str, Any]:
-    """One trial of each shipped sweep, run by ``wandb agent`` and read back through ``wandb.Api``."""
-    ids = {path.stem: create(server, desk, path.stem, cut(path)) for path in SWEEPS}
+    """Every shipped sweep on the server, one trial of two of them by ``wandb agent``, read through ``wandb.Api``."""
+    ids = create(server, desk, {path.stem: cut(path) for path in SWEEPS} | {"hyperband": hyperband()})
 
     def agent(name: str) -> None:
         call(server, desk, "wandb", "agent", "--count", "1", f"{ENTITY}/fedrec/{ids[name]}")
 
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(agent, ids))
+        list(pool.map(agent, RUN))
     return {"ids": ids, **read(server, desk)}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_agent_runs_the_shipped_sweep(path: Path, trials: dict[str, Any], desk: Path) -> None:
+def test_wandb_takes_every_shipped_sweep(trials: dict[str, Any]) -> None:
+    assert {path.stem for path in SWEEPS} < trials["ids"].keys()
+    assert len({*trials["ids"].values()}) == len(SWEEPS) + 1
+    assert set(trials["ids"].values()) == trials["sweeps"].keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUN)
+def test_agent_runs_the_shipped_sweep(name: str, trials: dict[str, Any], desk: Path) -> None:
+    (path,) = (path for path in SWEEPS if path.stem == name)
     (run_id,) = trials["sweeps"][trials["ids"][path.stem]]
     run = trials["runs"][run_id]
     assert run["state"] == "finished"
@@ -159,11 +181,10 @@ def test_agent_runs_the_shipped_sweep(path: Path, trials: dict[str, Any], desk: 
 
 
 @pytest.mark.slow
-def test_hyperband_stops_a_bad_trial_and_it_ends_cleanly(server: WandbServer, desk: Path) -> None:
-    content = cut(SWEEPS[0], rounds=2000)
-    content["run_cap"] = 3
-    content["early_terminate"] = {"type": "hyperband", "min_iter": 2, "eta": 2}
-    sweep = create(server, desk, "hyperband", content)
+def test_hyperband_stops_a_bad_trial_and_it_ends_cleanly(
+    server: WandbServer, desk: Path, trials: dict[str, Any]
+) -> None:
+    sweep = trials["ids"]["hyperband"]
     for name in ("good0", "good1"):
         # Two longer trials that went before and did as well as can be; no trial on tiny data gets near 1.
         lines = [json.dumps({"_step": step, "val/ndcg_10_best": 1.0}) for step in range(5000)]

@@ -1,8 +1,8 @@
 """A stand-in for a Weights & Biases server on loopback, for W&B's real client, command line, agent and ``wandb.Api``.
 
 It speaks the GraphQL operations that the 0.31 client sends for runs, sweeps, agents and reading back, the history
-stream and file upload, and answers an agent with W&B's own search engine (package ``sweeps``), grid, random, bayes and
-hyperband. It holds everything in memory for one entity.
+stream and file upload, and answers an agent with the search of ``fedrec.sweep``, grid, random, bayes and hyperband. It
+holds everything in memory for one entity.
 
 What it is not: no GraphQL server (it looks at an operation's name and variables and answers whole objects, whatever
 fields were asked for, so a query for a field that a real server does not have passes here); no accounts (any key is

@@ -1,14 +1,19 @@
-"""What the stand-in W&B server knows: runs, and sweeps with W&B's own search engine (package ``sweeps``)."""
+"""What the stand-in W&B server knows: runs, and sweeps with the search of ``fedrec.sweep``."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-import sweeps
+from fedrec.sweep.file import SweepFile
+from fedrec.sweep.hyperband import to_stop
+from fedrec.sweep.ledger import Trial
+from fedrec.sweep.search import propose
+from fedrec.sweep.spec import read_dimension
 
 ENTITY = "local"
 NOW = "2030-01-01T00:00:00"
@@ -91,36 +96,34 @@ class Sweep:
 
     def to_stop(self, runs: list[Run], alive: set[str]) -> list[str]:
         """Names of the living runs that hyperband would end now; each is named once."""
-        if "early_terminate" not in self.config:
-            return []
-        names = {run.name for run in sweeps.stop_runs(self._engine_config(), self._engine_runs(runs))}
+        names = {runs[number].name for number in to_stop(self._file(), self._trials(runs))}
         new = (names & alive) - self.told_to_stop
         self.told_to_stop |= new
         return sorted(new)
 
     def next(self, runs: list[Run]) -> Run | None:
         """The next run, or none when the search is over."""
-        cap = self.config.get("run_cap")
-        over = cap is not None and len(runs) >= cap
-        proposal = None if over else sweeps.next_run(self._engine_config(), self._engine_runs(runs))
+        proposal = propose(self._file(), self._trials(runs))
         if proposal is None:
             self.state = "FINISHED"
             return None
-        config = json.loads(json.dumps(proposal.config, default=lambda number: number.item()))
+        config = {key: {"value": value} for key, value in proposal[1].items()}
         return Run(f"{self.name}run{len(runs)}", self.project, sweep=self.name, config=config)
 
-    def _engine_runs(self, runs: list[Run]) -> list[sweeps.SweepRun]:
-        found = []
-        for run in runs:
-            config = {k: run.config[k] for k in self.config["parameters"] if k in run.config}
-            engine_run = sweeps.SweepRun(name=run.name, config=config, state=sweeps.RunState(run.state))
-            engine_run.history, engine_run.summary_metrics = run.rows(), run.summary
-            found.append(engine_run)
-        return found
+    def _file(self) -> SweepFile:
+        space = {key: read_dimension(spec) for key, spec in self.config["parameters"].items()}
+        return SweepFile(Path(self.name), self.config, {}, space)
 
-    def _engine_config(self) -> Json:
-        keys = ("method", "metric", "parameters", "early_terminate")
-        return {key: self.config[key] for key in keys if key in self.config}
+    def _trials(self, runs: list[Run]) -> list[Trial]:
+        metric = self.config["metric"]["name"]
+        trials = []
+        for number, run in enumerate(runs):
+            parameters = {key: run.config[key]["value"] for key in self.config["parameters"] if key in run.config}
+            trial = Trial(number, run.name, parameters, "running" if run.state == "running" else "finished")
+            trial.history = [row[metric] for row in run.rows() if metric in row]
+            trial.best = max(trial.history, default=None)
+            trials.append(trial)
+        return trials
 
 
 def project_of(name: str) -> Json:
