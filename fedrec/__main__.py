@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from fedrec import __version__
-from fedrec.errors import InputError
+from fedrec.errors import InputError, out_of_memory
+from fedrec.stopping import exit_status, handling, stop
 
 # Command -> the module whose `main` runs it, and what it does.
 COMMANDS = {
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, or 2 for bad input or a file that cannot be read or written, which is answered by one
-        message on the standard error output.
+        message on the standard error output; 130 after Ctrl-C and 143 after SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"
@@ -64,18 +65,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"fedrec {__version__}")
         return 0
     try:
-        if name not in COMMANDS:
-            near = difflib.get_close_matches(name, COMMANDS, n=1)
-            raise InputError(f"{name}: no such command" + (f"; did you mean {near[0]}?" if near else "; see --help"))
-        run = importlib.import_module(COMMANDS[name][0]).main
-        # The commands of the one Lightning command line share a module and are told which they are.
-        result = run(arguments if COMMANDS[name][0] == "fedrec.cli.training" else arguments[1:])
+        with handling(stop):
+            return _run(name, arguments)
     except InputError as error:
         print(f"fedrec: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # a folder that cannot be written to, a full disk
         print(f"fedrec: error: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        print(f"fedrec: error: out of memory: {' '.join(str(error).split())[:200]}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        print(f"fedrec: {str(error) or 'stopped'}", file=sys.stderr)
+        return exit_status(error)
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        raise InputError(f"{name}: no such command" + (f"; did you mean {near[0]}?" if near else "; see --help"))
+    run = importlib.import_module(COMMANDS[name][0]).main
+    try:
+        # The commands of the one Lightning command line share a module and are told which they are.
+        result = run(arguments if COMMANDS[name][0] == "fedrec.cli.training" else arguments[1:])
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning answers it with status 1
+            raise end.__context__ from None
+        raise
     return result if isinstance(result, int) else 0  # the Lightning commands give back what they made
 
 

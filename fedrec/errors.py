@@ -11,3 +11,9 @@ class InputError(ValueError):
 
 class DivergenceError(InputError):
     """Training cannot go on: in some round no client's update is finite. The message names the round."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is not enough memory, in Python's, NumPy's or torch's words."""
+    words = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)

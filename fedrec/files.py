@@ -28,6 +28,9 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write to a full disk does not say to which file
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)

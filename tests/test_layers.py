@@ -29,7 +29,7 @@ FLOORS = (
     ("fedrec.exchange",),
     ("fedrec.data", "fedrec.runs"),
     ("fedrec.models",),
-    ("fedrec.allocator", "fedrec.errors", "fedrec.files"),
+    ("fedrec.allocator", "fedrec.errors", "fedrec.files", "fedrec.stopping"),
     ("fedrec",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

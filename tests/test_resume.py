@@ -1,15 +1,10 @@
-"""A run that is killed and resumed ends in the same bytes as one that never was."""
+"""Going on with a run: what must be there, what must be the same, what may be another."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import random
-import signal
+import shutil
 import sys
-import time
-from collections.abc import Callable
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +13,8 @@ import yaml
 
 from fedrec.__main__ import main
 from fedrec.files import alone
+from fedrec.runs.checkpoints import load_checkpoint
 from tests import small_runs
-
-# One process imports torch and Lightning, once; the training processes are forked from it before it uses them.
-TRAINING = multiprocessing.get_context("forkserver")
-TRAINING.set_forkserver_preload(["fedrec.cli.training", "tests.test_resume"])
-ROUNDS = 120
 
 
 @pytest.fixture(autouse=True)
@@ -32,155 +23,37 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What a run leaves that nobody killed."""
-    root = tmp_path_factory.mktemp("whole")
-    process = start(small_runs.options(root, ROUNDS), root)
-    process.join()
-    return small_runs.contents(root / "runs" / "whole")
-
-
-def start(argv: list[str], root: Path, die_at: int | None = None) -> BaseProcess:
-    process = TRAINING.Process(target=_train, args=(argv, root, die_at))
-    process.start()
-    return process
-
-
-def _train(argv: list[str], root: Path, die_at: int | None) -> None:
-    """Run a command in a process of its own; with ``die_at``, kill it before its n-th operation on files."""
-    os.environ.update({"WANDB_MODE": "disabled", "WANDB_RUN_ID": "whole", "OMP_NUM_THREADS": "1"})
-    sys.argv = ["fedrec"]
-    sys.stdout = sys.stderr = (root / "log").open("a", buffering=1)
-    import torch
-
-    torch.set_num_threads(1)
-    if die_at is not None:
-        _die_at(die_at)
-    os._exit(main(argv))
-
-
-def _die_at(number: int) -> None:
-    """Replace what the run folder is written with by the same, that counts and kills the process at ``number``."""
-    import torch
-
-    count = 0
-
-    def counting(function: Callable[..., Any], halfway: Callable[..., None] | None = None) -> Callable[..., Any]:
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == number:
-                if halfway:
-                    halfway(*args)
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*args, **kwargs)
-
-        return counted
-
-    def half_a_checkpoint(checkpoint: Any, file: Any) -> None:
-        save(checkpoint, file)
-        file.truncate(file.tell() // 2)
-        file.flush()
-
-    save = torch.save
-    torch.save = counting(save, half_a_checkpoint)
-    os.fsync, os.link, Path.replace = counting(os.fsync), counting(os.link), counting(Path.replace)  # type: ignore[method-assign]
-
-
-def rows(folder: Path) -> int:
-    table = folder / "metrics.csv"
-    return max(0, table.read_bytes().count(b"\n") - 1) if table.exists() else 0
-
-
-def wait_for_rows(folder: Path, count: int, process: BaseProcess) -> None:
-    while rows(folder) < count and process.is_alive():
-        time.sleep(0.002)
-
-
-def test_killed_ten_times_at_random_moments(tmp_path: Path, whole: dict[str, bytes]) -> None:
-    """The moments are random within rounds; what they hit differs from run to run, the outcome must not."""
-    folder, draw = tmp_path / "runs" / "whole", random.Random()
-    process = start(small_runs.options(tmp_path, ROUNDS), tmp_path)
-    for _ in range(10):
-        wait_for_rows(folder, rows(folder) + draw.randint(2, 4), process)
-        time.sleep(draw.uniform(0, 0.03))
-        process.kill()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL, (tmp_path / "log").read_text()
-        process = start(["fit", f"--resume={folder}"], tmp_path)
-    process.join()
-    assert process.exitcode == 0, (tmp_path / "log").read_text()
-    assert small_runs.contents(folder) == whole
-
-
-@pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """A run of two rounds that nobody killed."""
-    root = tmp_path_factory.mktemp("short")
-    start(small_runs.options(root, 2), root).join()
-    return small_runs.contents(root / "runs" / "whole")
-
-
-def test_killed_before_every_operation_on_files_of_two_rounds(tmp_path: Path, short: dict[str, bytes]) -> None:
-    """From the first write on, until the run survives: tables, half-written checkpoints, links, renames, syncs."""
-    survived = resumed = 0
-    for die_at in range(1, 100):
-        root = tmp_path / str(die_at)
-        root.mkdir()
-        folder = root / "runs" / "whole"
-        process = start(small_runs.options(root, 2), root, die_at)
-        process.join()
-        if process.exitcode == 0:
-            survived = die_at
-            break
-        assert process.exitcode == -signal.SIGKILL, (root / "log").read_text()
-        if (folder / "checkpoints" / "last.ckpt").exists():
-            again = start(["fit", f"--resume={folder}"], root)
-            again.join()
-            assert again.exitcode == 0, (root / "log").read_text()
-            assert small_runs.contents(folder) == short, f"killed before operation {die_at}"
-            assert not [name for name in small_runs.everything(folder) if name.endswith(".tmp")]
-            resumed += 1
-    assert survived > 20
-    assert resumed >= 9, "a round ends with syncs, a checkpoint, renames and a link"
-
-
-def test_resuming_without_a_checkpoint_is_no_restart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = small_runs.fit(tmp_path, 1)
+def test_a_lost_checkpoint_is_no_restart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that never had one begins anew; one that has lost it does not begin over its rounds."""
+    folder = small_runs.fit(tmp_path, 3)
     (folder / "checkpoints" / "last.ckpt").unlink()
     before = (folder / "metrics.csv").read_bytes()
     assert main(["fit", f"--resume={folder}"]) == 2
-    assert "last.ckpt: there is no such checkpoint" in capsys.readouterr().err
+    assert "last.ckpt: there is no such checkpoint, but metrics.csv holds 3 rounds" in capsys.readouterr().err
     assert (folder / "metrics.csv").read_bytes() == before
 
 
-def test_a_truncated_checkpoint_and_a_flipped_bit_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = small_runs.fit(tmp_path, 1)
-    checkpoint = folder / "checkpoints" / "last.ckpt"
-    good = checkpoint.read_bytes()
-    middle = len(good) // 2
-    flipped = good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :]
-    for bad in (good[:middle], b"", flipped):
-        checkpoint.unlink()
-        checkpoint.write_bytes(bad)
-        assert main(["fit", f"--resume={folder}"]) == 2
-        assert "last.ckpt: a truncated or damaged checkpoint" in capsys.readouterr().err
+OTHERS = (
+    *("--seed_everything=1", "--data.data_seed=1", "--data.plan.users=31", "--data.split_seed=1"),
+    *("--data.client_fraction=0.3", "--data.protocol=legacy-negatives", "--model.recommender.layers=2"),
+    *("--model.client.optimizer=sgd", "--model.client.rho_shared=0.5", "--model.client.lr=0.5"),
+    *("--model.client.batch_size=4", "--model.server.optimizer=sgd", "--model.server.lr=0.5"),
+)
 
 
-def test_a_checkpoint_of_another_data_set_or_model_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = small_runs.fit(tmp_path / "a", 1)
     test = ["test", *small_runs.DATA, f"--trainer.default_root_dir={tmp_path / 'b'}"]
     test += [f"--ckpt_path={folder / 'checkpoints' / 'best.ckpt'}"]
     small_runs.call(test)
     capsys.readouterr()
-    for other in ("--data.data_seed=1", "--data.plan.users=31", "--data.split_seed=1", "--model.recommender.layers=2"):
+    for other in OTHERS:
         before = small_runs.everything(tmp_path)
         assert main([*test, other]) == 2, other
         error = capsys.readouterr().err
-        assert error.startswith("fedrec: error: the checkpoint is of another run: "), error
+        name, value = other.removeprefix("--").split("=")
+        assert f"best.ckpt: the checkpoint is of another run: {name} is " in error
+        assert f", here {value}" in error
         assert error.count("\n") == 1
         assert small_runs.everything(tmp_path) == before
 
@@ -221,10 +94,35 @@ def test_a_foreign_class_in_a_runs_configuration_is_not_imported(
         assert "names stranger.Model, which is not fedrec's" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("rate", ["model.client.lr", "model.server.lr"])
+def test_another_rate_is_taken_if_the_command_line_says_it(
+    rate: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = small_runs.fit(tmp_path / "a", 2)
+    shutil.copytree(folder, tmp_path / "same")
+    small_runs.call(["fit", f"--resume={tmp_path / 'same'}", "--trainer.max_epochs=3"])
+    text = (folder / "config.yaml").read_text()
+    key = rate.split(".")[1]
+    head, _, tail = text.partition(f"  {key}:\n")
+    (folder / "config.yaml").write_text(head + f"  {key}:\n" + tail.replace("lr: 0.01", "lr: 0.5", 1))
+    before = small_runs.contents(folder)
+    assert main(["fit", f"--resume={folder}", "--trainer.max_epochs=3"]) == 2
+    assert f"{rate} is 0.01, here 0.5; a run goes on with another rate if" in capsys.readouterr().err
+    assert small_runs.contents(folder) == before
+    small_runs.call(["fit", f"--resume={folder}", "--trainer.max_epochs=3", f"--{rate}=0.5"])
+    lines, same = ((path / "metrics.csv").read_text().splitlines() for path in (folder, tmp_path / "same"))
+    assert lines[:3] == same[:3]
+    small_runs.call(["fit", f"--resume={folder}", "--trainer.max_epochs=4"])
+    state = load_checkpoint(folder / "checkpoints" / "last.ckpt")
+    assert state["settings"][rate] == 0.5
+    server = {group["lr"] for group in state["optimizer_states"][0]["param_groups"]}
+    assert server == {0.5 if rate == "model.server.lr" else 0.01}
+
+
 def test_a_run_can_be_given_more_rounds_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     long, short = small_runs.fit(tmp_path / "long", 4), small_runs.fit(tmp_path / "short", 2)
-    assert main(["fit", f"--resume={short}", "--model.client.lr=0.5"]) == 2
-    assert "--model.client.lr: cannot change when a run goes on" in capsys.readouterr().err
+    assert main(["fit", f"--resume={short}", "--model.client.rho_shared=0.5"]) == 2
+    assert "--model.client.rho_shared: cannot change when a run goes on" in capsys.readouterr().err
     assert main(["fit", f"--resume={short}", "--trainer.max_epochs=1"]) == 2
     assert "trainer.max_epochs=1: the run has 2 rounds already" in capsys.readouterr().err
     small_runs.call(["fit", f"--resume={short}", "--trainer.max_epochs=4"])

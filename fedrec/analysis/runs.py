@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from fedrec.errors import InputError
+from fedrec.runs.folder import RunFolder
+from fedrec.runs.plain import load_plain
+from fedrec.runs.results import read_results
+from fedrec.runs.round_table import read_rounds
 from fedrec.runs.settings import ROUND, RUN, flat_settings, is_metric
 
 _PROJECT = re.compile(r"[\w.-]+/[\w.-]+")
@@ -36,9 +40,9 @@ class _Run:
 
 
 def load_runs(source: str | Path) -> pd.DataFrame:
-    """Load runs: one row per (run, round).
+    """Load runs: one row per (run, round); a run that cannot be read is left out with a warning.
 
-    Columns are ``run`` (its id), ``round``, the union of the runs' settings as flat dotted keys
+    Columns are ``run`` (its id), ``round`` (from 1), the union of the runs' settings as flat dotted keys
     (``model.client.rho_shared``; a class by its name, ``model.recommender`` = "NCF") and the metrics by their names
     (``val/hr_10``). What belongs to a whole run, settings and ``test/…``, is repeated in each of its rows. The frame is
     the same from both sources.
@@ -47,18 +51,45 @@ def load_runs(source: str | Path) -> pd.DataFrame:
         source: A folder that holds ``runs/<id>/`` or run folders, one run folder, or ``entity/project`` on W&B.
 
     Raises:
-        InputError: The source holds no runs, or a run has no metrics or cannot be read.
+        InputError: The source holds no runs, or none that can be read.
+    """
+    frame, left_out = read_runs(source)
+    for reason in left_out:
+        warnings.warn(f"left out: {reason}", stacklevel=2)
+    return frame
+
+
+def read_runs(source: str | Path) -> tuple[pd.DataFrame, list[str]]:
+    """Load runs as :func:`load_runs` does.
+
+    Args:
+        source: A folder of runs, a run folder, or ``entity/project`` on W&B.
+
+    Returns:
+        The frame, and why runs were left out: a sentence for each.
+
+    Raises:
+        InputError: The source holds no runs, or none that can be read.
     """
     path = Path(source)
     if path.is_dir():
-        runs = list(_runs_of_folder(path))
-        if not runs:
-            raise InputError(f"{path}: no runs here; expected folders with metrics.csv in it or in its runs/")
+        found: Sequence[Callable[[], _Run]] = [partial(_run_of_folder, run) for run in run_folders(path)]
+        if not found:
+            raise InputError(f"{path}: no runs here; expected run folders in it or in its runs/")
     elif _PROJECT.fullmatch(str(source)):
-        runs = list(_runs_of_project(str(source)))
+        found = _runs_of_project(str(source))
     else:
         raise InputError(f"{source}: expected a folder of runs, or entity/project on W&B")
-    return _tidy(runs)
+    runs, left_out = [], []
+    for read in found:
+        try:
+            runs.append(read())
+        except InputError as error:
+            left_out.append(str(error))
+    if not runs:
+        others = f" (and {len(left_out) - 1} other runs cannot be read)" if len(left_out) > 1 else ""
+        raise InputError(left_out[0] + others)
+    return _tidy(runs), left_out
 
 
 def run_folders(folder: str | Path) -> list[Path]:
@@ -69,7 +100,7 @@ def run_folders(folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     for found in ([folder], [*folder.glob("runs/*/")], [*folder.glob("*/")]):
-        found = sorted(path for path in found if (path / "config.yaml").exists() or (path / "metrics.csv").exists())
+        found = sorted(path for path in found if RunFolder(path).config.exists() or RunFolder(path).metrics.exists())
         if found:
             return found
     return []
@@ -88,73 +119,23 @@ def first_folders(frame: pd.DataFrame, source: str | Path, by: str) -> dict[str,
     return {str(value): folders[run] for value, run in zip(firsts[by], firsts[RUN], strict=True)}
 
 
-def _runs_of_folder(folder: Path) -> Iterator[_Run]:
-    for path in run_folders(folder):
-        yield _Run(path.resolve().name, _settings(path / "config.yaml"), _history(path), _results(path))
+def _run_of_folder(path: Path) -> _Run:
+    folder = RunFolder.existing(path)
+    rounds = read_rounds(folder.metrics)
+    if not len(rounds):
+        raise InputError(f"{folder.metrics}: no metrics; the run ended before its first round")
+    # Metrics and seconds stand in two files because seconds cannot repeat.
+    tables = [
+        pd.DataFrame({name: table.column(name) for name in table.names})
+        for table in (rounds, read_rounds(folder.timings))
+    ]
+    results = {name: value for name, value in read_results(folder.test).get("metrics", {}).items() if is_metric(name)}
+    settings = flat_settings(load_plain(folder.config))
+    return _Run(folder.id, settings, pd.concat(tables, ignore_index=True), results)
 
 
-def _settings(path: Path) -> dict[str, Any]:
-    try:
-        config = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: missing; a run folder holds config.yaml and metrics.csv") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
-    if not isinstance(config, dict):
-        raise InputError(f"{path}: expected the configuration of a run, a mapping")
-    return flat_settings(config)
-
-
-def _history(run: Path) -> pd.DataFrame:
-    """Metrics and, where there are some, seconds per round: they stand in two files because seconds cannot repeat."""
-    metrics = _table(run / "metrics.csv")
-    if metrics.empty:
-        raise InputError(f"{run / 'metrics.csv'}: no metrics; the run ended before its first round")
-    if ROUND not in metrics:
-        raise InputError(f"{run / 'metrics.csv'}: no column round; it was not made by fedrec")
-    return pd.concat([metrics, _table(run / "timings.csv")], ignore_index=True)
-
-
-def _table(path: Path) -> pd.DataFrame:
-    try:
-        # By way of text: numbers come back with the bits they were written from, whatever pandas' own default.
-        return pd.read_csv(path, dtype=str).astype("float64")
-    except (FileNotFoundError, pd.errors.EmptyDataError):
-        return pd.DataFrame()
-    except ValueError as error:  # also pandas' ParserError and UnicodeDecodeError
-        raise InputError(f"{path}: not a table of numbers: {error}") from None
-
-
-def _results(run: Path) -> dict[str, float]:
-    return {name: value for name, value in tested(run).get("metrics", {}).items() if is_metric(name)}
-
-
-def tested(run: str | Path) -> dict[str, Any]:
-    """What ``fedrec test`` left in a run folder: the metrics and the rules under which they came about.
-
-    Args:
-        run: Run folder.
-
-    Returns:
-        The content of ``test.json``; empty if the run was not tested.
-
-    Raises:
-        InputError: The file cannot be read.
-    """
-    path = Path(run) / "test.json"
-    if not path.exists():
-        return {}
-    try:
-        report = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not a JSON file: {error.msg}") from None
-    if not isinstance(report, dict):
-        raise InputError(f"{path}: expected the results of a test, names and values")
-    return report
-
-
-def _runs_of_project(project: str) -> Iterator[_Run]:
-    """Runs of ``entity/project``, each with its whole history (``scan_history`` samples nothing)."""
+def _runs_of_project(project: str) -> list[Callable[[], _Run]]:
+    """Runs of ``entity/project``, each to be read with its whole history (``scan_history`` samples nothing)."""
     import wandb
 
     try:
@@ -163,14 +144,15 @@ def _runs_of_project(project: str) -> Iterator[_Run]:
         raise InputError(f"{project}: no such folder, and W&B answers: {error}") from None
     if not found:
         raise InputError(f"{project}: the project holds no runs")
-    for run in sorted(found, key=lambda run: str(run.id)):
-        history = pd.DataFrame(run.scan_history())
-        if ROUND not in history:
-            raise InputError(
-                f"{project}/{run.id}: no metrics; the run ended before its first round, or is not fedrec's"
-            )
-        results = {name: value for name, value in run.summary.items() if name.startswith("test/")}
-        yield _Run(str(run.id), flat_settings(run.config), history, results)
+    return [partial(_run_of_project, project, run) for run in sorted(found, key=lambda run: str(run.id))]
+
+
+def _run_of_project(project: str, run: Any) -> _Run:
+    history = pd.DataFrame(run.scan_history())
+    if ROUND not in history:
+        raise InputError(f"{project}/{run.id}: no metrics; the run ended before its first round, or is not fedrec's")
+    results = {name: value for name, value in run.summary.items() if name.startswith("test/")}
+    return _Run(str(run.id), flat_settings(run.config), history, results)
 
 
 def _tidy(runs: Iterable[_Run]) -> pd.DataFrame:

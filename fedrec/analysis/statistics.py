@@ -29,9 +29,9 @@ def select_round(
         InputError: The metric is missing from the frame or from a run.
 
     Example:
-        >>> runs = pd.DataFrame({"run": "a", "round": [0, 1, 2], "val/ndcg_10": [0.1, 0.3, 0.2]})
+        >>> runs = pd.DataFrame({"run": "a", "round": [1, 2, 3], "val/ndcg_10": [0.1, 0.3, 0.2]})
         >>> select_round(runs)["round"].tolist(), select_round(runs, "last")["round"].tolist()
-        ([1], [2])
+        ([2], [3])
     """
     require(frame, [RUN, ROUND, metric])
     known = frame.dropna(subset=[metric]).sort_values([RUN, ROUND], ignore_index=True)
@@ -128,7 +128,7 @@ def unsteadiness(frame: pd.DataFrame, metric: str = "val/ndcg_10", share: float 
         One value per run, by its id; NaN with fewer than two such rounds.
 
     Example:
-        >>> runs = pd.DataFrame({"run": "a", "round": range(4), "val/ndcg_10": [0.1, 0.3, 0.4, 0.2]})
+        >>> runs = pd.DataFrame({"run": "a", "round": range(1, 5), "val/ndcg_10": [0.1, 0.3, 0.4, 0.2]})
         >>> unsteadiness(runs).round(3).to_dict()  # 0.2 from the third to the fourth round, over the root of 2
         {'a': 0.141}
     """

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from fedrec.errors import InputError
 from fedrec.evaluation.intervals import RESAMPLES, Estimate, Floats, over_users
+from fedrec.runs.folder import RunFolder
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -28,21 +31,32 @@ def load_ranks(run: str | Path) -> pd.DataFrame:
     Raises:
         InputError: The run was not tested, or the file cannot be read.
     """
-    path = Path(run) / "ranks.parquet"
+    path = RunFolder(Path(run)).ranks
     if not path.exists():
         raise InputError(f"{path}: missing; `fedrec test` writes it")
     try:
         ranks = pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # ValueError: also pyarrow's ArrowInvalid
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise InputError(f"{path}: not a table of ranks: {' '.join(str(error).split())}") from None
     if "user" not in ranks:
         raise InputError(f"{path}: no column user; expected the ranks that `fedrec test` writes")
-    return ranks.set_index("user")
+    ranks = ranks.set_index("user")
+    for name, column in ranks.items():
+        if not pd.api.types.is_integer_dtype(column) or (column < 1).any():
+            raise InputError(f"{path}: column {name}: expected ranks, whole numbers from 1; the file is damaged")
+    return ranks
 
 
 def tested_ranks(runs: Iterable[Path]) -> dict[str, pd.DataFrame]:
-    """Ranks of those run folders that were tested, by run."""
-    return {run.resolve().name: load_ranks(run) for run in runs if (run / "ranks.parquet").exists()}
+    """Ranks of those run folders that were tested, by run; what cannot be read is left out with a warning."""
+    found = {}
+    for folder in map(RunFolder, runs):
+        try:
+            if folder.ranks.exists():
+                found[folder.id] = load_ranks(folder.path)
+        except InputError as error:
+            warnings.warn(f"left out: {error}", stacklevel=2)
+    return found
 
 
 def estimates(figures: Mapping[Key, Floats], resamples: int = RESAMPLES) -> dict[Key, Estimate]:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedrec.errors import InputError
+from fedrec.runs.identity import RATES
 from fedrec.runs.plain import load
 
 SHIPPED = Path(__file__).parents[1] / "configs"
 # What may change when a run goes on; everything else is the run's own.
-CHANGEABLE = ("--trainer.", "--checkpoint.", "--progress.", "--recommend.", "--data.root", "--model.memory_budget_mib")
+CHANGEABLE = (
+    *("--trainer.", "--checkpoint.", "--progress.", "--recommend.", "--data.root", "--model.memory_budget_mib"),
+    *(f"--{rate}" for rate in RATES),
+)
 ALWAYS = ("--help", "-h", "--print_config", "--ckpt_path")
 # fedrec's own options and what stands after them.
 OWN = {"--resume": "a run folder", "--trust": "a class path"}

@@ -6,7 +6,7 @@ import argparse
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
@@ -30,6 +30,8 @@ from fedrec.evaluation.measures import CUTOFFS
 from fedrec.federation import FederatedRecommender
 from fedrec.runs.checkpoints import WholeCheckpoints, load_checkpoint
 from fedrec.runs.folder import RunFolder
+from fedrec.runs.identity import check_settings, deciding_settings
+from fedrec.runs.progress import checkpoint_to_resume
 from fedrec.runs.saved import names_to_trust, read_run
 from fedrec.tracking.predictions import PredictionWriter
 from fedrec.tracking.progress import RoundProgress
@@ -104,6 +106,7 @@ class FederatedCLI(LightningCLI):
 
     def __init__(self, argv: list[str], run: Path | None = None) -> None:
         self._resumed = RunFolder.existing(run) if run else None
+        self._said = {word.removeprefix("--").partition("=")[0] for word in argv}
         strict = {"prog": "fedrec", "allow_abbrev": False}
         super().__init__(
             FederatedRecommender,
@@ -171,10 +174,10 @@ class FederatedCLI(LightningCLI):
             self.datamodule.prepare_data()
         self.datamodule.setup(self.subcommand)
         self.folder = self._resumed or RunFolder.new(Path(given.default_root_dir or "."))
-        self.checkpoint = self._checkpoint_to_load()
         self.recorder: RoundRecorder = self._get(self.config_init, "checkpoint")
         self.recorder.open(self.folder)
         content = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))[self.subcommand]
+        self.checkpoint = self._checkpoint_to_load(deciding_settings(content))
         audit = short(audit_split(self.datamodule.interactions, self.datamodule.split))
         ours: list[Callback] = [RunStart(self.folder, content, audit, use_wandb=given.logger in (None, True))]
         self._trust = "".join(f" --trust {path}" for path in names_to_trust(content, GROUPS))
@@ -195,17 +198,20 @@ class FederatedCLI(LightningCLI):
             os.environ["WANDB_RUN_ID"] = self.folder.id  # the processes that Lightning starts write one run
         return trainer
 
-    def _checkpoint_to_load(self) -> Path | None:
+    def _checkpoint_to_load(self, settings: Mapping[str, Any]) -> Path | None:
         """The last checkpoint of the run to go on with; to measure, the one that was named, else the run's best."""
-        if self.subcommand == "fit":
-            path = self.folder.last if self._resumed else None
+        fits = self.subcommand == "fit"
+        if fits:
+            path = checkpoint_to_resume(self.folder, self.recorder.every_n_rounds) if self._resumed else None
         else:
             path = self._named_checkpoint or (self.folder.best if self._resumed else None)
             if path is None:
                 raise InputError(f"{self.subcommand}: expected a trained model: --resume RUNDIR, or --ckpt_path FILE")
         if path:
-            done, rounds = load_checkpoint(path)["global_step"], self._get(self.config_init, "trainer").max_epochs
-            if self.subcommand == "fit" and 0 <= rounds < done:
+            checkpoint = load_checkpoint(path)
+            check_settings(path, checkpoint, settings, self._said if fits else ())
+            done, rounds = checkpoint["global_step"], self._get(self.config_init, "trainer").max_epochs
+            if fits and 0 <= rounds < done:
                 raise InputError(f"trainer.max_epochs={rounds}: the run has {done} rounds already")
         return path
 
@@ -215,7 +221,7 @@ class FederatedCLI(LightningCLI):
         """Train, from the start or from a run's last checkpoint."""
         self.trainer.fit(model, datamodule=datamodule, ckpt_path=self.checkpoint)
         if self.trainer.is_global_zero and self.recorder.best is not None:
-            print(f"best round {self.recorder.best_round + 1}: val/ndcg_10 {self.recorder.best:.4f}")
+            print(f"best round {self.recorder.best_round}: val/ndcg_10 {self.recorder.best:.4f}")
             print(f"next: fedrec test --resume {self.folder.path}{self._trust}")
 
     def validate(self, model: LightningModule, datamodule: LightningDataModule) -> None:

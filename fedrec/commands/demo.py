@@ -13,9 +13,10 @@ from rich.table import Table
 
 from fedrec.analysis import load_runs
 from fedrec.analysis.plots import learning_curves
-from fedrec.analysis.runs import tested
 from fedrec.cli import training
 from fedrec.files import replacing
+from fedrec.runs.folder import RunFolder
+from fedrec.runs.results import read_results
 
 BASE = ("data/filmtrust.yaml", "method/fedrecgel.yaml")
 SETTINGS = {"authors' settings": BASE, "tuned": (*BASE, "tuned/filmtrust_fedrecgel.yaml")}
@@ -43,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     if arguments.rounds is not None and arguments.rounds < 1:
         parser.error(f"argument --rounds: expected at least 1, got {arguments.rounds}")
     runs = {name: _train_and_test(name, files, arguments) for name, files in SETTINGS.items()}
-    _show({name: tested(folder) for name, folder in runs.items()})
+    _show({name: read_results(RunFolder(folder).test) for name, folder in runs.items()})
     print(_picture(runs, arguments.output / "filmtrust.png"))
     return 0
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fedrec import __version__
-from fedrec.analysis.runs import load_runs, run_folders
+from fedrec.analysis.runs import read_runs, run_folders
 from fedrec.errors import InputError
 from fedrec.files import write_text
 from fedrec.report import page as html
@@ -79,7 +80,9 @@ def report(source: str, baseline: str | None = None) -> str:
     Raises:
         InputError: If the runs cannot be read, or none is of the setting ``baseline``.
     """
-    frame = load_runs(source)
+    frame, left_out = read_runs(source)
+    for reason in left_out:
+        print(f"left out: {reason}", file=sys.stderr)
     folders = {path.resolve().name: path for path in run_folders(source)}
     by = [column for column in ("data", "data.protocol") if column in frame]
     groups = [rows for _, rows in frame.groupby(by, sort=False, dropna=False)] if by else [frame]
@@ -92,6 +95,7 @@ def report(source: str, baseline: str | None = None) -> str:
     parts = [
         html.heading(1, title),
         html.paragraph(f"{runs} run{'s' if runs > 1 else ''}. Page made by fedrec {__version__}.", "soft"),
+        *(html.paragraph(f"Left out: {reason}", "warn") for reason in left_out),
     ]
     for study in studies:
         parts += sections(study, baseline if baseline in study.settings else None)

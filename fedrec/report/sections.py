@@ -11,11 +11,12 @@ import pandas as pd
 
 from fedrec.analysis.columns import context
 from fedrec.analysis.naming import SETTING
-from fedrec.analysis.runs import tested
 from fedrec.report import page as html
 from fedrec.report.figures import figures
 from fedrec.report.study import Study
 from fedrec.report.tables import differences_table, results_table, training_table
+from fedrec.runs.folder import RunFolder
+from fedrec.runs.results import read_results
 from fedrec.runs.settings import RUN, is_metric
 
 PROTOCOLS = {
@@ -87,7 +88,7 @@ def _untested(study: Study) -> list[str]:
 def _protocol(study: Study) -> list[str]:
     name = str(study.frame["data.protocol"].iloc[0]) if "data.protocol" in study.frame else ""
     parts = [html.paragraph(PROTOCOLS[name], "soft")] if name in PROTOCOLS else []
-    about = next((report for path in study.folders.values() if (report := tested(path))), None)
+    about = next((report for path in study.folders.values() if (report := read_results(RunFolder(path).test))), None)
     if about and {"users", "items", "candidates"} <= about.keys():
         text = (
             f"{about['users']:,} users. Sampled: ranked among {about['candidates']} items that the user never touched; "
@@ -99,8 +100,9 @@ def _protocol(study: Study) -> list[str]:
 
 def _audit(study: Study) -> list[str]:
     for folder in study.folders.values():
-        if (folder / "audit.txt").exists():
-            text = (folder / "audit.txt").read_text(encoding="utf-8")
+        audit = RunFolder(folder).audit
+        if audit.exists():
+            text = audit.read_text(encoding="utf-8", errors="replace")
             return [html.heading(3, "Data audit"), html.verbatim(text)]
     return []
 

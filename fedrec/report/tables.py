@@ -111,7 +111,7 @@ def training_table(study: Study) -> list[str]:
         return [
             setting,
             _with_half(score["mean"], score["high"] - score["mean"]),
-            f"{mean['round'] + 1:.0f} of {cost['rounds']:.0f}",
+            f"{mean['round']:.0f} of {cost['rounds']:.0f}",
             _number(mean["unsteady"], ".4f"),
             _number(cost["up"], ".3g", " MB"),
             _number(cost["down"], ".3g", " MB"),

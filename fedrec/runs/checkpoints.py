@@ -1,8 +1,10 @@
-"""Checkpoints: written whole or not at all, read without running code from them."""
+"""Checkpoints: written whole or not at all, read without running code, and never read as anything else."""
 
 from __future__ import annotations
 
+import hashlib
 import pickle
+import struct
 import sys
 import zipfile
 from collections.abc import Callable
@@ -11,9 +13,12 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
-from fedrec.errors import InputError
+from fedrec.errors import InputError, out_of_memory
 from fedrec.files import replacing
+
+DIGEST = "digest"
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -27,8 +32,15 @@ class WholeCheckpoints(TorchCheckpointIO):
             path: The target.
             storage_options: Not used.
         """
+        content = _canonical(checkpoint)
+        content[DIGEST] = digest(content)
         with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-            torch.save(_canonical(checkpoint), file)
+            try:
+                torch.save(content, file)
+            except RuntimeError as error:
+                if isinstance(error.__context__, OSError):  # a full disk, say, of which torch tells nothing
+                    raise error.__context__ from None
+                raise
 
     def load_checkpoint(
         self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None
@@ -54,25 +66,62 @@ def _canonical(value: Any) -> Any:
     return sys.intern(value) if type(value) is str else value
 
 
+def digest(content: Any) -> str:
+    """A digest of tensors and plain values: equal for equal content, whatever file it came from."""
+    told = hashlib.blake2b(digest_size=16)
+    _tell(content, told.update)
+    return told.hexdigest()
+
+
+def _tell(value: Any, update: Callable[[Any], None]) -> None:
+    """Feed a digest with a value, its type and size first, so that no two contents read the same."""
+    update(b"tensor:" if isinstance(value, Tensor) else f"{type(value).__name__}:".encode())
+    if isinstance(value, Tensor):
+        update(f"{value.dtype}{list(value.shape)}".encode())
+        update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    elif isinstance(value, dict):
+        update(struct.pack("<q", len(value)))
+        for key, entry in value.items():
+            _tell(key, update)
+            _tell(entry, update)
+    elif isinstance(value, list | tuple):
+        update(struct.pack("<q", len(value)))
+        for entry in value:
+            _tell(entry, update)
+    else:
+        text = repr(value).encode()
+        update(struct.pack("<q", len(text)))
+        update(text)
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of fedrec onto the CPU, running no code from it.
 
     Raises:
-        InputError: If it is missing, truncated or otherwise damaged, no checkpoint of fedrec, or holds anything but
-            tensors and plain values.
+        InputError: If it is missing, not as ``fedrec fit`` wrote it, or holds anything but tensors and plain values.
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such checkpoint")
+    checkpoint = _read(path)
+    if isinstance(checkpoint, dict) and DIGEST in checkpoint:
+        told = checkpoint.pop(DIGEST)
+        if told == digest(checkpoint):
+            return checkpoint
+    raise InputError(f"{path}: a truncated or damaged checkpoint; expected a file written by `fedrec fit`")
+
+
+def _read(path: Path) -> Any:
+    """The content of a checkpoint file; None if it cannot be read."""
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # torch.load does not look at the check sums
-        checkpoint = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+            if archive.testzip():  # torch.load does not look at the check sums
+                return None
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(f"{path}: not loaded, because it holds more than tensors and plain values") from None
-    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError):
-        checkpoint = None
-    if checkpoint is None:
-        raise InputError(f"{path}: a truncated or damaged checkpoint; expected a file written by `fedrec fit`")
-    if not isinstance(checkpoint, dict) or "fedrec" not in checkpoint:
-        raise InputError(f"{path}: not a checkpoint of fedrec")
-    return checkpoint
+    except PermissionError:
+        raise
+    except Exception as error:  # what is damaged shows as an error of zlib, struct, torch or the system
+        if out_of_memory(error):
+            raise
+        return None

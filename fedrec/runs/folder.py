@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedrec.errors import InputError
+
+ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,15 @@ class RunFolder:
             The folder named after ``$WANDB_RUN_ID`` if that is set, else after a random id.
 
         Raises:
-            InputError: If there is such a run already.
+            InputError: If the id cannot be a folder's and a W&B run's name, or there is such a run already.
         """
-        folder = cls(root / "runs" / (os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)))
+        name = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
+        if not ID.fullmatch(name):
+            raise InputError(
+                f"WANDB_RUN_ID={name!r}: expected a name of at most 128 letters, digits, `_`, `-` and `.`, "
+                "not beginning with `.`"
+            )
+        folder = cls(root / "runs" / name)
         if folder.config.exists():
             raise InputError(
                 f"{folder.path}: there is a run of this id (WANDB_RUN_ID) already; "
@@ -50,7 +59,7 @@ class RunFolder:
         """
         folder = cls(path)
         if not folder.config.is_file():
-            raise InputError(f"{path}: not a run folder, there is no config.yaml in it")
+            raise InputError(f"{path}: not a run folder, there is no config.yaml in it; a run begins with that file")
         return folder
 
     @property

@@ -44,6 +44,8 @@ def load(path: Path) -> dict[str, Any]:
         found = yaml.safe_load(text)
     except InputError:
         raise
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}, line {content.count(bytes([10]), 0, error.start) + 1}: not UTF-8") from None
     except _REFUSED as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}" if mark else str(path)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from fedrec.evaluation.ranking import sampled_ranks
 from fedrec.files import replacing
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.round_table import RoundTable
+from fedrec.runs.settings import ROUND
+from fedrec.stopping import Noted, handling, stop
 
 OBJECTIVE = "val/ndcg_10"
 
@@ -32,19 +36,22 @@ class RoundRecorder(Checkpoint):
     To the metrics of the module it adds ``val/ndcg_10_best``, what most popular items score on the selection items
     (``val/popular_…``) and the gap between the two (``val/gap_…``).
 
-    The order makes a run that is killed at any moment and resumed end in the same bits as one that is not: the
-    checkpoint of a round is only there when the round's row is, ``last.ckpt`` only when ``best.ckpt`` is, and what was
-    written after ``last.ckpt`` is cut off or written again with the same content. So nothing that differs from run to
-    run (seconds, paths, dates) goes into either; seconds stand in ``timings.csv``.
+    The order makes a run that is killed at any moment and resumed end in the same bits as one that is not: a round's
+    checkpoint is only there when the round's row is; ``last.ckpt`` is written first and, after a new best, gets the
+    second name ``best.ckpt``, which a resumed run makes up for. What was written after ``last.ckpt`` is cut off and
+    written again with the same content, so nothing that differs from run to run (seconds, paths, dates) goes into
+    either; seconds stand in ``timings.csv``.
+
+    Ctrl-C and SIGTERM end the training when the round is recorded; a second one ends it at once.
 
     Args:
-        every_n_rounds: ``last.ckpt`` is written after every n-th round and when training ends or is asked to end by
-            SIGTERM. ``best.ckpt`` is written after each round with a new best ``val/ndcg_10``.
+        every_n_rounds: ``last.ckpt`` is written after every n-th round, after each round with a new best
+            ``val/ndcg_10``, and when training ends or is asked to end by a signal.
         upload_best: Whether ``best.ckpt`` goes to W&B as an artifact when training ends.
 
     Attributes:
         best: Best value of the objective so far.
-        best_round: Number of its round, from 0.
+        best_round: Its round, counted from 1; 0 before there is one.
     """
 
     def __init__(self, every_n_rounds: int = 1, upload_best: bool = False) -> None:
@@ -52,10 +59,13 @@ class RoundRecorder(Checkpoint):
             raise InputError(f"checkpoint.every_n_rounds={every_n_rounds}: expected at least 1")
         self.every_n_rounds, self.upload_best = every_n_rounds, upload_best
         self.best: float | None = None
-        self.best_round = -1
+        self.best_round = 0
+        self._saved = 0  # rounds in last.ckpt
         self._evaluated = False
         self._began = 0.0
         self._evaluation_seconds = 0.0
+        self._signal = Noted()
+        self._training = ExitStack()
 
     def open(self, folder: RunFolder) -> None:
         """Say where to write."""
@@ -70,19 +80,29 @@ class RoundRecorder(Checkpoint):
         """Take up the running best."""
         self.best, self.best_round = state_dict["best"], state_dict["best_round"]
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Cut the tables to the rounds of the checkpoint that the run goes on from."""
-        self._popular = _most_popular(HeldOut.of(trainer.datamodule.split, "validation"))  # type: ignore[attr-defined]
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Note how many rounds the checkpoint has seen."""
+        self._saved = int(checkpoint["global_step"])
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Cut the tables to the rounds of the checkpoint that the run goes on from; make up for a missing best."""
         if not trainer.is_global_zero:
             return
-        rounds = trainer.current_epoch if self._folder.last.exists() else 0
-        found = self._metrics.cut(rounds)
-        if found < rounds:
+        found = self._metrics.cut(self._saved)
+        if found < self._saved:
             raise InputError(
-                f"{self._metrics.path}: expected the rows of the checkpoint's {rounds} rounds, found {found}; "
+                f"{self._metrics.path}: expected the rows of the checkpoint's {self._saved} rounds, found {found}; "
                 "the run cannot go on"
             )
-        self._timings.cut(rounds)
+        self._timings.cut(self._saved)
+        if self.best_round and self.best_round == self._saved:
+            _same_file(self._folder.last, self._folder.best)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From here on, a signal waits for the end of the round."""
+        self._popular = _most_popular(HeldOut.of(trainer.datamodule.split, "validation"))  # type: ignore[attr-defined]
+        self._signal = Noted()
+        self._training.enter_context(handling(self._signal))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -99,13 +119,14 @@ class RoundRecorder(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the round."""
-        row = _row(trainer.callback_metrics, self._evaluated)
+        number = trainer.current_epoch + 1
+        row = {ROUND: float(number), **_figures(trainer.callback_metrics, self._evaluated)}
         if OBJECTIVE in row:
             row |= {f"val/popular_{name}": value for name, value in self._popular.items()}
             row |= {f"val/gap_{name}": row[f"val/{name}"] - value for name, value in self._popular.items()}
         improved = OBJECTIVE in row and (self.best is None or row[OBJECTIVE] > self.best)
         if improved:
-            self.best, self.best_round = row[OBJECTIVE], int(row["round"])
+            self.best, self.best_round = row[OBJECTIVE], number
         if self.best is not None:
             row[f"{OBJECTIVE}_best"] = self.best
             pl_module.log(f"{OBJECTIVE}_best", self.best, logger=False)
@@ -115,39 +136,44 @@ class RoundRecorder(Checkpoint):
         }
         if trainer.is_global_zero:
             self._metrics.append(row)
-            self._timings.append({"round": row["round"], **seconds})
+            self._timings.append({ROUND: row[ROUND], **seconds})
             for logger in trainer.loggers:
-                logger.log_metrics({**row, **seconds}, step=trainer.current_epoch)
-        self._save(trainer, improved)
+                logger.log_metrics({**row, **seconds}, step=number)
+        self._end_round(trainer, number, improved)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Upload the best checkpoint, if asked to."""
+        self._training.close()
         if self.upload_best and wandb.run is not None and self._folder.best.exists():
             wandb.run.log_artifact(str(self._folder.best), name=f"{self._folder.id}-best", type="model")
 
-    def _save(self, trainer: Trainer, improved: bool) -> None:
-        rounds = trainer.current_epoch + 1
-        ending = rounds == trainer.max_epochs or trainer.should_stop or trainer.received_sigterm
-        due = ending or rounds % self.every_n_rounds == 0
-        if not (improved or due):
-            return
-        if trainer.is_global_zero:
-            self._metrics.sync()
-        if improved:
-            trainer.save_checkpoint(self._folder.best)
-        if due and not improved:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Say how to go on, where it was a signal that ended the training."""
+        self._training.close()
+        if isinstance(exception, KeyboardInterrupt) and trainer.state.fn == "fit" and self._folder.config.exists():
+            resume = f"fedrec fit --resume {shlex.quote(str(self._folder.path))}"
+            exception.args = (f"stopped, {self._saved} of {trainer.max_epochs} rounds are saved; go on with {resume}",)
+
+    def _end_round(self, trainer: Trainer, number: int, improved: bool) -> None:
+        """Write the checkpoints that are due, and obey a signal that came during the round."""
+        over = number == trainer.max_epochs or trainer.should_stop
+        if improved or over or self._signal.number or number % self.every_n_rounds == 0:
+            if trainer.is_global_zero:
+                self._metrics.sync()
             trainer.save_checkpoint(self._folder.last)
-        elif due and trainer.is_global_zero:
-            _same_file(self._folder.best, self._folder.last)
+            self._saved = number
+            if improved and trainer.is_global_zero:
+                _same_file(self._folder.last, self._folder.best)
+        if self._signal.number and not over:
+            stop(self._signal.number)
 
 
-def _row(metrics: Mapping[str, Tensor], evaluated: bool) -> dict[str, float]:
+def _figures(metrics: Mapping[str, Tensor], evaluated: bool) -> dict[str, float]:
     """The round's metrics; those of an evaluation only if this round had one (Lightning keeps the old ones)."""
-    named = {name: value.item() for name, value in metrics.items() if name.startswith(("train/", "val/"))}
-    return {"round": metrics["round"].item()} | {
-        name: value
-        for name, value in named.items()
-        if name != f"{OBJECTIVE}_best" and (evaluated or not name.startswith("val/"))
+    return {
+        name: value.item()
+        for name, value in metrics.items()
+        if name.startswith("train/") or (evaluated and name.startswith("val/") and name != f"{OBJECTIVE}_best")
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -10,14 +11,17 @@ import wandb
 import yaml
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from fedrec import __version__
 from fedrec.errors import InputError
 from fedrec.files import alone, write_text
 from fedrec.runs.folder import RunFolder
+from fedrec.runs.identity import deciding_settings
 from fedrec.runs.settings import flat_settings
+from fedrec.stopping import Terminated
 from fedrec.tracking.wandb_run import start_wandb
+
+SERVER_RATE = "model.server.lr"
 
 
 class RunStart(Callback):
@@ -65,13 +69,26 @@ class RunStart(Callback):
                     print(line, flush=True)
         self._start_wandb(trainer, "test")
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Say under which settings the state came about."""
+        checkpoint["settings"] = deciding_settings(self._config)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Let a changed rate of the server's take the place of the one in its optimiser's state."""
+        ours = deciding_settings(self._config).get(SERVER_RATE)
+        if ours != checkpoint["settings"].get(SERVER_RATE):
+            for state in checkpoint["optimizer_states"]:
+                for group in state["param_groups"]:
+                    group["lr"] = ours
+
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the W&B run."""
         self._close(0)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Close the W&B run as a failed one, unless it was asked to end (by hyperband, say) and has saved its state."""
-        self._close(0 if isinstance(exception, SIGTERMException) else 1)
+        """Close the W&B run: as a failed one, unless W&B's agent asked it to end (by hyperband, say)."""
+        by_agent = isinstance(exception, Terminated) and "WANDB_SWEEP_ID" in os.environ
+        self._close(0 if by_agent else 1)
 
     def _write_config(self) -> None:
         text = yaml.safe_dump(dict(self._config), sort_keys=False)

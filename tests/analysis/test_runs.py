@@ -17,7 +17,7 @@ def test_one_row_per_run_and_round_with_settings_metrics_and_results(tmp_path: P
     write_run(tmp_path, "b", config(seed=1, rho_shared=0.1), [0.5, 0.6])
     write_run(tmp_path, "a", config(seed=0), [0.1, 1 / 3, 0.3], {"test/hr_10": 0.25, "test/popular_hr_10": 0.2})
     frame = load_runs(tmp_path)
-    assert list(zip(frame["run"], frame["round"], strict=True)) == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1)]
+    assert list(zip(frame["run"], frame["round"], strict=True)) == [("a", 1), ("a", 2), ("a", 3), ("b", 1), ("b", 2)]
     assert list(frame["seed_everything"]) == [0, 0, 0, 1, 1]
     assert list(frame["model.client.rho_shared"]) == [0, 0, 0, 0.1, 0.1]
     assert set(frame["model.recommender"]) == {"NCF"}
@@ -39,15 +39,6 @@ def test_a_setting_that_some_runs_lack_is_missing_there(tmp_path: Path) -> None:
     assert np.isnan(column[1])
 
 
-def test_a_round_logged_in_several_steps_is_one_row(tmp_path: Path) -> None:
-    run = write_run(tmp_path, "a", config(), [0.1])
-    (run / "metrics.csv").write_text("round,train/loss,val/hr_10\n0,0.7,\n0,,0.2\n1,0.6,\n")
-    frame = load_runs(tmp_path)
-    assert frame["train/loss"].tolist() == [0.7, 0.6]
-    assert frame["val/hr_10"].tolist()[0] == 0.2
-    assert np.isnan(frame["val/hr_10"].tolist()[1])
-
-
 @pytest.mark.parametrize("where", ["", "runs", "runs/a"])
 def test_a_folder_of_runs_or_one_run(tmp_path: Path, where: str) -> None:
     write_run(tmp_path, "a", config(), [0.1, 0.2])
@@ -61,44 +52,72 @@ def test_the_first_folder_of_each_value(tmp_path: Path) -> None:
     assert found == {"0.1": tmp_path / "runs" / "a", "0.0": tmp_path / "runs" / "b"}
 
 
-def broken(folder: Path, case: str) -> Path:
-    """Make a source that cannot be read."""
-    if case == "empty folder":
-        return folder
-    run = write_run(folder, "a", config(), [0.1])
-    if case == "no metrics":
-        (run / "metrics.csv").unlink()
-    elif case == "header alone":
-        (run / "metrics.csv").write_text("round,val/hr_10\n")
-    elif case == "no rounds":
-        (run / "metrics.csv").write_text("epoch,val/hr_10\n0,0.1\n")
-    elif case == "words":
-        (run / "metrics.csv").write_text("round,val/hr_10\n0,many\n")
-    elif case == "no configuration":
-        (run / "config.yaml").unlink()
-    elif case == "broken configuration":
-        (run / "config.yaml").write_text("model: [")
-    elif case == "broken results":
-        (run / "test.json").write_text('{"metrics":\n')
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("case", "message"),
-    [
-        ("empty folder", "no runs here"),
-        ("no metrics", r"a/metrics\.csv: no metrics"),
-        ("header alone", r"a/metrics\.csv: no metrics"),
-        ("no rounds", r"a/metrics\.csv: no column round"),
-        ("words", r"a/metrics\.csv: not a table of numbers"),
-        ("no configuration", r"a/config\.yaml: missing"),
-        ("broken configuration", r"a/config\.yaml: not a YAML file"),
-        ("broken results", r"a/test\.json:2: not a JSON file"),
-    ],
+# What a run folder holds instead of what fedrec wrote, and what is said of it.
+BOMB = b"a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + b"".join(
+    b"%c: &%c [%s]\n" % (name, name, b", ".join([b"*%c" % (name - 1)] * 10)) for name in b"bcdef"
 )
-def test_what_cannot_be_read_is_named(tmp_path: Path, case: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
+BROKEN: dict[str, tuple[str, bytes | None, str]] = {
+    "no metrics": ("metrics.csv", None, "/metrics.csv: no metrics; the run ended before its first round"),
+    "header alone": ("metrics.csv", b"round,val/hr_10\n", "/metrics.csv: no metrics"),
+    "a first line cut short": ("metrics.csv", b"round,val/hr_10\n1,0.", "/metrics.csv: no metrics"),
+    "no rounds": ("metrics.csv", b"epoch,val/hr_10\n0,0.1\n", "/metrics.csv, line 1: expected names of columns"),
+    "words": (
+        "metrics.csv",
+        b"round,val/hr_10\n1,many\n",
+        "metrics.csv, line 2: expected a number in column",
+    ),
+    "a lone byte": ("metrics.csv", b"round,val/hr_10\n1,\xff\n", "/metrics.csv, line 2: not UTF-8"),
+    "broken seconds": ("timings.csv", b"round,a\n2,1\n", "/timings.csv, line 2: expected round 1"),
+    "no configuration": ("config.yaml", None, ": not a run folder, there is no config.yaml in it"),
+    "broken configuration": ("config.yaml", b"model: [", "/config.yaml, line 1: not YAML"),
+    "a configuration of aliases": ("config.yaml", BOMB, "/config.yaml: not a configuration, it holds more than"),
+        "config.yaml",
+        b"a: &a [1]\nb: [*a, *a]\n",
+        "config.yaml, line 2: not YAML: an",
+    ),
+    "bytes for a configuration": ("config.yaml", b"a: 1\nb: \xff\n", "/config.yaml, line 2: not UTF-8"),
+    "a list": ("config.yaml", b"- 1\n", "/config.yaml: not a configuration, expected names"),
+    "broken results": ("test.json", b'{"metrics":\n', "/test.json, line 2: not JSON"),
+    "results of nothing": ("test.json", b"[1]", "/test.json: not the results of a test"),
+    "results in words": ("test.json", b'{"metrics": {"test/hr_10": "high"}}', "/test.json: not the results of a test"),
+    "deep results": ("test.json", b"[" * 100_000, "/test.json: not the results of a test"),
+}
+
+
+def broken(folder: Path, case: str, name: str = "a") -> Path:
+    """Make a run that cannot be read."""
+    run = write_run(folder, name, config(), [0.1])
+    file, content, _ = BROKEN[case]
+    (run / file).unlink(missing_ok=True)
+    if content is not None:
+        (run / file).write_bytes(content)
+    return run
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_run_that_cannot_be_read_is_named(tmp_path: Path, case: str) -> None:
+    with pytest.raises(InputError) as caught:
         load_runs(broken(tmp_path, case))
+    assert str(caught.value).startswith(f"{tmp_path}/runs/a{BROKEN[case][2]}")
+    assert "\n" not in str(caught.value)
+
+
+def test_runs_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
+    for number, case in enumerate(BROKEN):
+        broken(tmp_path, case, f"broken{number:02d}")
+    with pytest.raises(InputError, match=rf"\(and {len(BROKEN) - 1} other runs cannot be read\)"):
+        load_runs(tmp_path)
+    write_run(tmp_path, "good", config(), [0.1, 0.2])
+    with pytest.warns(UserWarning, match="left out: ") as warned:
+        assert load_runs(tmp_path)["run"].tolist() == ["good", "good"]
+    assert len(warned) == len(BROKEN)
+    for warning, (_, _, said) in zip(warned, BROKEN.values(), strict=True):
+        assert said in str(warning.message)
+
+
+def test_a_folder_without_runs(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no runs here"):
+        load_runs(tmp_path)
 
 
 def test_a_source_that_is_nothing(tmp_path: Path) -> None:

@@ -75,8 +75,8 @@ def test_best_and_last_round(tmp_path: Path) -> None:
     write_run(tmp_path, "b", config(seed=1), [0.1, 0.2])
     runs = load_runs(tmp_path)
     best, last = select_round(runs, "best"), select_round(runs, "last")
-    assert best[["run", "round"]].to_numpy().tolist() == [["a", 1], ["b", 1]]  # the first of equals
-    assert last[["run", "round"]].to_numpy().tolist() == [["a", 3], ["b", 1]]
+    assert best[["run", "round"]].to_numpy().tolist() == [["a", 2], ["b", 2]]  # the first of equals
+    assert last[["run", "round"]].to_numpy().tolist() == [["a", 4], ["b", 2]]
     assert best["val/hr_10"].tolist() == [0.5, 0.2]
 
 

@@ -152,10 +152,22 @@ def test_untested_runs_are_said(tmp_path: Path) -> None:
 def test_a_run_that_cannot_be_shown_does_not_hide_the_others(runs: Path, tmp_path: Path) -> None:
     write_run(runs, "again", config(seed=0, method="FedNCF"), [0.5])
     never = write_run(runs, "never", config(seed=7, method="FedNCF"), [0.5])
-    (never / "metrics.csv").write_text("round,train/loss\n0,0.7\n")
+    (never / "metrics.csv").write_text("round,train/loss\n1,0.7\n")
     text = made(runs, tmp_path)
     assert "Run never is left out: no round has val/ndcg_10." in text
     assert "Run r0.0-0 is left out: the same settings and seed as run again." in text
+    assert ["FedRecGEL", "model", *["0.9000"] * 4] in Page(text).rows
+
+
+def test_a_run_that_cannot_be_read_does_not_hide_the_others(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torn = write_run(runs, "torn", config(seed=7, method="FedNCF"), [0.5])
+    (torn / "metrics.csv").write_text("round,train/loss\n1,0.7\n2,x\n")
+    text = made(runs, tmp_path)
+    said = f"{torn}/metrics.csv, line 3: expected a number in column train/loss"
+    assert f"Left out: {said}".replace("<", "&lt;").replace(">", "&gt;") in text
+    assert f"left out: {said}" in capsys.readouterr().err
     assert ["FedRecGEL", "model", *["0.9000"] * 4] in Page(text).rows
 
 

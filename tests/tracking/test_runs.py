@@ -38,7 +38,7 @@ def test_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         *("checkpoints/last.ckpt", "checkpoints/best.ckpt"),
     }
     rows = read(folder / "metrics.csv")
-    assert [row["round"] for row in rows] == ["0", "1", "2", "3"]
+    assert [row["round"] for row in rows] == ["1", "2", "3", "4"]
     best = [float(row["val/ndcg_10_best"]) for row in rows]
     values = [float(row["val/ndcg_10"]) for row in rows]
     assert best == [max(values[: number + 1]) for number in range(4)]
@@ -140,7 +140,7 @@ def test_the_results_of_a_test(
     found = json.loads((folder / "test.json").read_text())
     ranks = pd.read_parquet(folder / "ranks.parquet")
     best = max(read(folder / "metrics.csv"), key=lambda row: float(row["val/ndcg_10"]))
-    assert found["rounds"] == int(best["round"]) + 1
+    assert found["rounds"] == int(best["round"])
     assert (found["protocol"].partition(" ")[0], found["selection_on"], found["checkpoint"]) == (
         "fair",
         "validation",

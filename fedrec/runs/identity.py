@@ -1,0 +1,60 @@
+"""Which settings decide a run's state, and whether a checkpoint was made under them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from fedrec.errors import InputError
+from fedrec.runs.settings import METHOD, SEED, flat_settings
+
+# What may be another from one round to the next and leaves a state that means the same.
+RATES = ("model.client.lr", "model.client.shared_lr", "model.server.lr")
+# Where files are, what things are called, how much memory is used: nothing is computed from these. The content of a
+# file is told by the split's fingerprint.
+_WITHOUT_EFFECT = ("data.root", "data.path", "model.memory_budget_mib", METHOD)
+
+
+def deciding_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide a run's state: seed, recommender, client, server and data, by flat dotted keys.
+
+    Args:
+        config: The resolved configuration.
+    """
+    return {
+        name: value
+        for name, value in flat_settings(config).items()
+        if (name == SEED or name.partition(".")[0] in ("model", "data")) and name not in _WITHOUT_EFFECT
+    }
+
+
+def differing_settings(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """Names of the settings that are not the same on both sides, one that only one side has included."""
+    return sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
+
+
+def check_settings(
+    path: Path, checkpoint: Mapping[str, Any], settings: Mapping[str, Any], changed: Collection[str]
+) -> None:
+    """Refuse a checkpoint that was made under other settings.
+
+    Args:
+        path: Where it was read from.
+        checkpoint: A checkpoint of ``fedrec fit``.
+        settings: The settings of now that decide the state.
+        changed: Options that the command line changes; of these, learning rates may differ.
+
+    Raises:
+        InputError: Naming what differs.
+    """
+    theirs = checkpoint.get("settings", {})
+    differing = [name for name in differing_settings(theirs, settings) if name not in changed or name not in RATES]
+    if differing:
+        said = "; ".join(f"{name} is {theirs.get(name)}, here {settings.get(name)}" for name in differing[:5])
+        more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
+        hint = ""
+        if all(name in RATES for name in differing):
+            options = " ".join(f"--{name}={settings.get(name)}" for name in differing)
+            hint = f"; a run goes on with another rate if the command line says so: {options}"
+        raise InputError(f"{path}: the checkpoint is of another run: {said}{more}{hint}")
