@@ -3,9 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
+# What pip does, on one line of a terminal; elsewhere a line now and then.
+PROGRESS := awk -v terminal="$$(test -t 2 && echo yes)" ' \
+	function say(text) { printf terminal ? "\r\033[K  %s" : "  %s\n", text; fflush() } \
+	/^ *Collecting/ { if (++found % 20 == 1 || terminal) say(found " found: " $$2) } \
+	/^ *Downloading/ && terminal { say(found " found: fetching " $$2 " " $$3 " " $$4) } \
+	/^Installing/ { say(found " found: unpacking them, another minute or two") } \
+	/^Successfully/ { say("done\n") }'
+# Tests whose figures differ between processors by rounding, and by no more.
+NUMERIC := tests/reference tests/client tests/server tests/models tests/test_replay.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types bench notebooks clean
+.PHONY: help install demo test numerics lint types bench notebooks clean
 
 help: ## this text
 	@echo "fedrec: a laboratory for federated recommendation. First: make demo"
@@ -18,7 +29,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else \
 		"fedrec needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": try make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@echo "Installing fedrec and what it needs into $(VENV): 2 to 6 minutes, most of it PyTorch."
+	@$(BIN)/python -m pip install --progress-bar off -c constraints.txt -e '.[dev]' | $(PROGRESS)
 	@touch $@
 
 demo: $(INSTALLED) ## train FedRecGEL on FilmTrust, show a table and a picture (demo/filmtrust.png)
@@ -26,6 +38,12 @@ demo: $(INSTALLED) ## train FedRecGEL on FilmTrust, show a table and a picture (
 
 test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest
+
+numerics: $(INSTALLED) ## run the numeric tests again as two other processors would compute
+	for kind in default avx2; do \
+		echo "ATEN_CPU_CAPABILITY=$$kind"; \
+		ATEN_CPU_CAPABILITY=$$kind $(BIN)/python -m pytest $(NUMERIC) || exit 1; \
+	done
 
 lint: $(INSTALLED) ## check style and formatting
 	$(BIN)/ruff check .

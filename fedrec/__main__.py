@@ -21,6 +21,7 @@ COMMANDS = {
     "data": ("fedrec.commands.data", "list, fetch and audit data sets"),
     "sweep": ("fedrec.commands.sweep", "run a W&B sweep file without a server"),
     "report": ("fedrec.commands.report", "make one HTML page of a folder of runs"),
+    "notebooks": ("fedrec.commands.notebooks", "copy the shipped notebooks into a folder"),
 }
 
 HELP = f"""fedrec {__version__}: a laboratory for federated recommendation
