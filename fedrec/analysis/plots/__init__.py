@@ -3,8 +3,9 @@
 The figures of loss landscapes are in :mod:`fedrec.analysis.plots.landscape`, apart because they import torch.
 """
 
+from fedrec.analysis.plots.arms import ablation
 from fedrec.analysis.plots.curves import accuracy_against_megabytes, learning_curves
 from fedrec.analysis.plots.rates import heat_map
-from fedrec.analysis.plots.settings import ablation, sensitivity
+from fedrec.analysis.plots.settings import sensitivity
 
 __all__ = ["ablation", "accuracy_against_megabytes", "heat_map", "learning_curves", "sensitivity"]

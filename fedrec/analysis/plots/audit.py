@@ -8,7 +8,8 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter, StrMethodFormatter
 
-from fedrec.analysis.plots.style import COLOURS, FAINT, INK, PANEL, PAPER, caption, dress, head, log_ticks, name_axes
+from fedrec.analysis.plots.layout import caption, head
+from fedrec.analysis.plots.style import COLOURS, FAINT, INK, PAPER, log_ticks, name_axes, panels
 from fedrec.data.audit.audit import Audit
 from fedrec.data.audit.parts import Timestamps
 
@@ -22,10 +23,7 @@ def audit_figure(audit: Audit) -> Figure:
     Returns:
         A figure of its own, without pyplot's state; save it with ``savefig``.
     """
-    figure = Figure(figsize=(2 * PANEL[0], 2 * PANEL[1] + 0.6), layout="constrained", facecolor=PAPER, dpi=110)
-    axes = [figure.add_subplot(2, 2, place + 1) for place in range(4)]
-    for ax in axes:
-        dress(ax)
+    figure, axes = panels(4, columns=2)
     _rows_per_user(axes[0], audit)
     _popularity(axes[1], audit)
     _time(axes[2], audit.timestamps)
@@ -49,7 +47,7 @@ def _rows_per_user(ax: Axes, audit: Audit) -> None:
     edges = np.unique(np.geomspace(counts.min(), counts.max() + 1, 33).round()) - 0.5
     ax.hist(counts, bins=edges.tolist(), color=COLOURS[0])
     ax.set_xscale("log")
-    log_ticks(ax.xaxis, (1.0, 2.0, 5.0))
+    log_ticks(ax.xaxis)
     median = audit.rows_per_user.median
     ax.axvline(median, color=INK, linewidth=1.2, linestyle=(0, (5, 3)))
     ax.text(

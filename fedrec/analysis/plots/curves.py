@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fedrec.analysis.columns import context, label, require, series_name
-from fedrec.analysis.plots import style
+from fedrec.analysis.columns import context, label, require
+from fedrec.analysis.plots import layout, means, style
+from fedrec.analysis.plots.series import Series, line_style, split_series
 from fedrec.analysis.statistics import over_seeds
 from fedrec.runs.settings import ROUND, RUN
 
@@ -28,21 +30,22 @@ def learning_curves(
         by: Column that tells the curves apart; None draws one curve.
         metrics: What to draw.
         title: Above the panels; by default what the runs have in common.
+
+    Example:
+        >>> runs = pd.DataFrame({"run": "a", "round": [0, 1], "val/hr_10": [0.1, 0.3]})
+        >>> [line.get_ydata().tolist() for line in learning_curves(runs, metrics=["val/hr_10"]).axes[0].lines]
+        [[0.1, 0.3]]
     """
     require(frame, metrics)
-    figure, axes = style.panels(len(metrics))
     table = over_seeds(frame, metrics, [by, ROUND] if by else [ROUND])
+    figure, axes = style.panels(len(metrics))
     for ax, metric in zip(axes, metrics, strict=True):
-        part = table[table["metric"] == metric]
-        for name, look, curve in split_series(part, by):
-            _band(ax, curve, ROUND, name, look)
-        style.popularity_line(ax, frame, metric)
-        style.fit_height(ax, table[table["metric"] == metric])
-        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        for series in split_series(table, by, metrics[0]):
+            _band(ax, series, series.rows[series.rows["metric"] == metric], ROUND)
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         style.name_axes(ax, "communication round", label(metric))
         ax.margins(x=0.02)
-    style.head(figure, title or context(frame), axes[0])
-    style.caption(figure, f"{style.seeds_text(table)} {style.ranking_text(frame, metrics)}")
+    _finish(figure, axes, frame, table, metrics, title)
     return figure
 
 
@@ -61,46 +64,43 @@ def accuracy_against_megabytes(
     frame = frame.sort_values([RUN, ROUND])
     sent = (frame["train/bytes_up"] + frame["train/bytes_down"]).fillna(0) / 1e6
     frame = frame.assign(**{MEGABYTES: sent.groupby(frame[RUN]).cumsum()})
-    figure, axes = style.panels(len(metrics))
     table = over_seeds(frame, [MEGABYTES, *metrics], [by, ROUND] if by else [ROUND])
+    figure, axes = style.panels(len(metrics))
     for ax, metric in zip(axes, metrics, strict=True):
-        for name, look, curve in split_series(table, by):
-            sent = curve[curve["metric"] == MEGABYTES].set_index(ROUND)["mean"]
-            line = curve[curve["metric"] == metric]
-            _band(ax, line.assign(**{MEGABYTES: line[ROUND].map(sent)}), MEGABYTES, name, look)
-        style.popularity_line(ax, frame, metric)
-        style.fit_height(ax, table[table["metric"] == metric])
+        for series in split_series(table, by, metrics[0]):
+            sent = series.rows[series.rows["metric"] == MEGABYTES].set_index(ROUND)["mean"]
+            curve = series.rows[series.rows["metric"] == metric]
+            _band(ax, series, curve.assign(**{MEGABYTES: curve[ROUND].map(sent)}), MEGABYTES)
         ax.set_xscale("log")
-        style.log_ticks(ax.xaxis, (1.0, 2.0, 5.0))
+        style.log_ticks(ax.xaxis)
         style.name_axes(ax, "sent so far, up and down [MB]", label(metric))
-    style.head(figure, title or context(frame), axes[0])
-    style.caption(figure, f"{style.seeds_text(table)} {style.ranking_text(frame, metrics)}")
+    _finish(figure, axes, frame, table, metrics, title)
     return figure
 
 
-def split_series(table: pd.DataFrame, by: str | None) -> list[tuple[str, style.Look, pd.DataFrame]]:
-    """Name, look and rows of every curve; without ``by`` there is one, the model."""
-    if by is None:
-        return [("model", style.looks([0])[0], table)]
-    values = list(table[by].unique())
-    return [
-        (series_name(by, value), look, table[table[by] == value])
-        for value, look in zip(values, style.looks(values), strict=True)
-    ]
-
-
-def _band(ax: Axes, curve: pd.DataFrame, x: str, name: str, look: style.Look) -> None:
+def _band(ax: Axes, series: Series, curve: pd.DataFrame, x: str) -> None:
     """A mean and its interval; markers stand at a few places, to tell curves apart without colour."""
     curve = curve.sort_values(x)
     every = max(1, len(curve) // 8)
-    ax.plot(
-        curve[x],
-        curve["mean"],
-        color=look.colour,
-        linewidth=1.8,
-        marker=look.marker,
-        markersize=4.5,
-        markevery=(every // 2, every),
-        label=name,
-    )
-    ax.fill_between(curve[x], curve["low"], curve["high"], color=look.colour, alpha=0.18, linewidth=0)
+    marks: dict[str, Any] = {"marker": series.look.marker, "markersize": 4.5, "markevery": (every // 2, every)}
+    ax.plot(curve[x], curve["mean"], label=series.name, **line_style(series), **(marks if series.named else {}))
+    if series.named:
+        ax.fill_between(curve[x], curve["low"], curve["high"], color=series.look.colour, alpha=0.14, linewidth=0)
+
+
+def _finish(
+    figure: Figure,
+    axes: Sequence[Axes],
+    frame: pd.DataFrame,
+    table: pd.DataFrame,
+    metrics: Sequence[str],
+    title: str | None,
+) -> None:
+    """Reference lines, heights, title, legend and caption."""
+    clipped = False
+    for ax, metric in zip(axes, metrics, strict=True):
+        means.popularity_line(ax, frame, metric)
+        clipped |= means.fit_height(ax, table[table["metric"] == metric])
+    layout.head(figure, title or context(frame), axes[0])
+    beyond = " A band that reaches the edge goes on beyond it." if clipped else ""
+    layout.caption(figure, f"{means.seeds_text(table)}{beyond} {means.ranking_text(frame, metrics)}".strip())

@@ -1,10 +1,12 @@
-"""How every figure looks: sizes, colours, grid, and the line below it that says what the bands are."""
+"""How every figure looks: sizes, colours, markers, grid."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Sequence
+import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from numbers import Number
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,14 +14,18 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from fedrec.analysis.naming import reading_order
+from fedrec.evaluation.table import POPULAR as POPULAR
 
 INK, FAINT, PAPER = "#222222", "#8a8a8a", "#ffffff"
 # Okabe and Ito's palette, told apart by all common kinds of colour blindness; yellow is left out on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-REFERENCE = "most popular"
+OTHERS = " others"  # how the one entry of a legend ends that stands for all series without a name
 PANEL = (4.4, 3.2)  # inches
+MANY = 12  # series or panels that can be told apart on one figure
 
 
 @dataclass(frozen=True)
@@ -30,16 +36,22 @@ class Look:
     marker: str
 
 
-def panels(columns: int, height: float = PANEL[1]) -> tuple[Figure, list[Axes]]:
-    """A figure with panels side by side; end it with :func:`head`.
+def panels(
+    count: int, height: float = PANEL[1], width: float = PANEL[0], columns: int = 4
+) -> tuple[Figure, list[Axes]]:
+    """A figure with panels side by side; title, legend and caption are added by :mod:`fedrec.analysis.plots.layout`.
 
     Args:
-        columns: Number of panels.
+        count: Number of panels.
         height: Of a panel, in inches.
+        width: Of a panel, in inches.
+        columns: How many stand in a row at most.
     """
-    figure = Figure(figsize=(PANEL[0] * columns, height + 0.6), layout="constrained", facecolor=PAPER, dpi=110)
+    columns = min(count, columns)
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained", facecolor=PAPER, dpi=110)
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # type: ignore[union-attr, call-arg]
-    axes = [figure.add_subplot(1, columns, place + 1) for place in range(columns)]
+    axes = [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
     for ax in axes:
         dress(ax)
     return figure, axes
@@ -60,137 +72,51 @@ def name_axes(ax: Axes, x: str, y: str) -> None:
     ax.set_ylabel(y, fontsize=9.5, color=INK)
 
 
-def looks(values: Sequence[object]) -> list[Look]:
-    """Colours and markers for series: a scale for more than three numbers, else the palette.
+def colour_bar(figure: Figure, scale: Any, axes: Axes | Sequence[Axes], text: str) -> None:
+    """The colours of a scale with a label, right of the panels that share it."""
+    bar = figure.colorbar(scale, ax=axes, pad=0.02, aspect=30)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.ax.tick_params(labelsize=8.5, color=FAINT, labelcolor=INK)
+    bar.set_label(text, fontsize=9.5, color=INK)
+
+
+def looks(values: pd.Series[Any]) -> dict[Hashable, Look]:
+    """Colours and markers for the values of a column: a scale for more than three numbers, else the palette.
+
+    Categories have a place of their own, so a value looks the same in a figure of some of the rows.
 
     Args:
-        values: What the series stand for, in order.
+        values: What tells series apart, of all rows of the figure.
+
+    Returns:
+        Looks of the values that are there, in reading order.
     """
-    numeric = all(isinstance(value, int | float | np.number) for value in values)
-    if (numeric and len(values) > 3) or len(values) > len(COLOURS):
-        shades = colormaps["viridis"](np.linspace(0, 0.9, len(values)))
+    known = list(values.cat.categories) if isinstance(values.dtype, pd.CategoricalDtype) else reading_order(values)
+    numeric = all(isinstance(value, Number) for value in known)
+    if (numeric and len(known) > 3) or len(known) > len(COLOURS):
+        shades = colormaps["viridis"](np.linspace(0, 0.9, len(known)))
         colours = ["#{:02x}{:02x}{:02x}".format(*(int(255 * part) for part in shade[:3])) for shade in shades]
     else:
         colours = list(COLOURS)
-    return [Look(colours[place], MARKERS[place % len(MARKERS)]) for place in range(len(values))]
+    there = set(values)
+    return {
+        value: Look(colours[place], MARKERS[place % len(MARKERS)])
+        for place, value in enumerate(known)
+        if value in there
+    }
 
 
-def caption(figure: Figure, text: str) -> None:
-    """Small lines below the panels, wrapped to the figure's width."""
-    lines = textwrap.wrap(text, int(figure.get_figwidth() * 15.5))
-    figure.supxlabel("\n".join(lines), x=0.012, ha="left", fontsize=8, color="#555555")
-
-
-def log_ticks(axis: Axis, steps: tuple[float, ...] = (1.0,)) -> None:
-    """Plain numbers on a log axis.
+def log_ticks(axis: Axis) -> None:
+    """Plain numbers on a log axis: 1, 2 and 5 of a decade, or fewer where there are many decades.
 
     Args:
-        axis: The axis.
-        steps: What within a decade gets a number.
+        axis: The axis, with its limits.
     """
-    axis.set_major_locator(LogLocator(subs=steps))
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low) if 0 < low < high else 0.0
+    if decades < 0.5:
+        axis.set_major_locator(MaxNLocator(4))
+    else:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.5 else (1.0,), numticks=6))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
-
-
-def ranking_text(frame: pd.DataFrame, metrics: Sequence[str]) -> str:
-    """On which held-out item and among what the metrics are measured: it decides what may be compared."""
-    stages = {metric.partition("/")[0] for metric in metrics}
-    protocols = set(frame["data.protocol"]) if "data.protocol" in frame else set()
-    if "val" not in stages:
-        return ""
-    if protocols == {"fedrecgel"}:
-        return "Ranked: the test item, on which this protocol also selects, among sampled candidates."
-    return "Ranked: the validation item among sampled candidates." if "fedrecgel" not in protocols else ""
-
-
-def seeds_text(table: pd.DataFrame, shown: str = "Bands") -> str:
-    """What intervals of :func:`fedrec.analysis.statistics.over_seeds` are, and over how many seeds.
-
-    Args:
-        table: Its result.
-        shown: What they are on the figure.
-    """
-    fewest, most = int(table["seeds"].min()), int(table["seeds"].max())
-    if most == 1:
-        return "One seed: no interval."
-    count = f"{most}" if fewest == most else f"{fewest} to {most}"
-    return f"Means over {count} seeds. {shown}: 95 % t interval over seeds."
-
-
-def head(figure: Figure, title: str, ax: Axes | None = None) -> None:
-    """What stands above the panels: the title and, below it, one legend for all of them.
-
-    Args:
-        figure: The figure.
-        title: In bold, at the left.
-        ax: The panel whose curves the legend names; it is left out if there is but one.
-    """
-    handles, names = ax.get_legend_handles_labels() if ax else ([], [])
-    if REFERENCE in names:  # last, after what it is a reference for
-        place = names.index(REFERENCE)
-        handles, names = ([*part[:place], *part[place + 1 :], part[place]] for part in (handles, names))
-    if len(handles) < 2:
-        figure.suptitle(title, x=0.012, ha="left", fontsize=11, fontweight="bold", color=INK)
-        return
-    figure.legend(
-        handles,
-        names,
-        loc="outside upper left",
-        title=title,
-        title_fontproperties={"size": 11, "weight": "bold"},
-        alignment="left",
-        ncols=min(len(names), 5),
-        frameon=False,
-        fontsize=9,
-        labelcolor=INK,
-        handlelength=1.8,
-        columnspacing=1.4,
-    )
-
-
-def fit_height(ax: Axes, table: pd.DataFrame) -> None:
-    """Choose the y axis by the means: an interval much wider than they are apart runs out of the panel.
-
-    Call it after everything is drawn, reference lines included.
-
-    Args:
-        ax: Where.
-        table: What is drawn there, with ``mean``, ``low`` and ``high``.
-    """
-    levels = [float(np.asarray(line.get_ydata())[0]) for line in ax.lines if line.get_label() == REFERENCE]
-    low, high = min([table["mean"].min(), *levels]), max([table["mean"].max(), *levels])
-    reach = max(0.4 * (high - low), 0.02 * abs(high))
-    lowest, highest = table["low"].fillna(low).min(), table["high"].fillna(high).max()
-    low, high = min(low, max(low - reach, lowest)), max(high, min(high + reach, highest))
-    margin = 0.06 * (high - low) or 0.02 * abs(high) or 1.0
-    floor = 0.0 if table["mean"].min() >= 0 else -np.inf  # rates and losses have no room below 0, wide as a band may be
-    ax.set_ylim(max(low - margin, floor), high + margin)
-
-
-def popularity_line(ax: Axes, frame: pd.DataFrame, metric: str) -> None:
-    """A dashed line at what most popular scores in the same ranking, where the runs know it.
-
-    It is drawn if all runs agree on one value: most popular does not depend on the training seed.
-
-    Args:
-        ax: Where.
-        frame: Runs.
-        metric: The metric on the y axis.
-    """
-    value = popularity(frame, metric)
-    if value is not None:
-        ax.axhline(value, color=INK, linewidth=1.2, linestyle=(0, (5, 3)), label=REFERENCE, zorder=1.5)
-
-
-def popularity(frame: pd.DataFrame, metric: str) -> float | None:
-    """What most popular scores where ``metric`` is measured; None if the runs do not know it or differ."""
-    stage, _, name = metric.removesuffix("_best").partition("/")
-    columns = [f"{stage}/popular_{name}"]
-    if stage == "val" and "data.protocol" in frame and set(frame["data.protocol"]) == {"fedrecgel"}:
-        columns.append(f"test/popular_{name}")  # there the selection item is the test item
-    for column in columns:
-        if column in frame and frame[column].notna().any():
-            values = frame[column].dropna().unique()
-            return float(values[0]) if np.ptp(values) < 1e-9 else None
-    return None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from fedrec.analysis.plots.landscape import contours, sharpness_bars, surfaces
+from fedrec.analysis.plots.landscape import contours, sharpness_bars
 from fedrec.analysis.sharpness import Landscape
 from tests.analysis.plots.frames import text_of
 
@@ -28,32 +27,31 @@ def test_contours_share_levels_and_name_model_and_side() -> None:
 
 def test_the_first_direction_is_horizontal() -> None:
     # The bowl rises along the first direction alone: lines of equal height are vertical, x is constant along them.
-    ax = contours({"model": bowl(1)}).axes[0]
-    paths = [path for lines in ax.collections for path in lines.get_paths() if len(path.vertices) > 4]
-    lines = ax.collections[1].get_paths()
-    vertices = np.concatenate([path.vertices for path in lines if len(path.vertices)])
-    assert len(paths)
-    assert len(np.unique(vertices[:, 0].round(6))) < len(np.unique(vertices[:, 1].round(6)))
-
-
-def test_surfaces_share_one_height() -> None:
-    figure = surfaces({"steep": bowl(2), "flat": bowl(1)})
-    limits = [ax.get_zlim() for ax in figure.axes]
-    assert limits[0] == limits[1]
-    assert limits[0] == pytest.approx((0, 2))
+    filled, lines = contours({"model": bowl(1)}).axes[0].collections
+    drawn = [line for level in lines.allsegs for line in level]
+    assert len(drawn) > 4
+    assert all(np.ptp(line[:, 0]) < 1e-9 < np.ptp(line[:, 1]) for line in drawn)
+    assert filled.get_cmap().name == "cividis"
 
 
 def test_sharpness_bars() -> None:
     rows = [("one", "private", 4.0), ("one", "shared", 1.0), ("two", "private", 3.0), ("two", "shared", 2.0)]
     figure = sharpness_bars(pd.DataFrame(rows, columns=["model", "side", "largest eigenvalue"]), ["largest eigenvalue"])
     ax = figure.axes[0]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["shared side", "private side"]
-    assert [[bar.get_height() for bar in bars] for bars in ax.containers] == [[1, 4], [2, 3]]
-    assert ax.get_ylabel() == "largest eigenvalue"
-    assert "One model each" in text_of(figure)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["one", "two", "one", "two"]
+    assert [bar.get_width() for bar in ax.patches] == [1, 2, 4, 3]  # shared before private
+    assert ax.get_xlabel() == "largest eigenvalue"
+    text = text_of(figure)
+    assert text.index("shared side") < text.index("private side")
+    assert "One model each" in text
 
 
-@pytest.mark.parametrize("draw", [contours, surfaces])
-def test_a_flat_plane_can_be_drawn(draw: object) -> None:
-    figure = draw({"flat": bowl(0)})  # type: ignore[operator]
-    figure.canvas.draw()
+def test_of_many_models_the_first_are_drawn_and_the_caption_says_so() -> None:
+    figure = contours({f"model {number}": bowl(1) for number in range(14)})
+    assert "The first 12 of 14 models" in " ".join(text_of(figure).split())
+    assert "model 11" in text_of(figure)
+    assert "model 12," not in text_of(figure)
+
+
+def test_a_flat_plane_can_be_drawn() -> None:
+    contours({"flat": bowl(0)}).draw_without_rendering()

@@ -59,12 +59,12 @@ def test_ablation_bars_start_at_the_baseline() -> None:
     frame = runs(settings, [[0.70], [0.72], [0.60], [0.62], [0.50], [0.52]])
     figure = ablation(frame, "method", baseline="neither")
     ax = figure.axes[0]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["neither", "joint", "both"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["neither", "both", "joint"]
     bars = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
     assert [bar.get_x() for bar in bars] == pytest.approx([0.61] * 3)
-    assert [bar.get_width() for bar in bars] == pytest.approx([0, 0.10, -0.10])
+    assert [bar.get_width() for bar in bars] == pytest.approx([0, -0.10, 0.10])
     dots = [line.get_xdata().tolist() for line in ax.lines if line.get_marker() == "o"]
-    assert dots == [[0.60, 0.62], [0.70, 0.72], [0.50, 0.52]]
+    assert dots == [[0.60, 0.62], [0.50, 0.52], [0.70, 0.72]]
     text = text_of(figure)
     for said in ("0.6100", "0.7100 (+0.1000)", "0.5100 (-0.1000)", "Bars start at neither", "2 seeds"):
         assert said in text
