@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter, StrMethodFormatter
 
 from fedrec.analysis.plots.layout import caption, head
-from fedrec.analysis.plots.style import COLOURS, FAINT, INK, PAPER, log_ticks, name_axes, panels
+from fedrec.analysis.plots.style import COLOURS, FAINT, INK, log_ticks, name_axes, panels
 from fedrec.data.audit.audit import Audit
 from fedrec.data.audit.parts import Timestamps
 
