@@ -418,7 +418,7 @@ DATA: dict[str, Case] = {
     ),
     "unknown part of a protocol": (
         data(Synthetic, overrides=ProtocolOverrides(ties="first")),  # type: ignore[arg-type]
-        "Protocol option ties is 'first'; expected one of 'hash', 'lowest_item'.",
+        "overrides.ties is 'first'; expected one of 'hash', 'lowest_item'.",
     ),
     "more rows than fit": (
         lambda folder: Plan(10, 10, 51),

@@ -24,7 +24,7 @@ from fedrec.cli.resumed import as_option, limited_imports
 from fedrec.data.audit.audit import audit_split
 from fedrec.data.audit.text import short
 from fedrec.data.datamodule import FederatedData
-from fedrec.data.reading.layout import worded
+from fedrec.data.options import worded
 from fedrec.errors import InputError
 from fedrec.evaluation.measures import CUTOFFS
 from fedrec.federation import FederatedRecommender
@@ -83,7 +83,7 @@ def main(argv: Sequence[str]) -> FederatedCLI:
     except MisconfigurationException as error:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from None
     except InputError as error:
-        raise worded(error, lambda field: f"--data.layout.{field}") from error.__cause__
+        raise worded(error, lambda group, field: f"--data.{group}.{field}") from error.__cause__
 
 
 class Parser(LightningArgumentParser):

@@ -15,7 +15,8 @@ from fedrec.data.catalogue.download import fetch
 from fedrec.data.catalogue.sources import DATA_SETS
 from fedrec.data.catalogue.storage import data_root, data_set_named, find_file, read_data_set
 from fedrec.data.interactions import Interactions
-from fedrec.data.reading.layout import IdType, Layout, LowRatings, MissingIds, TimeFormat, worded
+from fedrec.data.options import worded
+from fedrec.data.reading.layout import IdType, Layout, LowRatings, MissingIds, TimeFormat
 from fedrec.data.reading.readers import file_title, read_interactions
 from fedrec.errors import InputError
 from fedrec.files import replacing
@@ -55,7 +56,10 @@ def main(argv: Sequence[str]) -> int:
         for path in fetch(data_set_named(arguments.name), arguments.root):
             print(path)
     elif arguments.command == "audit":
-        _audit(arguments)
+        try:
+            _audit(arguments)
+        except InputError as error:
+            raise worded(error, lambda _, field: "--no_header" if field == "header" else f"--{field}") from None
     else:
         parser.print_help()
     return 0
@@ -158,7 +162,4 @@ def _interactions(arguments: argparse.Namespace, options: ProtocolOptions) -> In
     path = Path(arguments.name).expanduser()
     if not path.exists():
         raise InputError(f"{arguments.name}: neither a file nor a data set; data sets are {', '.join(DATA_SETS)}.")
-    try:
-        return read_interactions(path, Layout(**given), file_title(path))
-    except InputError as error:
-        raise worded(error, lambda field: "--no_header" if field == "header" else f"--{field}") from None
+    return read_interactions(path, Layout(**given), file_title(path))

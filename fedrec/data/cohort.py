@@ -206,5 +206,5 @@ def _require_cohort(clients: int, positives: int, negatives: int, epochs: int) -
     require_memory(
         cohort_bytes(positives, negatives, epochs),
         f"A cohort of {clients:,} clients with {positives:,} positives, {negatives:,} negatives each{said},",
-        "client_fraction, negatives, or local_epochs where negatives are redrawn for each",
+        "data.client_fraction, data.negatives, or model.client.local_epochs where negatives are redrawn for each",
     )

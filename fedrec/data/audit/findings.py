@@ -79,7 +79,7 @@ def _few_candidates(audit: Audit) -> Finding | None:
     return Finding(
         f"{named} 1 by construction",
         f"{named} 1 by construction: with {candidates} candidates no rank is below {candidates + 1}{full}.",
-        "Give the protocol more `candidates`, or read NDCG and MRR.",
+        "Give it more (--data.overrides.candidates; data audit: --candidates), or read NDCG and MRR.",
         warning=True,
     )
 

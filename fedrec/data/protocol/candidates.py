@@ -36,7 +36,7 @@ def draw_candidates(touched: ItemSets, each: int, stages: int, split_seed: int) 
     require_memory(
         16 * touched.num_users * each * stages,  # the draw and its parts
         f"Ranking {touched.num_users:,} users' held-out items against {each:,} candidates",
-        "the protocol's candidates",
+        "overrides.candidates",
     )
     drawn = np.empty((touched.num_users, each * stages), dtype=np.int64)
     counter = np.arange(each * stages)[:, None]
@@ -63,5 +63,5 @@ def require_untouched(touched: ItemSets, each: int, stages: int, user_ids: NDArr
             f"{source}: too few items for the candidates of user {user_ids[user]!s}: {touched.num_items} items, of "
             f"which the user touched {touched.num_items - touched.num_outside[user]}, leave "
             f"{touched.num_outside[user]} for {wanted} ({len(short)} of {touched.num_users} users are short). Lower "
-            f"the protocol's `candidates` or give more items."
+            f"overrides.candidates or give more items."
         )

@@ -52,17 +52,17 @@ class Protocol:
     def __post_init__(self) -> None:
         if self.min_user_rows <= self.held_out_items:
             raise InputError(
-                f"Protocol option min_user_rows is {self.min_user_rows}; it must be at least {self.held_out_items + 1}"
+                f"overrides.min_user_rows is {self.min_user_rows}; it must be at least {self.held_out_items + 1}"
                 f", since {self.held_out_items} of a user's rows are held out and one must be left to train on."
             )
         if self.min_item_rows < 1:
-            raise InputError(f"Protocol option min_item_rows is {self.min_item_rows}; it must be at least 1.")
+            raise InputError(f"overrides.min_item_rows is {self.min_item_rows}; it must be at least 1.")
         if self.candidates < 1:
-            raise InputError(f"Protocol option candidates is {self.candidates}; it must be at least 1.")
+            raise InputError(f"overrides.candidates is {self.candidates}; it must be at least 1.")
         if self.selection_on == "validation" and not self.validation_item:
             raise InputError(
-                f"Protocol {self.name} has no validation item, so selection_on cannot be 'validation'; "
-                "set validation_item to true or selection_on to 'test'."
+                f"Protocol {self.name} has no validation item, so the best round cannot be picked on it; set "
+                "overrides.validation_item to true or overrides.selection_on to 'test'."
             )
 
     @property
@@ -124,6 +124,6 @@ def _check_part(part: str, value: object) -> None:
     hint = get_type_hints(Protocol)[part]
     choices = get_args(hint)
     if choices and value not in choices:
-        raise InputError(f"Protocol option {part} is {value!r}; expected one of {', '.join(map(repr, choices))}.")
+        raise InputError(f"overrides.{part} is {value!r}; expected one of {', '.join(map(repr, choices))}.")
     if not choices and type(value) is not hint:
-        raise InputError(f"Protocol option {part} is {value!r}; expected {hint.__name__}.")
+        raise InputError(f"overrides.{part} is {value!r}; expected {hint.__name__}.")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 from fedrec.errors import InputError
@@ -120,21 +118,3 @@ class Layout:
             raise InputError(f"layout.low_ratings is {self.low_ratings!r}; expected layout.minimum_rating beside it.")
         if self.minimum_rating is not None and not math.isfinite(self.minimum_rating):
             raise InputError(f"layout.minimum_rating is {self.minimum_rating}; expected a number.")
-
-
-def worded(error: InputError, option: Callable[[str], str]) -> InputError:
-    """An error with the options of a layout named as a command has them.
-
-    Messages about a layout, and about a file that does not go with it, name options as ``layout.<field>``: only the
-    command that was typed knows what they are called there.
-
-    Args:
-        error: The error.
-        option: From a field of :class:`Layout` to the option's name.
-
-    >>> str(worded(InputError("layout.user is missing"), lambda field: f"--{field}"))
-    '--user is missing'
-    """
-    names = "|".join(field.name for field in fields(Layout))
-    message = re.sub(rf"(?<![\w.])layout\.({names})\b", lambda found: option(found[1]), str(error))
-    return error if message == str(error) else InputError(message)

@@ -293,8 +293,8 @@ def test_overrides_replace_single_parts_and_are_named() -> None:
         ("fair", ProtocolOverrides(candidates=0), "candidates is 0; it must be at least 1"),
         ("fair", ProtocolOverrides(candidates=9.5), "candidates is 9.5; expected int"),  # type: ignore[arg-type]
         ("fair", ProtocolOverrides(ties="newest"), "ties is 'newest'; expected one of 'hash', 'lowest_item'"),  # type: ignore[arg-type]
-        ("fedrecgel", ProtocolOverrides(selection_on="validation"), "no validation item, so selection_on cannot be"),
-        ("fair", ProtocolOverrides(validation_item=False), "no validation item, so selection_on cannot be"),
+        ("fedrecgel", ProtocolOverrides(selection_on="validation"), "no validation item, so the best round cannot be"),
+        ("fair", ProtocolOverrides(validation_item=False), "no validation item, so the best round cannot be"),
     ],
 )
 def test_bad_options_are_one_clear_message(name: str, overrides: ProtocolOverrides, message: str) -> None:
