@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,8 @@ COMMANDS = {
     "report": ("fedrec.commands.report", "make one HTML page of a folder of runs"),
     "notebooks": ("fedrec.commands.notebooks", "copy the shipped notebooks into a folder"),
 }
+
+CLOSED_PIPE = 141  # as a shell says of a program that SIGPIPE ended
 
 HELP = f"""fedrec {__version__}: a laboratory for federated recommendation
 
@@ -55,9 +58,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, or 2 for bad input or a file that cannot be read or written, which is answered by one
-        message on the standard error output; 130 after Ctrl-C and 143 after SIGTERM.
+        message on the standard error output; 130 after Ctrl-C, 141 if nobody reads what is printed, 143 after SIGTERM.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _run(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # `fedrec data list | head`: what is left goes nowhere, and the interpreter is not to try
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+
+
+def _run(arguments: list[str]) -> int:
     name = arguments[0] if arguments else "--help"
     if name in ("--help", "-h", "help"):
         print(HELP, end="")
@@ -71,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"fedrec: error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        raise
     except OSError as error:  # a folder that cannot be written to, a full disk
         print(f"fedrec: error: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
         return 2

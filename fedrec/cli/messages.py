@@ -99,5 +99,8 @@ def _reworded(line: str) -> str:
 
 
 def _meant(name: str, options: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(options), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    """Options that begin like the one that was typed, else the one that looks most like it."""
+    known = list(dict.fromkeys(options))
+    near = [option for option in known if option.startswith((f"{name}_", f"{name}."))]
+    near = near if 0 < len(near) <= 3 else difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
