@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         try:
-            return _run(list(sys.argv[1:] if argv is None else argv))
+            return _answered(list(sys.argv[1:] if argv is None else argv))
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # `fedrec data list | head`: what is left goes nowhere, and the interpreter is not to try
@@ -70,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return CLOSED_PIPE
 
 
-def _run(arguments: list[str]) -> int:
+def _answered(arguments: list[str]) -> int:
+    """Run a command; whatever goes wrong is one message."""
     name = arguments[0] if arguments else "--help"
     if name in ("--help", "-h", "help"):
         print(HELP, end="")

@@ -17,8 +17,6 @@ CHANGEABLE = (
     *(f"--{rate}" for rate in RATES),
 )
 ALWAYS = ("--help", "-h", "--print_config", "--ckpt_path")
-# Options that are a column's name or its position.
-COLUMNS = tuple(f"--data.layout.{role}" for role in ("user", "item", "time", "rating"))
 # fedrec's own options and what stands after them.
 OWN = {"--resume": "a run folder", "--trust": "a class path"}
 
@@ -54,7 +52,7 @@ def prepare(argv: Sequence[str]) -> Arguments:
     """
     command, options = argv[0], list(_options(argv[1:]))
     resumed, trusted = (_values(options, name, what) for name, what in OWN.items())
-    rest = [_with_number(name, value) for name, value in options if name not in OWN]
+    rest = [(name, value) for name, value in options if name not in OWN]
     if not resumed:
         _check_not_a_run(command, rest)
         return Arguments([command, *_with_config_paths(rest)])
@@ -96,17 +94,6 @@ def _check_not_a_run(command: str, options: Sequence[tuple[str, str | None]]) ->
         raise InputError(f"{command} {runs[0]}: a run stands after --resume: fedrec {command} --resume {runs[0]}")
     if command != "fit" and not options:
         raise InputError(f"{command}: expected a trained model: fedrec {command} --resume RUNDIR")
-
-
-def _with_number(name: str, value: str | None) -> tuple[str, str | None]:
-    """Make a column's position a number: the parser would take it for a name, since it comes as a text."""
-    if name not in COLUMNS or value is None or not value.isdecimal():
-        return name, value
-    *groups, last = name.removeprefix("--").split(".")
-    text = f"{last}: {int(value)}"
-    for group in (*reversed(groups[1:]), "init_args", groups[0]):
-        text = f"{group}: {{{text}}}"
-    return "--config", text
 
 
 def _options(argv: Sequence[str]) -> Iterator[tuple[str, str | None]]:

@@ -191,7 +191,7 @@ def _members(hint: Any) -> list[Any]:
 
 def _is_text(hint: Any, or_text: bool) -> bool:
     """Whether a text is a value of this type and never the name of something; a list or mapping also ``or_text``."""
-    if hint in _TEXT or get_origin(hint) is Literal:
+    if hint in _TEXT or get_origin(hint) is Literal or (isinstance(hint, type) and issubclass(hint, str)):
         return True
     return or_text and get_origin(hint) in (list, dict) and all(_is_text(one, False) for one in get_args(hint))
 

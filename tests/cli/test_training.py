@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests import small_runs
 
 MODEL = ["--model.recommender=NCF", "--model.client=LocalTraining", "--model.server=MeanServer"]
 FIT = ["fit", *MODEL, "--data=Synthetic"]
+FILE = ["fit", *MODEL, "--data=InteractionFile", "--data.path=own.csv"]
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +135,25 @@ WRONG = {
     "not YAML": (["fit", "--config=broken.yaml"], "broken.yaml, line 2: not YAML"),
     "not a mapping": (["fit", "--config=list.yaml"], "list.yaml: not a configuration"),
     "unknown key": (["fit", "--config=key.yaml"], "no such option: --modell"),
-    "unknown class argument": (["fit", "--config=argument.yaml"], "model.client.rho: there is no such option"),
+    "unknown class argument": (
+        ["fit", "--config=argument.yaml"],
+        "model.client.rho: there is no such option; did you mean --model.client.rho_shared or --model.client.rho_priv",
+    ),
+    "beginning of two options": (
+        [*FIT, "--model.client.rho=1"],
+        "did you mean --model.client.rho_shared or --model.client.rho_private?",
+    ),
+    "beginning of one option": ([*FIT, "--checkpoint.every=3"], "did you mean --checkpoint.every_n_rounds?"),
+    "run without its option": (["test", "some/run"], "a run stands after --resume: fedrec test --resume some/run"),
+    "run to train without its option": (["fit", *MODEL, "some/run"], "fedrec fit --resume some/run"),
+    "run of several": (["predict", "some/run", "some/run"], "fedrec predict --resume some/run"),
+    "nothing to measure": (["test"], "test: expected a trained model: fedrec test --resume RUNDIR"),
+    "nothing to predict with": (["predict"], "predict: expected a trained model: fedrec predict --resume RUNDIR"),
+    "column by its option": (
+        [*FILE, "--data.layout.user=nobody"],
+        "there is no column 'nobody' for --data.layout.user",
+    ),
+    "column by its position": ([*FILE, "--data.layout.user=7"], "there is no column 7 for --data.layout.user"),
     "tuned alone": (["fit", "--config=tuned/filmtrust_fedrecgel.yaml"], "model.server: not chosen yet"),
     "method before data": (["fit", "--config=method/fedncf.yaml", "--config=data/filmtrust.yaml"], "choose it first"),
     "no run": (["fit", "--resume=nosuch"], "nosuch: not a run folder"),
@@ -153,6 +173,9 @@ def test_what_is_wrong_is_one_message_and_leaves_nothing(
 ) -> None:
     (tmp_path / "broken.yaml").write_text("model: [1,\n")
     (tmp_path / "list.yaml").write_text("- 1\n")
+    (tmp_path / "own.csv").write_text("user,item\n1,2\n")
+    (tmp_path / "some" / "run").mkdir(parents=True)
+    (tmp_path / "some" / "run" / "config.yaml").write_text("model: {}\n")
     (tmp_path / "key.yaml").write_text("modell:\n  x: 1\n")
     (tmp_path / "argument.yaml").write_text(
         "model:\n  client:\n    class_path: LocalTraining\n    init_args: {rho: 1}\n"
@@ -197,6 +220,33 @@ def test_validate_prints_the_metrics_of_the_selection_items(tmp_path: Path, caps
     out = capsys.readouterr().out
     assert out.startswith(f"{folder}/checkpoints/best.ckpt: validation items of ")
     assert f"@10  HR {best['val/hr_10']:.4f} NDCG {best['val/ndcg_10']:.4f} MRR {best['val/mrr_10']:.4f}" in out
+
+
+@pytest.mark.parametrize("separator", ["\t", r"\t"], ids=["tab", "backslash and t"])
+def test_columns_by_position_and_a_tab_as_it_is_typed(separator: str, tmp_path: Path) -> None:
+    rows = [(user, (7 * user + step) % 30, step) for user in range(12) for step in range(6)]
+    (tmp_path / "own.tsv").write_text("".join(f"{user}\t{when}\t{item}\n" for user, item, when in rows))
+    layout = {"user": 0, "time": 1, "item": 2, "header": "false", "separator": separator}
+    own = ["--data=InteractionFile", "--data.path=own.tsv"]
+    own += [f"--data.layout.{name}={value}" for name, value in layout.items()]
+    own += ["--data.client_fraction=1", "--data.overrides.candidates=5", "--trainer.max_epochs=1"]
+    small_runs.call(["fit", *MODEL, *own])
+    (folder,) = (tmp_path / "runs").iterdir()
+    found = yaml.safe_load((folder / "config.yaml").read_text())["data"]["init_args"]["layout"]
+    assert {name: found[name] for name in ("user", "time", "item")} == {"user": 0, "time": 1, "item": 2}
+    small_runs.call(["test", f"--resume={folder}"])
+
+
+@pytest.mark.parametrize("argv", [["data", "list"], ["--help"], ["--version"]])
+def test_a_closed_pipe_is_silent(argv: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        command = [sys.executable, "-m", "fedrec", *argv]
+        found = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writing)
+    assert (found.returncode, found.stderr) == (141, "")
 
 
 def test_predictions_to_a_place_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

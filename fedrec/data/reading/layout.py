@@ -47,10 +47,11 @@ class Layout:
         member: Which file of a ZIP archive; null where the archive has one.
     """
 
-    user: str | int | None = None
-    item: str | int | None = None
-    time: str | int | None = None
-    rating: str | int | None = None
+    # Numbers first: what is typed on a command line is a position if it can be one.
+    user: int | str | None = None
+    item: int | str | None = None
+    time: int | str | None = None
+    rating: int | str | None = None
     minimum_rating: float | None = None
     low_ratings: LowRatings = "ignored"
     separator: str | None = None
