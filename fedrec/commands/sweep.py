@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -15,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import fedrec
 from fedrec.errors import InputError
 from fedrec.files import alone
+from fedrec.stopping import exit_status
 from fedrec.sweep import warm
 from fedrec.sweep.driver import FEDREC, Driver, threads_of
 from fedrec.sweep.file import SweepFile, read_sweep_file
@@ -22,7 +21,6 @@ from fedrec.sweep.ledger import SweepFolder, Trial, holds_sweep
 from fedrec.sweep.search import number_of_trials
 
 SHIPPED = Path(fedrec.__file__).parent / "shipped" / "sweeps"
-INTERRUPTED = 130  # exit status after Ctrl-C, as shells expect it
 
 
 def main(argv: Sequence[str]) -> int:
@@ -32,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
         argv: Arguments after ``sweep``.
 
     Returns:
-        Exit status: 0 when no trial failed, 1 when one did, 130 after Ctrl-C.
+        Exit status: 0 when no trial failed, 1 when one did, 130 after Ctrl-C, 143 after SIGTERM.
 
     Raises:
         InputError: If the file, an option or the folder cannot be used.
@@ -66,9 +64,9 @@ def main(argv: Sequence[str]) -> int:
         else:
             try:
                 driver.run()
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as error:
                 console.print(f"Stopped with {driver.ended} trials done; go on with --resume --out {out}")
-                return INTERRUPTED
+                return exit_status(error)
     return _conclude(driver, console, out)
 
 
@@ -132,18 +130,10 @@ class _Display:
 
 @contextmanager
 def _progress(sweep: SweepFile, console: Console) -> Iterator[_Display]:
-    """Show progress while the block runs, and let SIGTERM end it as Ctrl-C does."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    """Show progress while the block runs."""
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    try:
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            yield _Display(sweep, progress)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield _Display(sweep, progress)
 
 
 def _conclude(driver: Driver, console: Console, out: Path) -> int:

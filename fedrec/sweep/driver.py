@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from fedrec.errors import InputError
+from fedrec.runs.round_table import read_rounds
 from fedrec.sweep import warm
 from fedrec.sweep.file import SweepFile
 from fedrec.sweep.hyperband import to_stop
@@ -16,7 +17,6 @@ from fedrec.sweep.trials import (
     TrialProcess,
     has_survivor,
     last_words,
-    logged_names,
     read_history,
     wait_for_survivor,
 )
@@ -60,7 +60,7 @@ class Driver:
         self._left_over = [trial for trial in self.trials if trial.state == "running"]
         self._failures = 0
         for trial in self.trials:
-            trial.history = read_history(folder.run_folder(trial) / "metrics.csv", sweep.metric)
+            self._recall(trial)
 
     @property
     def best(self) -> Trial | None:
@@ -100,6 +100,13 @@ class Driver:
         finally:
             self._end_all()
 
+    def _recall(self, trial: Trial) -> None:
+        """Read what a trial logged; of one that has ended, its line in the ledger says what matters most."""
+        try:
+            trial.history = read_history(self.folder.run_folder(trial) / "metrics.csv", self.sweep.metric)
+        except InputError as error:
+            self._say(f"Trial {trial.number}: {error}; compared with others by its best alone")
+
     def _fill(self) -> bool:
         while len(self._running) < self._parallel:
             trial = self._next()
@@ -133,7 +140,7 @@ class Driver:
                 self._running.remove(process)
                 if trial.state == "running":
                     self._left_over.append(trial)
-                    self._say(f"Trial {trial.number} was ended from outside after {process.rounds}; it goes on.")
+                    self._say(f"Trial {trial.number} ended before its last round and goes on.")
                     self._check_failures(trial)
                 else:
                     self.folder.record(trial)
@@ -150,7 +157,7 @@ class Driver:
         if trial.state == "failed":
             self._check_failures(trial)
         elif trial.state == "finished" and trial.best is None:
-            names = ", ".join(logged_names(self.folder.run_folder(trial) / "metrics.csv")) or "nothing"
+            names = ", ".join(read_rounds(self.folder.run_folder(trial) / "metrics.csv").names) or "nothing"
             raise self.sweep.error(
                 f"trial {trial.number} ended without logging {self.sweep.metric}; it logged {names}", "metric", "name"
             )

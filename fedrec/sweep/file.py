@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ TEXTS = ("name", "description", "project", "entity", "program")
 COMMAND_HEAD = ["${env}", "python", "-m", "fedrec", "fit"]
 COMMAND_TAIL = ["--config", "${args_json_file}"]
 # Options that make a command something else than one training run from the start.
-NOT_IN_COMMAND = ("--help", "-h", "--print_config", "--resume", "--trust", "--ckpt_path")
+NOT_IN_COMMAND = ("--help", "-h", "--print_config", "--resume", "--ckpt_path")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")  # of a parameter, as W&B wants it
 MOST_CELLS = 100_000  # of a grid without a run_cap; a thousand trials are days
 HYPERBAND = ("type", "min_iter", "max_iter", "s", "eta")
@@ -86,6 +87,13 @@ class SweepFile:
         """Arguments of ``fedrec fit`` that every trial shares: those before the trial's own JSON file."""
         command = self.content["command"]
         return list(command[len(COMMAND_HEAD) : -len(COMMAND_TAIL)])
+
+    @property
+    def trusted(self) -> list[str]:
+        """The words among them that say which classes, not of fedrec, a run may name when it goes on."""
+        words = self.fit_arguments
+        after = [word for before, word in pairwise(words) if before == "--trust"]
+        return [word for word in words if word.startswith("--trust=")] + [f"--trust={word}" for word in after]
 
     def better(self, value: float, than: float | None) -> bool:
         """Whether ``value`` is a better objective than ``than``."""

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import shutil
 import signal
 import time
-from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+from fedrec.errors import InputError
 from fedrec.files import alone
 from fedrec.runs.folder import RunFolder
+from fedrec.runs.plain import load_plain
+from fedrec.runs.progress import done_rounds, planned_rounds
+from fedrec.runs.round_table import read_rounds
 from fedrec.runs.settings import flat_settings
 from fedrec.sweep import warm
 from fedrec.sweep.file import SweepFile
-from fedrec.sweep.ledger import SweepFolder, Trial
+from fedrec.sweep.ledger import State, SweepFolder, Trial
 
 PATIENCE = 30.0  # seconds between SIGTERM, on which a fit saves its checkpoint and ends, and SIGKILL
 # Exit statuses of a process that was asked to end: by itself, as shells expect it, or before it could take the signal.
@@ -52,7 +52,8 @@ class TrialProcess:
         self._started = time.monotonic()
         lock = folder.file(trial.number, "lock")
         lock.touch()
-        with alone(lock) as held, folder.file(trial.number, "log").open("ab") as log:
+        self._log = folder.file(trial.number, "log")
+        with alone(lock) as held, self._log.open("ab") as log:
             environment = _environment(sweep, folder, trial, threads)
             argv = _arguments(sweep, folder, trial)
             self._process = warm.start(program, argv, environment, log.fileno(), held)
@@ -63,7 +64,8 @@ class TrialProcess:
         A trial that was asked to end by somebody else stays ``running``: it has rounds to do.
         """
         code = self._process.exitcode
-        self.trial.history = read_history(self._folder.metrics, self._metric)
+        with suppress(InputError):  # the run will say so itself, or has
+            self.trial.history = read_history(self._folder.metrics, self._metric)
         if code is None:
             if self._asked_to_stop is not None and time.monotonic() - self._asked_to_stop > PATIENCE:
                 self.kill()
@@ -73,8 +75,8 @@ class TrialProcess:
             self.trial.state = "stopped"
         elif code not in (0, *ASKED_TO_END):
             self.trial.state = "failed"
-        elif code == 0 and not self._cut_short():
-            self.trial.state = "finished"
+        elif code == 0:
+            self.trial.state = self._verdict()
         return True
 
     def stop(self) -> None:
@@ -98,17 +100,17 @@ class TrialProcess:
         self._process.join(PATIENCE)
         self.kill()
 
-    @property
-    def rounds(self) -> str:
-        """How far the trial has come, in words."""
-        return f"{len(_rows(self._folder.metrics))} of {_settings(self._folder).get('trainer.max_epochs')} rounds"
-
-    def _cut_short(self) -> bool:
-        settings = _settings(self._folder)
-        if any(settings.get(name) not in (None, "[]") for name in MAY_END_EARLY):
-            return False
-        planned = settings.get("trainer.max_epochs")
-        return isinstance(planned, int) and len(_rows(self._folder.metrics)) < planned
+    def _verdict(self) -> State:
+        """What became of a run that ended well: not finished if rounds are missing that none of its settings took."""
+        try:
+            settings = flat_settings(load_plain(self._folder.config))
+            by_itself = any(settings.get(name) not in (None, "[]") for name in MAY_END_EARLY)
+            whole = by_itself or done_rounds(self._folder) >= planned_rounds(self._folder)
+        except (InputError, OSError) as error:
+            with self._log.open("a", encoding="utf-8") as log:
+                log.write(f"{error}\n")
+            return "failed"
+        return "finished" if whole else "running"
 
 
 def wait_for_survivor(folder: SweepFolder, trial: Trial) -> None:
@@ -135,22 +137,11 @@ def read_history(path: Path, metric: str) -> list[float]:
     Args:
         path: The file; a missing one has no values.
         metric: Name of the column.
+
+    Raises:
+        InputError: If the file is damaged.
     """
-    values = []
-    for row in _rows(path):
-        try:
-            value = float(row.get(metric) or "nan")
-        except ValueError:  # the line being written at this moment
-            continue
-        if math.isfinite(value):
-            values.append(value)
-    return values
-
-
-def logged_names(path: Path) -> list[str]:
-    """Return the columns of a ``metrics.csv``; a missing file has none."""
-    rows = _rows(path)
-    return sorted(key for key in rows[0] if key) if rows else []
+    return [value for value in read_rounds(path).column(metric) if math.isfinite(value)]
 
 
 def last_words(folder: SweepFolder, trial: Trial) -> str:
@@ -160,26 +151,11 @@ def last_words(folder: SweepFolder, trial: Trial) -> str:
     return lines[-1] if lines else "it printed nothing"
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            # A last line without its end is still being written: a number cut short would be another number.
-            return list(csv.DictReader(line for line in file if line.endswith("\n")))
-    except FileNotFoundError:
-        return []
-
-
-def _settings(folder: RunFolder) -> Mapping[str, Any]:
-    if not folder.config.exists():
-        return {}
-    return flat_settings(yaml.safe_load(folder.config.read_text(encoding="utf-8")))
-
-
 def _arguments(sweep: SweepFile, folder: SweepFolder, trial: Trial) -> list[str]:
     """Arguments of ``python -m fedrec``."""
     run = RunFolder(folder.run_folder(trial))
     if run.last.exists():
-        return ["fit", "--resume", str(run.path)]
+        return ["fit", "--resume", str(run.path), *sweep.trusted]
     if run.path.exists():
         shutil.rmtree(run.path)
     options = folder.file(trial.number, "json")

@@ -29,9 +29,8 @@ def main() -> None:
         root = Path(arguments[-1].removeprefix("--trainer.default_root_dir="))
         run = root / "runs" / os.environ["WANDB_RUN_ID"]
         (run / "checkpoints").mkdir(parents=True)
-        (run / "config.yaml").write_text(
-            json.dumps({**options, "trainer": {"max_epochs": ROUNDS, "callbacks": options.get("callbacks")}})
-        )
+        trainer = {"max_epochs": ROUNDS, "callbacks": options.get("callbacks")}
+        (run / "config.yaml").write_text(json.dumps({**options, "trainer": trainer}))
         (run / "metrics.csv").write_text("round,val/ndcg_10_best\n")
         start = 0
     if options.get("deaf"):
@@ -43,12 +42,14 @@ def main() -> None:
     for number in range(start, options.get("rounds", ROUNDS)):
         time.sleep(SECONDS_PER_ROUND)
         with (run / "metrics.csv").open("a") as file:
-            file.write(f"{number},{options['x'] * (1 + number / 100)}\n")
+            file.write(f"{number + 1},{options['x'] * (1 + number / 100)}\n")
         with (run.parent / "rounds.log").open("a") as file:
             file.write(f"{run.name} {number}\n")
         part = run / "checkpoints" / "last.ckpt.part"
         part.write_text(str(number + 1))
         part.replace(run / "checkpoints" / "last.ckpt")
+    if options.get("damage"):
+        (run / options["damage"]).write_text("damaged\n")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import psutil
 import pytest
 import yaml
 
+from fedrec.__main__ import main
 from fedrec.errors import InputError
 from fedrec.files import alone
 from fedrec.sweep.driver import Driver
@@ -242,7 +245,7 @@ def test_trial_that_always_ends_before_its_last_round_is_never_finished(desk: Pa
     with pytest.raises(InputError, match="3 trials in a row"):
         drive(path, said=said)
     assert not (desk / "out" / "ledger.jsonl").exists()
-    assert "after 5 of 20 rounds" in said[0]
+    assert "Trial 0 ended before its last round and goes on." in said
 
 
 def test_trial_that_stops_itself_early_is_finished(desk: Path) -> None:
@@ -259,3 +262,55 @@ def test_trial_whose_line_was_deleted_is_tried_again(desk: Path) -> None:
     drive(path, parallel=1)
     assert ledger(desk)[:-1] == others
     assert {**ledger(desk)[-1], "seconds": 0} == {**failed, "seconds": 0}
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "config.yaml"])
+def test_trial_that_leaves_a_damaged_folder_has_failed(name: str, desk: Path) -> None:
+    said: list[str] = []
+    drive(write(desk, parameters={"x": {"values": [0.1]}, "damage": {"value": name}}), said=said)
+    assert [entry["state"] for entry in ledger(desk)] == ["failed"]
+    assert any(name in line for line in said[1:])
+
+
+def test_damaged_table_of_an_ended_trial_is_named_and_does_not_stop_the_others(desk: Path) -> None:
+    drive(write(desk, run_cap=2))
+    (run, *_) = (entry["run"] for entry in ledger(desk))
+    (desk / "out" / "runs" / run / "metrics.csv").write_text("x\n1\n")
+    said: list[str] = []
+    drive(write(desk, run_cap=3), said=said)
+    assert len(ledger(desk)) == 3
+    assert "metrics.csv, line 1" in said[0]
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_command_ends_with_the_status_of_the_signal_and_goes_on(
+    desk: Path, sign: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fedrec.commands.sweep.Driver", partial(Driver, program=STAND_IN))
+    monkeypatch.setattr("fedrec.sweep.check.check_against_parser", lambda _: None)
+    words = ["sweep", str(write(desk)), "--out", "out", "--parallel", "2"]
+
+    def send() -> None:
+        wait_for(desk / "out" / "runs" / "rounds.log", 3)
+        os.kill(os.getpid(), sign)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    assert main(words) == 128 + sign
+    thread.join()
+    assert "go on with --resume --out out" in capsys.readouterr().out
+    assert main(words) == 2
+    assert "of 6 trials done; go on with --resume" in capsys.readouterr().err
+    assert main([*words, "--resume"]) == 0
+    assert sorted(entry["number"] for entry in ledger(desk)) == [0, 1, 2, 3, 4, 5]
+    assert {entry["state"] for entry in ledger(desk)} == {"finished"}
+    assert main(words) == 0
+    assert "Nothing is left to do." in capsys.readouterr().out
+
+
+def test_two_sweeps_in_one_folder_are_refused(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(desk)
+    make = SweepFolder(desk / "out", read_sweep_file(desk / "sweep.yaml"))
+    with alone(make.path):
+        assert main(["sweep", "sweep.yaml", "--out", "out", "--resume"]) == 2
+    assert "another fedrec sweep is at work in this folder" in capsys.readouterr().err

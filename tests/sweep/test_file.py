@@ -339,3 +339,9 @@ def test_lines_are_those_of_the_keys(tmp_path: Path) -> None:
     assert content["parameters"]["seed_everything"] == {"values": [0, 1]}
     assert lines["parameters", "seed_everything", "values"] == 10
     assert lines["command",] == 11
+
+
+def test_classes_that_the_command_trusts_are_trusted_when_a_trial_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(GOOD.replace("--config, few.yaml", "--trust, my.Model, --trust=my.Server"))
+    assert sorted(read_sweep_file(path).trusted) == ["--trust=my.Model", "--trust=my.Server"]

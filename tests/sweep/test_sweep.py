@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -143,7 +144,11 @@ def test_shipped_file_passes_every_check(path: Path) -> None:
 
 def start(desk: Path, *words: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "fedrec", "sweep", "sweep.yaml", "--out", "out", "--parallel", "2", *words]
-    return subprocess.Popen(command, cwd=desk, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    # One thread, so that figures can be compared to the bit with those of this process.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=desk, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 def ledger(desk: Path) -> list[dict[str, Any]]:
@@ -193,3 +198,10 @@ def test_killed_and_resumed_each_trial_stands_once_in_the_ledger(desk: Path) -> 
     for entry in entries:
         assert (desk / "out" / "runs" / entry["run"] / "checkpoints" / "best.ckpt").exists()
         assert list((desk / "out" / "wandb").glob(f"offline-run-*-{entry['run']}"))
+    # Killed, resumed and started warm: the figures are those of an ordinary run.
+    files = ("tiny.yaml", "method/fedrecgel.yaml", "few.yaml", "out/trials/0003.json")
+    options = [*(f"--config={file}" for file in files), "--trainer.logger=false", "--trainer.default_root_dir=ordinary"]
+    assert main(["fit", *options]) == 0
+    (ordinary,) = (desk / "ordinary" / "runs").iterdir()
+    (run,) = (desk / "out" / "runs").glob("*-0003")
+    assert (run / "metrics.csv").read_bytes() == (ordinary / "metrics.csv").read_bytes()
