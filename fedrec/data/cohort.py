@@ -17,6 +17,8 @@ from fedrec.errors import InputError
 
 # Negatives that are drawn at a time: the working arrays then stay in the cache, whatever the cohort's size.
 _BLOCK = 2**16
+# What local training keeps of every example in every local epoch: its step, weight and place, and what sorts them.
+STEP_BYTES = 110
 
 
 @dataclass(frozen=True)
@@ -165,16 +167,32 @@ def _draw_negatives(
         drawn[block] = avoid.outside(client[block], ranks).T
 
 
-def require_cohorts(split: Split, fraction: float, negatives: int = 4, epochs: int = 1) -> None:
-    """Check that the cohort of any round can be drawn; the arguments are those of :func:`draw_cohort`.
+def require_cohorts(
+    split: Split, fraction: float, negatives: int = 4, local_epochs: int = 1, redrawn: bool = False
+) -> None:
+    """Check that the cohort of any round can be drawn and trained on.
+
+    Args:
+        split: Training rows and what negatives avoid.
+        fraction: Share of the users that take part.
+        negatives: Negatives per positive.
+        local_epochs: Local epochs of a client.
+        redrawn: Whether each of them has negatives of its own.
 
     Raises:
-        InputError: What :func:`draw_cohort` would say of the largest cohort there can be.
+        InputError: What :func:`draw_cohort` would say of the largest cohort there can be, or the machine's memory does
+            not hold the index of its steps.
     """
-    _require_negatives(split, negatives, epochs)
+    _require_negatives(split, negatives, local_epochs)
     clients = num_clients(split.num_users, fraction)
-    sizes = np.sort(np.diff(split.train_indptr))[-clients:]
-    _require_cohort(clients, int(sizes.sum()), negatives, epochs)
+    positives = int(np.sort(np.diff(split.train_indptr))[-clients:].sum())
+    _require_cohort(clients, positives, negatives, local_epochs if redrawn else 1)
+    require_memory(
+        STEP_BYTES * positives * (1 + negatives) * local_epochs,
+        f"The index of the steps of {clients:,} clients with {positives * (1 + negatives):,} examples in "
+        f"{local_epochs:,} local epochs",
+        "model.client.local_epochs, data.client_fraction or data.negatives",
+    )
 
 
 def _require_negatives(split: Split, negatives: int, epochs: int) -> None:

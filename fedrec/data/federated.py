@@ -88,7 +88,8 @@ class FederatedData(LightningDataModule, ABC):
             interactions = self.read()
             made = split(interactions, protocol_named(self.protocol, self.overrides), self.split_seed)
             self.interactions, self.split = interactions, made
-        require_cohorts(self.split, self.client_fraction, self.negatives, self._epochs(self._training()[1]))
+        local_epochs, redrawn = self._training()[1], self.redraw_negatives == "epoch"
+        require_cohorts(self.split, self.client_fraction, self.negatives, local_epochs, redrawn)
 
     def cohort(self, round: int, seed: int, local_epochs: int = 1) -> Cohort:
         """The clients of a round with their examples, see :func:`~fedrec.data.cohort.draw_cohort`.
@@ -98,7 +99,7 @@ class FederatedData(LightningDataModule, ABC):
             seed: Training seed.
             local_epochs: Local epochs of a client; they matter where negatives are redrawn for each.
         """
-        epochs = self._epochs(local_epochs)
+        epochs = local_epochs if self.redraw_negatives == "epoch" else 1
         return draw_cohort(self.split, seed, round, self.client_fraction, self.negatives, epochs)
 
     @property
@@ -146,10 +147,6 @@ class FederatedData(LightningDataModule, ABC):
                 f"{type(module).__name__} cannot be trained on {type(self).__name__}: cohorts are drawn by the "
                 f"module's seed and client.local_epochs ({error})."
             ) from None
-
-    def _epochs(self, local_epochs: int) -> int:
-        """Sets of negatives in a cohort."""
-        return local_epochs if self.redraw_negatives == "epoch" else 1
 
     def _held_out_loader(self, stage: Stage) -> DataLoader[HeldOut]:
         held_out = HeldOut.of(self.split, stage)

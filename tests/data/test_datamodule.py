@@ -197,10 +197,13 @@ def test_a_module_without_a_seed_is_told_before_the_first_round() -> None:
     assert module.cohorts == []
 
 
-def test_negatives_of_more_local_epochs_than_fit_are_refused_before_the_first_round() -> None:
+@pytest.mark.parametrize(
+    ("redraw", "what"), [("epoch", "4 negatives each and {} local epochs, needs"), ("round", "{} local epochs needs")]
+)
+def test_more_local_epochs_than_fit_are_refused_before_the_first_round(redraw: str, what: str) -> None:
     module = Recorder(local_epochs=10**20)
-    with pytest.raises(InputError, match=r"4 negatives each and 100,000,000,000,000,000,000 local epochs, needs about"):
-        trained(module, synthetic_data(redraw_negatives="epoch"))
+    with pytest.raises(InputError, match=what.replace("{}", "100,000,000,000,000,000,000")):
+        trained(module, synthetic_data(redraw_negatives=redraw))
     assert module.cohorts == []
 
 

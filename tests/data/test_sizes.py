@@ -74,7 +74,8 @@ HUGE: dict[str, Callable[[Split], object]] = {
     "items": lambda crowd: synthetic(Plan(2, 10**14, 2), 0),
     "rank": lambda crowd: synthetic(Plan(rank=10**12), 0),
     "local epochs": lambda crowd: draw_cohort(crowd, 0, 0, 1.0, 4, 10**20),
-    "local epochs of any round": lambda crowd: require_cohorts(crowd, 0.1, 4, 10**20),
+    "local epochs of any round": lambda crowd: require_cohorts(crowd, 0.1, 4, 10**20, redrawn=True),
+    "steps of local epochs": lambda crowd: require_cohorts(crowd, 0.1, 4, 10**20),
     "candidates": lambda crowd: draw_candidates(
         ItemSets(10**13, np.zeros(1001, dtype=np.int64), np.empty(0, dtype=np.int64)), 10**12, 2, 0
     ),
