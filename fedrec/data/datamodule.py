@@ -139,6 +139,13 @@ class Synthetic(FederatedData):
     Args:
         plan: Size and shape.
         data_seed: Seed of the interactions.
+
+    Example:
+        >>> from fedrec.data.protocol.presets import ProtocolOverrides
+        >>> data = Synthetic(plan=Plan(users=50, items=200, rows=900), overrides=ProtocolOverrides(candidates=20))
+        >>> data.setup("fit")
+        >>> data.num_users, data.num_items, len(data.cohort(round=0, seed=0).clients)
+        (43, 170, 4)
     """
 
     plan: Plan = field(default_factory=Plan)

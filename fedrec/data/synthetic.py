@@ -22,6 +22,8 @@ Floats = NDArray[np.floating]
 
 FIRST_SECOND = 1_577_836_800  # 2020-01-01
 SECONDS = 3 * 365 * 86_400
+# Beyond this exponent one item has it all, and its probability is no number any more.
+STEEPEST = 50
 # Rows drawn at a time; the working arrays then take some 100 MB whatever the size asked for.
 _BLOCK = 2**20
 # Passes with the planted preferences before what is missing is drawn uniformly.
@@ -37,8 +39,8 @@ class Plan:
         items: Number of items I, at least 2.
         rows: Number of rows N, all pairs distinct; at least one and at most half of all items for every user.
         rank: Number of tastes.
-        skew: Zipf exponent of the items' popularity; 0 makes all alike.
-        focus: How much a user's tastes and a taste's items differ; 0 leaves nothing but popularity.
+        skew: Zipf exponent of the items' popularity, at most 50; 0 makes all alike.
+        focus: How much a user's tastes and a taste's items differ, at most 50; 0 leaves nothing but popularity.
     """
 
     users: int = 500
@@ -49,9 +51,12 @@ class Plan:
     focus: float = 2.0
 
     def __post_init__(self) -> None:
-        for name, least in (("users", 2), ("items", 2), ("rank", 1), ("skew", 0), ("focus", 0)):
+        for name, least in (("users", 2), ("items", 2), ("rank", 1)):
             if not getattr(self, name) >= least:
                 raise InputError(f"plan.{name} is {getattr(self, name)}; expected at least {least}.")
+        for name in ("skew", "focus"):
+            if not 0 <= getattr(self, name) <= STEEPEST:
+                raise InputError(f"plan.{name} is {getattr(self, name)}; expected 0 to {STEEPEST}.")
         if not self.users <= self.rows <= self.users * (self.items // 2):
             raise InputError(
                 f"plan.rows is {self.rows}; expected {self.users} to {self.users * (self.items // 2)}: one to "

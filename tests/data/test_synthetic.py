@@ -97,8 +97,10 @@ def test_preferences_are_there_to_be_learned() -> None:
         ({"users": 1}, r"plan\.users is 1; expected at least 2"),
         ({"items": 1}, r"plan\.items is 1; expected at least 2"),
         ({"rank": 0}, r"plan\.rank is 0; expected at least 1"),
-        ({"skew": -0.5}, r"plan\.skew is -0\.5; expected at least 0"),
-        ({"focus": float("nan")}, r"plan\.focus is nan; expected at least 0"),
+        ({"skew": -0.5}, r"plan\.skew is -0\.5; expected 0 to 50"),
+        ({"skew": float("inf")}, r"plan\.skew is inf; expected 0 to 50"),
+        ({"focus": float("nan")}, r"plan\.focus is nan; expected 0 to 50"),
+        ({"focus": 1e308}, r"plan\.focus is 1e\+308; expected 0 to 50"),
         ({"rows": 499}, r"plan\.rows is 499; expected 500 to 100000"),
         ({"rows": 100_001}, r"plan\.rows is 100001; expected 500 to 100000: one to 200 rows for each of 500 users"),
     ],
@@ -106,3 +108,11 @@ def test_preferences_are_there_to_be_learned() -> None:
 def test_plans_that_cannot_be_are_errors(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Plan(**changed)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("skew", "focus"), [(50.0, 0.0), (0.0, 50.0), (50.0, 50.0)])
+def test_the_steepest_plan_there_is_has_all_its_rows(skew: float, focus: float) -> None:
+    for seed in range(5):
+        made = synthetic(Plan(users=200, items=100, rows=4000, skew=skew, focus=focus), seed)
+        assert len(np.unique(made.user * 100 + made.item)) == 4000

@@ -22,6 +22,14 @@ def audit_figure(audit: Audit) -> Figure:
 
     Returns:
         A figure of its own, without pyplot's state; save it with ``savefig``.
+
+    Example:
+        >>> from fedrec.data.audit.audit import audit
+        >>> from fedrec.data.protocol.presets import ProtocolOverrides
+        >>> from fedrec.data.synthetic import Plan, synthetic
+        >>> found = audit(synthetic(Plan(users=50, items=200, rows=900), 0), "fair", ProtocolOverrides(candidates=20))
+        >>> [axes.get_xlabel() for axes in audit_figure(found).axes]
+        ['rows of a user', 'most popular items, share of all', 'time', '']
     """
     figure, axes = panels(4, columns=2)
     _rows_per_user(axes[0], audit)

@@ -95,7 +95,13 @@ class Timestamps:
 
     @classmethod
     def of(cls, time: Int64s, stated: TimeUnit | None, now: datetime) -> Timestamps:
-        """Measure ``int64 [N]`` times, at least one, in the stated unit where there is one."""
+        """Measure ``int64 [N]`` times, at least one, in the stated unit where there is one.
+
+        Example:
+            >>> from datetime import UTC
+            >>> Timestamps.of(np.array([10**9, 10**9 + 86_400]), None, datetime(2026, 1, 1, tzinfo=UTC)).last
+            '2001-09-10T01:46:40Z'
+        """
         unit = stated or guessed_unit(time)
         plausible = np.ones(len(time), dtype=np.bool_)
         if unit is not None:

@@ -32,6 +32,12 @@ def draw_candidates(touched: ItemSets, each: int, stages: int, split_seed: int) 
 
     Raises:
         InputError: The machine's memory does not hold them.
+
+    Example:
+        >>> touched = ItemSets.of(np.array([0, 1]), np.array([3, 0]), num_users=2, num_items=6)
+        >>> validation, test = draw_candidates(touched, each=2, stages=2, split_seed=0)
+        >>> validation.tolist(), test.tolist()
+        ([[1, 2], [4, 5]], [[5, 0], [1, 2]])
     """
     require_memory(
         16 * touched.num_users * each * stages,  # the draw and its parts

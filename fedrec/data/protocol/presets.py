@@ -25,17 +25,20 @@ class Protocol:
         name: The preset it is or began as.
         duplicates: ``drop`` leaves one row per (user, item), the newest; ``keep`` leaves all, so that the held-out
             item can also stand in its user's training rows.
-        min_user_rows: Users with fewer rows are left out; counted after duplicates are dropped.
+        min_user_rows: Users with fewer rows are left out; counted after duplicates are dropped and low ratings are
+            filtered. Users of one item alone are left out as well where two distinct items are to be held out.
         min_item_rows: Items with fewer rows are left out; with a number above 1 both limits are applied in turn until
             both hold (k-core).
         ties: Which of a user's rows with equal timestamps counts as the newest. ``hash``: one drawn by ``split_seed``,
             whatever its id and its place in the file; where there are no timestamps at all, that draws the held-out
-            items. ``lowest_item``: the one with the lowest item id, as the published FedRecGEL loader has it; where
-            there are no timestamps they are drawn as that loader draws them, from the row order of the file.
-        validation_item: Whether the second newest row is held out for selection.
+            items. ``lowest_item``: the one with the lowest item id, as the published FedRecGEL loader has it, which
+            lifts every score where low ids are popular items; where there are no timestamps they are drawn as that
+            loader draws them, from the row order of the file.
+        validation_item: Whether the newest row of another item is held out too, for selection.
         negatives_avoid: What a training negative may not be: one of the user's training items (``train``), or one of
             all of the user's items (``all``), which leaks the held-out ones: they are never trained as negatives.
-        candidates: Items that the user never touched, drawn for every held-out item to be ranked against.
+        candidates: Items that the user never touched, drawn for every held-out item to be ranked against. HR@K is 1
+            whatever the model where there are fewer than K.
         selection_on: The held-out item that picks the best round; on ``test`` the reported score is optimistic.
     """
 

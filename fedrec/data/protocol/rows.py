@@ -65,6 +65,15 @@ def hold_out_newest(rows: Rows, ties: Ties, split_seed: int, other_than: Int64s 
         ties: The rule for equal times.
         split_seed: Seed of that order.
         other_than: ``int64 [U]`` an item of every user that is not to be taken. Every user must have another.
+
+    Example:
+        >>> user, item, time = np.array([0, 0, 0, 1, 1]), np.array([4, 5, 5, 4, 6]), np.array([1, 2, 3, 9, 9])
+        >>> rows = Rows(user, item, time, users=np.arange(2), items=np.arange(7))
+        >>> newest = hold_out_newest(rows, "lowest_item", split_seed=0)
+        >>> newest.item.tolist(), newest.tied.tolist()
+        ([5, 4], [False, True])
+        >>> hold_out_newest(newest.rest, "lowest_item", 0, other_than=newest.item).item.tolist()
+        [4, 6]
     """
     open_rows = np.arange(len(rows.user)) if other_than is None else np.flatnonzero(rows.item != other_than[rows.user])
     user, time = rows.user[open_rows], rows.time[open_rows]
