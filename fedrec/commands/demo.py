@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich import box
@@ -14,18 +15,13 @@ from rich.table import Table
 from fedrec.analysis import load_runs
 from fedrec.analysis.plots import learning_curves
 from fedrec.cli import training
+from fedrec.evaluation.table import MEAN_PRIVATE, MEASURES, MODEL, POPULAR, Measure
 from fedrec.files import replacing
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.results import read_results
 
 BASE = ("data/filmtrust.yaml", "method/fedrecgel.yaml")
 SETTINGS = {"authors' settings": BASE, "tuned": (*BASE, "tuned/filmtrust_fedrecgel.yaml")}
-COLUMNS = {
-    "sampled HR@10": "hr_10",
-    "sampled NDCG@10": "ndcg_10",
-    "full HR@10": "full_hr_10",
-    "full NDCG@10": "full_ndcg_10",
-}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -59,7 +55,7 @@ def _train_and_test(name: str, files: Sequence[str], arguments: argparse.Namespa
     return folder.path
 
 
-def _show(results: Mapping[str, Mapping[str, object]]) -> None:
+def _show(results: Mapping[str, Mapping[str, Any]]) -> None:
     """Print both tests in one table; most popular items do not depend on the settings."""
     first = next(iter(results.values()))
     table = Table(
@@ -72,28 +68,27 @@ def _show(results: Mapping[str, Mapping[str, object]]) -> None:
         caption_justify="left",
     )
     table.add_column("")
-    for column in COLUMNS:
-        table.add_column(column, justify="right")
+    for measure in MEASURES:
+        table.add_column(measure.label, justify="right")
     for name, result in results.items():
-        table.add_row(f"{name}, {result['rounds']} rounds", *_row(result, ""))
-        table.add_row("  mean-private", *_row(result, "mean_private_"), end_section=True)
-    table.add_row("most popular", *_row(first, "popular_"))
+        table.add_row(f"{name}, {result['rounds']} rounds", *_row(result, MODEL))
+        table.add_row(f"  {MEAN_PRIVATE}", *_row(result, MEAN_PRIVATE), end_section=True)
+    table.add_row(POPULAR, *_row(first, POPULAR))
     Console(width=None if Console().is_terminal else 120).print(table)
 
 
-def _row(result: Mapping[str, object], who: str) -> list[str]:
-    metrics = result["metrics"]
-    return [f"{metrics[f'test/{who}{metric}']:.4f}" for metric in COLUMNS.values()]  # type: ignore[index]
+def _row(result: Mapping[str, Any], model: str) -> list[str]:
+    return [f"{result['metrics'][measure.name(model)]:.4f}" for measure in MEASURES]
 
 
 def _picture(runs: Mapping[str, Path], path: Path) -> Path:
     """Draw HR@10 and NDCG@10 per round of both settings, with the line of most popular items."""
     frame = pd.concat([load_runs(folder).assign(settings=name) for name, folder in runs.items()])
     figure = learning_curves(frame, by="settings", title="FedRecGEL on FilmTrust: does it learn more than popularity?")
-    for ax, metric in zip(figure.axes, ("hr_10", "ndcg_10"), strict=True):
+    for ax, measure in zip(figure.axes, (Measure("hr"), Measure("ndcg")), strict=True):
         # What counts happens near the line of most popular items; the climb from chance would flatten it.
-        popular, best = frame[f"test/popular_{metric}"].iloc[0], frame[f"val/{metric}"].max()
-        ax.set_ylim(max(popular - 0.12, frame[f"val/{metric}"].min() - 0.01), max(popular, best) + 0.02)
+        popular, scores = frame[measure.name(POPULAR)].iloc[0], frame[measure.name(stage="val")]
+        ax.set_ylim(max(popular - 0.12, scores.min() - 0.01), max(popular, scores.max()) + 0.02)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=160)
     return path

@@ -35,6 +35,7 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem; margin: .5rem
 th { text-align: left; font-weight: 600; color: var(--soft); }
 th, td { padding: .35rem .7rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td:first-child { font-weight: 600; }
+@media (min-width: 46.01rem) { .scroll td:nth-child(n+3) { white-space: nowrap; } }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: .8rem; }
 figure { margin: 0; padding: .4rem; background: #ffffff; border: 1px solid var(--line); border-radius: 6px; }
 figure img { display: block; width: 100%; height: auto; }

@@ -55,7 +55,7 @@ def sections(study: Study, baseline: str | None = None) -> list[str]:
     ]
 
 
-def test_command(folders: Sequence[Path], all_folders: Sequence[Path]) -> str:
+def command_to_test(folders: Sequence[Path], all_folders: Sequence[Path]) -> str:
     """The command that tests runs: by a pattern where these are all of a folder, else by their names.
 
     Args:
@@ -63,9 +63,9 @@ def test_command(folders: Sequence[Path], all_folders: Sequence[Path]) -> str:
         all_folders: All runs that there are.
 
     Example:
-        >>> test_command([Path("runs/a"), Path("runs/b")], [Path("runs/a"), Path("runs/b")])
+        >>> command_to_test([Path("runs/a"), Path("runs/b")], [Path("runs/a"), Path("runs/b")])
         'fedrec test --resume runs/*'
-        >>> test_command([Path("my runs/b")], [Path("my runs/a"), Path("my runs/b")])
+        >>> command_to_test([Path("my runs/b")], [Path("my runs/a"), Path("my runs/b")])
         "fedrec test --resume 'my runs/b'"
     """
     parents = {folder.parent for folder in folders}
@@ -82,7 +82,7 @@ def _untested(study: Study) -> list[str]:
         return []
     verb = "was" if len(missing) == 1 else "were"
     text = f"{len(missing)} of {len(study.folders)} runs {verb} not tested; this does it:"
-    return [html.paragraph(text, "warn"), html.verbatim(test_command(missing, list(study.folders.values())))]
+    return [html.paragraph(text, "warn"), html.verbatim(command_to_test(missing, list(study.folders.values())))]
 
 
 def _protocol(study: Study) -> list[str]:

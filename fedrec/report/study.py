@@ -43,9 +43,10 @@ class Study:
         """
         frame = rows.assign(**{SETTING: settings(rows)})
         left_out = _cannot_be_shown(frame)
-        frame = frame[~frame[RUN].isin(left_out)].dropna(axis=1, how="all")
+        frame = frame[~frame[RUN].isin(left_out)]
+        known = frame.columns[frame.notna().any() | frame.empty]
         own = {run: folders[run] for run in frame[RUN].unique() if run in folders}
-        return cls(frame.sort_values(SETTING, kind="stable"), own, tested_ranks(own.values()), left_out)
+        return cls(frame[known].sort_values(SETTING, kind="stable"), own, tested_ranks(own.values()), left_out)
 
     @cached_property
     def best(self) -> pd.DataFrame:
