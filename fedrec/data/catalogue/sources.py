@@ -27,11 +27,19 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Archive:
-    """An official ZIP archive that has the file in it."""
+    """An official ZIP archive that has the file in it.
+
+    Attributes:
+        url: Where it is.
+        sha256: Of the archive.
+        member: Name of the file in it.
+        largest: Bytes at which a download is broken off: several times what the archive has.
+    """
 
     url: str
     sha256: str
     member: str
+    largest: int = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -168,7 +176,8 @@ DATA_SETS: dict[str, DataSet] = {
             citation="Cantador, Brusilovsky and Kuflik: HetRec 2011. RecSys 2011",
             home="GroupLens (hetrec2011-lastfm-2k.zip)",
             variants={
-                # No checksum: copies are about whose times of day were lost, with the same users, artists and tags.
+                # No checksum: in some of the copies that people have, every time of day is midnight. They are usable,
+                # with the same users, artists and tags, and would be refused.
                 "tags": (
                     DataFile(
                         "user_taggedartists-timestamps.dat",

