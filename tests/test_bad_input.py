@@ -181,7 +181,7 @@ FILES: dict[str, Case] = {
     ),
     "single colon": (
         reading("user::item\n1::2\n3:4\n"),
-        "rows.csv, line 3: has a single ':' where '::' separates.",
+        "line 3: has 1 field separated by '::' (guessed; layout.separator chooses); expected 2.",
     ),
     "a row for a header": (
         reading("196,242,3\n4,5,6\n", user=0, item=1),

@@ -83,11 +83,12 @@ def _append(url: str, partial: Path, size: int, largest: int) -> bool:
         before = size if response.status == 206 else 0
         expected, received, pace = _length(response), 0, _Pace(url, partial)
         _require_room(url, partial, before + (expected or 0), largest)
-        with _writing(partial), partial.open("ab" if before else "wb", buffering=0) as file:
+        with _writing(partial), partial.open("ab" if before else "wb") as file:
             while chunk := _read(response):
                 received += len(chunk)
                 _require_room(url, partial, before + received, largest)
                 file.write(chunk)
+                file.flush()
                 pace.add(len(chunk))
             os.fsync(file.fileno())
     return expected is None or received == expected

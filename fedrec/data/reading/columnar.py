@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,11 +14,12 @@ from fedrec.data.reading.layout import Layout
 from fedrec.data.reading.names import ColumnError, find_columns, unread_time
 from fedrec.data.reading.opening import Content
 from fedrec.data.reading.time_column import TimeError, check_exact
+from fedrec.data.sizes import require_memory
 from fedrec.errors import InputError
 
 _KINDS = {"parquet": "Parquet", "arrow file": "Arrow (Feather)", "arrow stream": "Arrow (Feather)"}
-# What a row takes at least while two columns of ids become indices.
-_ROW_BYTES = 24
+# What a row takes at the peak.
+_ROW_BYTES = 45
 
 
 class ColumnarFile:
@@ -41,18 +41,20 @@ class ColumnarFile:
 
     def __init__(self, content: Content, layout: Layout) -> None:
         self._content, self.source = content, content.source
-        schema = self._schema()
+        with self._guarded():
+            schema = self._schema()
+            names: list[str] = schema.names  # which damage can make unreadable
         try:
-            places, guessed = find_columns(schema.names, layout)
+            places, guessed = find_columns(names, layout)
         except ColumnError as error:
-            names = ", ".join(schema.names[:20])
-            raise InputError(f"{content.source}: {error.reason}; the columns are {names}.") from None
-        self._columns = {role: schema.names[place] for role, place in places.items()}
-        for role, place in places.items():
-            self._check_type(role, schema.names, schema.field(place).type)
-        self._text = [schema.names[place] for place in places.values() if _is_text(schema.field(place).type)]
+            raise InputError(f"{self.source}: {error.reason}; the columns are {', '.join(names[:20])}.") from None
+        self._columns = {role: names[place] for role, place in places.items()}
+        types = {role: schema.field(place).type for role, place in places.items()}
+        for role, kind in types.items():
+            self._check_type(role, names, kind)
+        self._text = [self._columns[role] for role, kind in types.items() if _is_text(kind)]
         self.notes = guessed_columns({role: self._columns[role] for role in guessed})
-        self.unread_time = unread_time(schema.names, places, layout)
+        self.unread_time = unread_time(names, places, layout)
         self.names: dict[str, str] | None = None
 
     def columns(self) -> dict[str, pa.ChunkedArray]:
@@ -79,18 +81,13 @@ class ColumnarFile:
         return f"{self.source}, row {row + 1}"
 
     def _schema(self) -> pa.Schema:
-        with self._guarded():
-            if self._content.kind != "parquet":
-                with self._arrow() as reader:
-                    return reader.schema
-            with pq.ParquetFile(self._content.path) as file:
-                memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-                if file.metadata.num_rows * _ROW_BYTES > memory:
-                    raise InputError(
-                        f"{self.source}: has {file.metadata.num_rows:,} rows, which need more memory than this "
-                        f"machine's {memory / 2**30:.1f} GiB."
-                    )
-                return file.schema_arrow
+        if self._content.kind != "parquet":
+            with self._arrow() as reader:
+                return reader.schema
+        with pq.ParquetFile(self._content.path) as file:
+            rows = file.metadata.num_rows
+            require_memory(rows * _ROW_BYTES, f"{self.source}: reading {rows:,} rows", "their number")
+            return file.schema_arrow
 
     def _read(self, role: str, name: str) -> pa.ChunkedArray:
         with self._guarded():

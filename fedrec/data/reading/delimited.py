@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
@@ -12,7 +13,7 @@ from pyarrow import csv
 from fedrec.data.reading.encoding import as_utf8, encoding_of
 from fedrec.data.reading.faults import first_fault, line_of_row, time_kind
 from fedrec.data.reading.layout import Layout
-from fedrec.data.reading.lines import has_stray_quote
+from fedrec.data.reading.lines import OneCharacter, has_stray_quote
 from fedrec.data.reading.opening import Content
 from fedrec.data.reading.text_form import recognise
 from fedrec.errors import InputError
@@ -73,7 +74,7 @@ class DelimitedText:
             if fast is None or "time" not in self.form.columns:
                 raise self.refused(str(error)) from error
             table = self._parse_again()
-        columns = {role: table.column(str(place)) for role, place in self._places().items()}
+        columns = {role: table.column(str(place)) for role, place in self.form.columns.items()}
         if any(columns[role].null_count for role in ("time", "rating") if role in columns):
             raise self.refused("a field is empty")
         return columns
@@ -108,37 +109,26 @@ class DelimitedText:
             raise self.refused(str(error)) from error
 
     def _parse(self, time: pa.DataType) -> pa.Table:
-        places = self._places()
+        places, separator = self.form.columns, self.form.separator
+        delimiter = OneCharacter.SEPARATOR if separator == "::" else separator
+        quote = '"' if self.form.quoted else False
         types = {"user": _ID_TYPE, "item": _ID_TYPE, "time": time, "rating": pa.float64()}
-        # Between the two colons of "::" stands a column that must be empty; nothing fits the type null but nothing.
-        empty = {str(place): pa.null() for place in range(1, self._width, 2)} if self.form.separator == "::" else {}
         with self._opened() as text:
             text.read(self.form.start)  # the parser would take quotes in these lines for quotes
             return csv.read_csv(
-                text,
+                io.BufferedReader(OneCharacter(text, self.source), BLOCK_BYTES) if separator == "::" else text,
                 read_options=csv.ReadOptions(
-                    column_names=[str(place) for place in range(self._width)], block_size=BLOCK_BYTES
+                    column_names=[str(place) for place in range(self.form.width)], block_size=BLOCK_BYTES
                 ),
-                parse_options=csv.ParseOptions(
-                    delimiter=self.form.separator[0], quote_char='"' if self.form.quoted else False
-                ),
+                parse_options=csv.ParseOptions(delimiter=delimiter, quote_char=quote),
                 convert_options=csv.ConvertOptions(
-                    include_columns=[str(place) for place in places.values()] + list(empty),
-                    column_types=empty | {str(place): types[role] for role, place in places.items()},
+                    include_columns=[str(place) for place in places.values()],
+                    column_types={str(place): types[role] for role, place in places.items()},
                     null_values=[""],
                     strings_can_be_null=True,
                     timestamp_parsers=[csv.ISO8601],
                 ),
             )
-
-    @property
-    def _width(self) -> int:
-        """Fields of a line as the parser sees them, which knows separators of one character only."""
-        return 2 * self.form.width - 1 if self.form.separator == "::" else self.form.width
-
-    def _places(self) -> dict[str, int]:
-        step = 2 if self.form.separator == "::" else 1
-        return {role: place * step for role, place in self.form.columns.items()}
 
 
 def guessed_columns(guessed: dict[str, str]) -> list[str]:

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import IO
 
 from fedrec.data.reading.ids import CONTROL, WHOLE_NUMBER, trimmed_text
@@ -114,7 +114,7 @@ def time_fault(text: str, kind: str) -> str | None:
         return f"is {text!r}; expected a date or time such as 2011-05-05 12:00:00, {zone}"
     try:
         fits = bool(re.fullmatch(r"[-+.\deE]+", text)) and abs(Decimal(text)) < _LARGEST
-    except InvalidOperation:
+    except ArithmeticError:  # no number, or one with an enormous exponent
         fits = False
     if fits:
         return None

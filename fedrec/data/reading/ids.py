@@ -157,7 +157,7 @@ def _first_unusable(values: pa.Array, ids: IdType) -> tuple[int, str] | None:
         if ids == "integer":
             checks.append((_whole_numbers(values), "is no whole number (layout.ids is 'integer')"))
     for usable, reason in checks:
-        if not pc.all(usable).as_py():
+        if not pc.all(usable, min_count=0).as_py():
             return int(pc.index(usable, False).as_py()), reason
     return None
 
@@ -175,7 +175,7 @@ def _odd(values: pa.Array, ids: IdType) -> list[int]:
 def _raw(values: pa.Array, ids: IdType) -> NDArray[np.generic]:
     """The values as numpy has them: ``int64`` where they are to be numbers and are, else text."""
     integers = pa.types.is_integer(values.type)
-    if ids != "text" and (integers or pc.all(_whole_numbers(values)).as_py()):
+    if ids != "text" and (integers or pc.all(_whole_numbers(values), min_count=0).as_py()):
         return np.asarray(values.cast(pa.int64()).to_numpy(zero_copy_only=False))
     return np.array(values.cast(pa.string()).to_pylist(), dtype=object)
 

@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 from fedrec.errors import InputError
 
@@ -61,16 +61,42 @@ def fields_of(line: str, separator: str) -> list[str]:
     """Split one line into its fields.
 
     Raises:
-        ValueError: A quote is opened and not closed, or ``::`` separates and there is a single colon.
+        ValueError: A quote is opened and not closed.
     """
-    if separator == "::" and ":" in line.replace("::", ""):
-        raise ValueError("a single ':' where '::' separates")
     if not quotes(separator) or '"' not in line:
         return line.split(separator)
     try:
         return next(csv.reader([line], delimiter=separator, strict=True))
     except csv.Error as error:
         raise ValueError(f"a quote that does not end with the field ({error})") from None
+
+
+class OneCharacter(io.RawIOBase):
+    """A text with ``::`` replaced by one character that no table has, for a parser that knows no longer separators."""
+
+    SEPARATOR = "\x1f"
+
+    def __init__(self, content: IO[bytes], source: str) -> None:
+        self._content, self._source, self._ready, self._held = content, source, b"", b""
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer, or part of it."""
+        if not self._ready:
+            block = self._content.read(BLOCK_BYTES)
+            if self.SEPARATOR.encode() in block:
+                raise InputError(f"{self._source}: has the control character {self.SEPARATOR!r} in it; expected text.")
+            whole = self._held + block
+            # A colon at the end may be half a separator.
+            end = len(whole) - (bool(block) and (len(whole) - len(whole.rstrip(b":"))) % 2)
+            self._ready, self._held = whole[:end].replace(b"::", self.SEPARATOR.encode()), whole[end:]
+        given = self._ready[: len(buffer)]
+        buffer[: len(given)] = given
+        self._ready = self._ready[len(given) :]
+        return len(given)
 
 
 def has_stray_quote(content: IO[bytes], separator: str) -> bool:

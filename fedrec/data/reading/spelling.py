@@ -14,7 +14,8 @@ NUMBER = r"^[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?$"
 _PLAIN_NUMBER = r"^(0|-?[1-9][0-9]*)$"
 _WITH_POINT = r"^[0-9]+\.0*$"
 _BEYOND_ASCII = r"[^\x20-\x7e]"
-_MOST_DIGITS = 40
+# Decimal's own precision: longer numbers are not compared as numbers.
+_MOST_DIGITS = 28
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def twins(values: pa.Array) -> Twins | None:
     """
     values = pc.unique(values)
     numbers = pc.match_substring_regex(values, NUMBER)
-    all_numbers = bool(pc.all(numbers).as_py())
+    all_numbers = bool(pc.all(numbers, min_count=0).as_py())
     odd = pc.match_substring_regex(values, _BEYOND_ASCII)
     if all_numbers:
         odd = pc.or_(odd, pc.invert(pc.match_substring_regex(values, _PLAIN_NUMBER)))
@@ -76,8 +77,10 @@ def _key(text: str, number: bool) -> str:
     shown = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
     plain = " ".join(unicodedata.normalize("NFKC", shown).split())
     if number and re.fullmatch(NUMBER, plain):
-        value = Decimal(plain)
-        if value.adjusted() > _MOST_DIGITS:
-            return str(value.normalize())
-        return str(int(value)) if value == value.to_integral_value() else str(value.normalize())
+        try:
+            value = Decimal(plain).normalize()
+        except ArithmeticError:  # an enormous exponent
+            return plain
+        whole = value.adjusted() < _MOST_DIGITS and value == value.to_integral_value()
+        return str(int(value)) if whole else str(value)
     return plain.partition(".")[0] if re.fullmatch(_WITH_POINT, plain) else plain
