@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 from fedrec.__main__ import main
+from fedrec.federation import FederatedRecommender
 from fedrec.files import alone
 from fedrec.runs.checkpoints import load_checkpoint
 from tests import small_runs
+from tests.runs.full_disk import full_disk
 
 
 @pytest.fixture(autouse=True)
@@ -141,6 +143,74 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path: Path, capsys: 
     assert small_runs.contents(folder) == before
     assert yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["max_epochs"] == 2
     small_runs.call(["fit", f"--resume={folder}", "--trainer.max_epochs=4"])
+
+
+def test_a_full_disk_is_one_message_and_the_run_goes_on_later(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, folder = small_runs.fit(tmp_path / "whole", 3), small_runs.fit(tmp_path / "full", 1)
+    before = small_runs.contents(folder)
+    capsys.readouterr()
+    for name in ("last.ckpt", "metrics.csv", "timings.csv"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", full_disk({f".{name}.tmp": "wb", name: "ab"}))
+            assert main(["fit", f"--resume={folder}", "--trainer.max_epochs=3"]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("fedrec: error: ")
+        assert error.endswith(f"{name}: No space left on device\n")
+        after = small_runs.contents(folder)
+        assert all(after[key] == before[key] for key in before if "ckpt" in key)
+        assert not [found for found in small_runs.everything(folder) if found.endswith(".tmp")]
+    small_runs.call(["fit", f"--resume={folder}", "--trainer.max_epochs=3"])
+    assert small_runs.contents(folder) == small_runs.contents(whole)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 7.45 GiB for an array"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 8000000000 bytes."),
+        RuntimeError("CUDA out of memory. Tried to allocate 8.00 GiB."),
+    ],
+)
+def test_too_little_memory_is_one_message(
+    error: Exception, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = small_runs.fit(tmp_path, 1)
+    before = small_runs.contents(folder)
+    capsys.readouterr()
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(FederatedRecommender, "training_step", fail)
+    assert main(["fit", f"--resume={folder}", "--trainer.max_epochs=2"]) == 2
+    assert capsys.readouterr().err == f"fedrec: error: out of memory: {error}\n"
+    assert small_runs.contents(folder) == before
+
+
+@pytest.mark.parametrize("fate", ["rename", "remove", "metrics"])
+def test_a_folder_that_goes_away_while_it_is_trained_in_stops_the_run(
+    fate: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = small_runs.fit(tmp_path, 1)
+    step = FederatedRecommender.training_step
+
+    def meddle(*arguments: Any) -> None:
+        if fate == "metrics":
+            (folder / "metrics.csv").unlink()
+        else:
+            folder.rename(tmp_path / "elsewhere")
+            if fate == "remove":
+                shutil.rmtree(tmp_path / "elsewhere")
+        step(*arguments)
+
+    monkeypatch.setattr(FederatedRecommender, "training_step", meddle)
+    capsys.readouterr()
+    assert main(["fit", f"--resume={folder}", "--trainer.max_epochs=4"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"fedrec: error: round 2: {folder}/metrics.csv was changed, moved or removed while")
+    assert folder.exists() == (fate == "metrics"), "no second folder"
 
 
 def test_missing_rows_stop_a_resumed_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

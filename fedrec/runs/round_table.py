@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedrec.errors import InputError
-from fedrec.files import replacing
+from fedrec.files import replacing, writing
 from fedrec.runs.settings import ROUND
 
 
@@ -116,7 +116,7 @@ class RoundTable:
             rows = read_rounds(self.path).rows
             self._names += late
             self._write([self._names, *([*cells, *[""] * len(late)] for cells in rows)])
-        with self.path.open("ab") as file:
+        with writing(self.path), self.path.open("ab") as file:
             file.write(_csv([[_text(row[name]) if name in row else "" for name in self._names]]))
         self._left = self._state()
 

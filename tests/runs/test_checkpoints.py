@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import random
 import re
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 
 from fedrec.errors import InputError
 from fedrec.runs.checkpoints import WholeCheckpoints, digest, load_checkpoint
+from tests.runs.full_disk import full_disk
 
 
 def content() -> dict[str, Any]:
@@ -127,31 +127,7 @@ def test_a_full_disk_is_one_message_and_the_old_checkpoint_stays(
 ) -> None:
     path = tmp_path / "last.ckpt"
     path.write_bytes(good)
-    opened = Path.open
-
-    class Full:
-        """A file on a disk that has room for so many bytes."""
-
-        def __init__(self, file: Any) -> None:
-            self._file = file
-
-        def write(self, data: Any) -> int:
-            if self._file.tell() + memoryview(data).nbytes > after:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return int(self._file.write(data))
-
-        def __enter__(self) -> Full:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            self._file.close()
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._file, name)
-
-    monkeypatch.setattr(
-        Path, "open", lambda p, *a, **k: Full(opened(p, *a, **k)) if ".tmp" in p.name else opened(p, *a, **k)
-    )
+    monkeypatch.setattr(Path, "open", full_disk({".last.ckpt.tmp": "wb"}, after))
     with pytest.raises(OSError, match="No space left") as caught:
         WholeCheckpoints().save_checkpoint(content(), path)
     assert caught.value.filename == str(path)
