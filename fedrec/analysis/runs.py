@@ -17,7 +17,7 @@ from fedrec.runs.folder import RunFolder
 from fedrec.runs.plain import load_plain
 from fedrec.runs.results import read_results
 from fedrec.runs.round_table import read_rounds
-from fedrec.runs.settings import ROUND, RUN, flat_settings, is_metric
+from fedrec.runs.settings import PROVENANCE, ROUND, RUN, flat_settings, is_metric
 
 _PROJECT = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -152,7 +152,8 @@ def _run_of_project(project: str, run: Any) -> _Run:
     if ROUND not in history:
         raise InputError(f"{project}/{run.id}: no metrics; the run ended before its first round, or is not fedrec's")
     results = {name: value for name, value in run.summary.items() if name.startswith("test/")}
-    return _Run(str(run.id), flat_settings(run.config), history, results)
+    settings = {name: value for name, value in run.config.items() if name != PROVENANCE}
+    return _Run(str(run.id), flat_settings(settings), history, results)
 
 
 def _tidy(runs: Iterable[_Run]) -> pd.DataFrame:

@@ -73,6 +73,11 @@ class RunFolder:
         return self.path / "config.yaml"
 
     @property
+    def provenance(self) -> Path:
+        """One line per process that trained here: from which round on, with which versions, on what machine."""
+        return self.path / "provenance.jsonl"
+
+    @property
     def audit(self) -> Path:
         """The short data audit that stands at the head of the run's log."""
         return self.path / "audit.txt"

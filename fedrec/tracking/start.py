@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -16,16 +17,17 @@ from fedrec import __version__
 from fedrec.errors import InputError
 from fedrec.files import alone, write_text
 from fedrec.runs.folder import RunFolder
-from fedrec.runs.identity import deciding_settings
+from fedrec.runs.identity import deciding_settings, differing_settings
 from fedrec.runs.settings import flat_settings
 from fedrec.stopping import Terminated
+from fedrec.tracking.provenance import provenance
 from fedrec.tracking.wandb_run import start_wandb
 
 SERVER_RATE = "model.server.lr"
 
 
 class RunStart(Callback):
-    """Writes ``config.yaml`` and the data audit, and starts W&B; at the end, closes W&B.
+    """Writes ``config.yaml``, provenance and the data audit, and starts W&B; at the end, closes W&B.
 
     While it trains, no other process can train in the same folder.
 
@@ -40,6 +42,8 @@ class RunStart(Callback):
 
     def __init__(self, folder: RunFolder, config: Mapping[str, Any], audit: str, use_wandb: bool) -> None:
         self._folder, self._config, self._audit, self._use_wandb = folder, config, audit, use_wandb
+        self._rounds = 0
+        self._changed: dict[str, list[Any]] = {}
         self._inside = ExitStack()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -55,6 +59,7 @@ class RunStart(Callback):
             except BlockingIOError:
                 raise InputError(f"{self._folder.path}: another process is training in this run folder") from None
             self._write_config()
+            self._write_provenance()
             write_text(self._folder.audit, f"{self._audit}\n")
             print(self._audit, f"run folder {self._folder.path}", sep="\n", flush=True)
         self._start_wandb(trainer, "fit")
@@ -74,12 +79,14 @@ class RunStart(Callback):
         checkpoint["settings"] = deciding_settings(self._config)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Let a changed rate of the server's take the place of the one in its optimiser's state."""
-        ours = deciding_settings(self._config).get(SERVER_RATE)
-        if ours != checkpoint["settings"].get(SERVER_RATE):
+        """Note what changed; let the server's new rate take the place of the one in its optimiser's state."""
+        ours, theirs = deciding_settings(self._config), checkpoint["settings"]
+        self._rounds = int(checkpoint["global_step"])
+        self._changed = {name: [theirs.get(name), ours.get(name)] for name in differing_settings(theirs, ours)}
+        if SERVER_RATE in self._changed:
             for state in checkpoint["optimizer_states"]:
                 for group in state["param_groups"]:
-                    group["lr"] = ours
+                    group["lr"] = ours[SERVER_RATE]
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the W&B run."""
@@ -93,6 +100,12 @@ class RunStart(Callback):
     def _write_config(self) -> None:
         text = yaml.safe_dump(dict(self._config), sort_keys=False)
         write_text(self._folder.config, f"# fedrec=={__version__}\n{text}")
+
+    def _write_provenance(self) -> None:
+        line = {"from_round": self._rounds + 1, "changed": self._changed, **provenance()}
+        file = self._folder.provenance
+        before = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+        write_text(file, f"{before}{json.dumps(line)}\n")
 
     def _start_wandb(self, trainer: Trainer, job: str) -> None:
         if not (self._use_wandb and trainer.is_global_zero):

@@ -11,7 +11,8 @@ import wandb
 from lightning.pytorch.loggers import WandbLogger
 
 from fedrec.runs.folder import RunFolder
-from fedrec.runs.settings import method_name
+from fedrec.runs.settings import PROVENANCE, method_name
+from fedrec.tracking.provenance import provenance
 
 PATIENCE = 30  # seconds to wait for the server before the run goes on offline
 
@@ -45,6 +46,8 @@ def start_wandb(folder: RunFolder, config: Mapping[str, Any], job: str) -> Wandb
     for name, value in config.items():
         if name not in run.config:
             run.config[name] = value
+    if PROVENANCE not in run.config:
+        run.config[PROVENANCE] = provenance()
     return WandbLogger(save_dir=folder.path, experiment=run)
 
 

@@ -51,7 +51,7 @@ def test_users_that_cannot_be_served_are_listed_with_the_reason(
     assert others.index.tolist() == ["'=lone", "'@pair"]
     assert others["'=lone"].startswith("1 row of the data; the protocol fair")
     assert others["'@pair"].startswith("2 rows of the data; the protocol fair")
-    assert "at least 3 distinct items per user" in others["'@pair"]
+    assert "at least 5 distinct items per user" in others["'@pair"]
     assert f"2 users get none, each with the reason: {beside}" in capsys.readouterr().out
 
 

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 import wandb
 import yaml
 
+from fedrec import __version__
 from fedrec.__main__ import main
+from fedrec.errors import InputError
 from fedrec.evaluation.table import MODELS
+from fedrec.runs.folder import RunFolder
 from fedrec.tracking import wandb_run
+from fedrec.tracking.provenance import _commit, provenance
 from fedrec.tracking.wandb_run import describe
 from tests import small_runs
 
@@ -34,7 +41,7 @@ def read(path: Path) -> list[dict[str, str]]:
 def test_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = small_runs.fit(tmp_path, 4)
     assert small_runs.everything(folder) == {
-        *("audit.txt", "config.yaml", "metrics.csv", "timings.csv"),
+        *("audit.txt", "config.yaml", "metrics.csv", "provenance.jsonl", "timings.csv"),
         *("checkpoints/last.ckpt", "checkpoints/best.ckpt"),
     }
     rows = read(folder / "metrics.csv")
@@ -76,6 +83,40 @@ def test_few_lines_where_there_is_no_terminal(tmp_path: Path, capsys: pytest.Cap
     assert "round 2/2" not in capsys.readouterr().out
 
 
+def test_every_process_that_trains_says_with_what(tmp_path: Path) -> None:
+    folder = small_runs.fit(tmp_path, 2)
+    small_runs.call(["fit", f"--resume={folder}", "--trainer.max_epochs=3", "--model.client.lr=0.5"])
+    first, second = (json.loads(line) for line in (folder / "provenance.jsonl").read_text().splitlines())
+    assert (first["from_round"], first["changed"]) == (1, {})
+    assert (second["from_round"], second["changed"]) == (3, {"model.client.lr": [0.01, 0.5]})
+    for line in (first, second):
+        assert line["fedrec"] == __version__
+        assert (line["torch"], line["numpy"]) == (torch.__version__, np.__version__)
+        assert line["threads"] == torch.get_num_threads()
+        assert line["processor"]
+
+
+def test_the_commit_is_told_within_a_checkout_alone(tmp_path: Path) -> None:
+    assert _commit(tmp_path) is None
+    (tmp_path / ".git").mkdir()
+    assert _commit(tmp_path) is None, "no repository, whatever stands there"
+    (tmp_path / ".git").rmdir()
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "one"]):
+        subprocess.run([*git, *words], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert _commit(tmp_path) == head
+
+
+@pytest.mark.parametrize("name", ["../../x", "/x", ".hidden", "..", "a/b", "a b", "a\nb", "é", "x" * 129, "$(x)"])
+def test_an_id_that_is_no_name_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_RUN_ID", name)
+    with pytest.raises(InputError, match="WANDB_RUN_ID="):
+        RunFolder.new(tmp_path)
+
+
 def test_an_id_is_used_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +148,7 @@ def test_offline_without_a_key_and_with_the_numbers_of_the_folder(
     assert config["data.client_fraction"] == 0.2
     assert config["model.recommender"] == "NCF"
     assert not [key for key in config if "init_args" in key or "class_path" in key]
+    assert config["provenance"] == provenance()
 
 
 def test_offline_when_the_server_cannot_be_reached(

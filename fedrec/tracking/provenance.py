@@ -1,0 +1,56 @@
+"""With what a run was made: versions, commit, processor, threads."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+
+import fedrec
+
+
+def provenance() -> dict[str, Any]:
+    """What the numbers of this process may depend on besides the configuration.
+
+    Returns:
+        ``fedrec``, ``commit`` (of the checkout that the package stands in, ``-dirty`` after it if files were changed;
+        None outside one), ``python``, ``torch``, ``lightning``, ``numpy``, ``processor``, ``capability`` (the
+        processor's instructions that torch uses) and ``threads``.
+    """
+    return {
+        "fedrec": fedrec.__version__,
+        "commit": _commit(Path(fedrec.__file__).parents[1]),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lightning": lightning.__version__,
+        "numpy": np.__version__,
+        "processor": _processor(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _commit(checkout: Path) -> str | None:
+    if not (checkout / ".git").exists():
+        return None
+    describe = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        told = subprocess.run(describe, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told or None
+
+
+def _processor() -> str:
+    """The processor's name; Linux tells it in a file of its own."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
