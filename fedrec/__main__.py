@@ -6,7 +6,7 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fedrec import __version__
 from fedrec.errors import InputError, out_of_memory
@@ -35,7 +35,7 @@ Then:
   fedrec fit --config data/filmtrust.yaml --config method/fedrecgel.yaml
   fedrec fit --config data/ml-100k.yaml --config method/fedncf.yaml --model.client.lr 0.05
   fedrec fit --resume runs/ID                         go on after a kill, in the same folder
-  fedrec test --resume runs/ID
+  fedrec test --resume runs/ID                        or runs/*
   fedrec predict --resume runs/ID --recommend.output recommendations.csv
 
 Commands:
@@ -104,15 +104,32 @@ def _run(name: str, arguments: list[str]) -> int:
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         raise InputError(f"{name}: no such command" + (f"; did you mean {near[0]}?" if near else "; see --help"))
-    run = importlib.import_module(COMMANDS[name][0]).main
+    module = COMMANDS[name][0]
+    run = importlib.import_module(module).main
     try:
-        # The commands of the one Lightning command line share a module and are told which they are.
-        result = run(arguments if COMMANDS[name][0] == "fedrec.cli.training" else arguments[1:])
+        if module == "fedrec.cli.training":
+            return _run_each(run, arguments)
+        result = run(arguments[1:])
     except SystemExit as end:
         if isinstance(end.__context__, KeyboardInterrupt):  # Lightning answers it with status 1
             raise end.__context__ from None
         raise
-    return result if isinstance(result, int) else 0  # the Lightning commands give back what they made
+    return int(result)
+
+
+def _run_each(run: Callable[[Sequence[str]], object], arguments: list[str]) -> int:
+    """Run a command of Lightning's command line, which is told which it is, on every run that it is to measure."""
+    lines = importlib.import_module("fedrec.cli.arguments").each_run(arguments)
+    status = 0
+    for line in lines:
+        try:
+            run(line)
+        except InputError as error:
+            if len(lines) == 1:
+                raise
+            print(f"fedrec: error: {error}", file=sys.stderr)  # the other runs can still be measured
+            status = 2
+    return status
 
 
 if __name__ == "__main__":

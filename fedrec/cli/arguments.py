@@ -19,6 +19,7 @@ CHANGEABLE = (
 ALWAYS = ("--help", "-h", "--print_config", "--ckpt_path")
 # fedrec's own options and what stands after them.
 OWN = {"--resume": "a run folder", "--trust": "a class path"}
+MEASURING = ("test", "validate")  # commands that take several runs after --resume
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,24 @@ def prepare(argv: Sequence[str]) -> Arguments:
     said = tuple(name.removeprefix("--") for name, _ in rest)
     typed = tuple(value for _, value in rest if value and "." in value and _is_dotted(value))
     return Arguments([command, *_joined(rest)], Path(resumed[-1]), tuple(trusted), said, typed)
+
+
+def each_run(argv: Sequence[str]) -> list[list[str]]:
+    """The command lines, one a run, of a command that measures several: ``test --resume runs/*``.
+
+    Args:
+        argv: The subcommand, then its options.
+
+    Example:
+        >>> each_run(["test", "--resume", "runs/a", "runs/b", "--data.root", "data"])
+        [['test', '--resume', 'runs/a', '--data.root', 'data'], ['test', '--resume', 'runs/b', '--data.root', 'data']]
+    """
+    words = list(argv)
+    if words[0] not in MEASURING or "--resume" not in words:
+        return [words]
+    first = words.index("--resume") + 1
+    last = next((place for place in range(first, len(words)) if _is_option(words[place])), len(words))
+    return [[*words[:first], run, *words[last:]] for run in words[first:last]] or [words]
 
 
 def shipped_configurations() -> list[str]:
