@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,31 +46,37 @@ class Kept:
 
 @dataclass(frozen=True)
 class _Sorted:
-    """Rows by (user, item): ``int64 [N]`` one number a pair, their times, and which count as liked."""
+    """Rows by user and item: ``int64 [N]`` users, items and times, and which count as liked (none: all do)."""
 
-    num_items: int
-    pair: Int64s
+    user: Int64s
+    item: Int64s
     time: Int64s
-    liked: Bools
+    liked: Bools | None
 
     def where(self, mask: Bools) -> _Sorted:
-        return _Sorted(self.num_items, self.pair[mask], self.time[mask], self.liked[mask])
+        if mask.all():
+            return self
+        return self._taking(mask, self.time[mask], None if self.liked is None else self.liked[mask])
 
     def newest_of_pairs(self) -> _Sorted:
         """One row a pair, at its newest time; it is liked if any row of the pair is."""
-        starts = run_starts(self.pair)
-        time, liked = np.maximum.reduceat(self.time, starts), np.logical_or.reduceat(self.liked, starts)
-        return _Sorted(self.num_items, self.pair[starts], time, liked)
+        starts = self.pair_starts()
+        liked = None if self.liked is None else np.logical_or.reduceat(self.liked, starts)
+        return self._taking(starts, np.maximum.reduceat(self.time, starts), liked)
 
-    def columns(self) -> tuple[Int64s, Int64s]:
-        """Users and items."""
-        user, item = np.divmod(self.pair, self.num_items)
-        return user, item
+    def pair_starts(self) -> Int64s:
+        """Where each distinct pair begins."""
+        changed = np.ones(len(self.user), dtype=np.bool_)
+        np.not_equal(self.item[1:], self.item[:-1], out=changed[1:])
+        changed[1:] |= self.user[1:] != self.user[:-1]
+        return np.flatnonzero(changed)
 
     def step(self, keeps: str) -> Step:
-        user, item = self.columns()
-        users, items = (int(np.count_nonzero(np.bincount(column))) for column in (user, item))
-        return Step(keeps, Counts(users, items, len(self.pair)))
+        users, items = (int(np.count_nonzero(np.bincount(column))) for column in (self.user, self.item))
+        return Step(keeps, Counts(users, items, len(self.user)))
+
+    def _taking(self, which: Bools | Int64s, time: Int64s, liked: Bools | None) -> _Sorted:
+        return _Sorted(self.user[which], self.item[which], time, liked)
 
 
 def kept_rows(interactions: Interactions, protocol: Protocol) -> Kept:
@@ -97,15 +103,13 @@ def kept_rows(interactions: Interactions, protocol: Protocol) -> Kept:
         steps.append(rows.step("the newest row of each pair"))
     disliked = None
     if ratings is not None:
-        pairs = rows.newest_of_pairs()
-        disliked = pairs.where(~pairs.liked).columns() if ratings.touched else None
-        rows = rows.where(rows.liked)
+        disliked = _disliked(rows) if ratings.touched else None
+        rows = rows if rows.liked is None else rows.where(rows.liked)
         steps.append(rows.step(f"a rating of {ratings.minimum:g} or more"))
     rows = _with_enough_rows(rows, protocol)
     steps.append(rows.step(limits(protocol)))
-    user, item = rows.columns()
-    users, user = _numbered_anew(user, interactions.num_users)
-    items, item = _numbered_anew(item, interactions.num_items)
+    users, user = _numbered_anew(rows.user, interactions.num_users)
+    items, item = _numbered_anew(rows.item, interactions.num_items)
     kept = Rows(user, item, rows.time, users, items)
     return Kept(kept, None if disliked is None else _among_kept(disliked, kept), tuple(steps))
 
@@ -123,31 +127,36 @@ def _sorted_rows(interactions: Interactions, ties: Ties) -> _Sorted:
 
     A pair is liked if none of its newest rows is low: of rows with one time, the least favourable decides.
     """
-    pair = interactions.user * interactions.num_items + interactions.item
-    order = np.argsort(pair, kind="stable")
-    pair, time = pair[order], _times(interactions, ties)[order]
-    liked = np.ones(len(pair), dtype=np.bool_)
-    if interactions.ratings is not None:
-        # By the file's own times, never by drawn ones: what a user likes is no matter of chance.
-        known = np.zeros_like(pair) if interactions.timestamp is None else time
-        starts = run_starts(pair)
-        owner = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(pair)))
-        low = interactions.ratings.low[order]
-        verdict = low & (known == np.maximum.reduceat(known, starts)[owner])
-        liked = ~low & ~np.logical_or.reduceat(verdict, starts)[owner]
-    return _Sorted(interactions.num_items, pair, time, liked)
+    order = np.argsort(interactions.user * interactions.num_items + interactions.item, kind="stable")
+    time = _times(interactions, ties)[order]
+    rows = _Sorted(interactions.user[order], interactions.item[order], time, None)
+    if interactions.ratings is None:
+        return rows
+    # By the file's own times, never by drawn ones: what a user likes is no matter of chance.
+    known = np.zeros_like(time) if interactions.timestamp is None else time
+    starts = rows.pair_starts()
+    owner = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(time)))
+    low = interactions.ratings.low[order]
+    against = low & (known == np.maximum.reduceat(known, starts)[owner])
+    return replace(rows, liked=~low & ~np.logical_or.reduceat(against, starts)[owner])
+
+
+def _disliked(rows: _Sorted) -> tuple[Int64s, Int64s]:
+    """Users and items of the pairs that are not liked."""
+    pairs = rows.newest_of_pairs()
+    lost = np.zeros(len(pairs.user), dtype=np.bool_) if pairs.liked is None else ~pairs.liked
+    return pairs.user[lost], pairs.item[lost]
 
 
 def _with_enough_rows(rows: _Sorted, protocol: Protocol) -> _Sorted:
     """Leave out users and items with too few rows, in turn, until all that are left have enough."""
-    while len(rows.pair):
-        user, item = rows.columns()
-        enough = np.bincount(user)[user] >= protocol.min_user_rows
-        if protocol.duplicates == "keep":
+    while len(rows.user):
+        enough = np.bincount(rows.user)[rows.user] >= protocol.min_user_rows
+        if protocol.duplicates == "keep" and protocol.held_out_items > 1:
             # Rows of one item alone do not make two held-out items.
-            enough &= np.bincount(user[run_starts(rows.pair)])[user] >= protocol.held_out_items
+            enough &= np.bincount(rows.user[rows.pair_starts()])[rows.user] >= protocol.held_out_items
         if protocol.min_item_rows > 1:
-            enough &= np.bincount(item)[item] >= protocol.min_item_rows
+            enough &= np.bincount(rows.item)[rows.item] >= protocol.min_item_rows
         if enough.all():
             break
         rows = rows.where(enough)

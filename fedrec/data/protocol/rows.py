@@ -45,17 +45,15 @@ class Newest:
 
     Attributes:
         item: ``int64 [U]`` its item.
-        rest: The rows without it.
         tied: ``bool [U]`` whether several items stand at the user's newest time, so that a tie decided.
     """
 
     item: Int64s
-    rest: Rows
     tied: NDArray[np.bool_]
 
 
-def hold_out_newest(rows: Rows, ties: Ties, split_seed: int, other_than: Int64s | None = None) -> Newest:
-    """Take the newest row of every user.
+def hold_out_newest(rows: Rows, ties: Ties, split_seed: int, other_than: Int64s | None = None) -> tuple[Newest, Rows]:
+    """Take the newest row of every user, and leave the rest.
 
     Of rows with equal time the one with the lowest item is taken (``lowest_item``), or the one whose (user, item) has
     the lowest hash (``hash``): a fixed random order, so that leaving out the newest row brings up the next.
@@ -69,10 +67,10 @@ def hold_out_newest(rows: Rows, ties: Ties, split_seed: int, other_than: Int64s 
     Example:
         >>> user, item, time = np.array([0, 0, 0, 1, 1]), np.array([4, 5, 5, 4, 6]), np.array([1, 2, 3, 9, 9])
         >>> rows = Rows(user, item, time, users=np.arange(2), items=np.arange(7))
-        >>> newest = hold_out_newest(rows, "lowest_item", split_seed=0)
+        >>> newest, rest = hold_out_newest(rows, "lowest_item", split_seed=0)
         >>> newest.item.tolist(), newest.tied.tolist()
         ([5, 4], [False, True])
-        >>> hold_out_newest(newest.rest, "lowest_item", 0, other_than=newest.item).item.tolist()
+        >>> hold_out_newest(rest, "lowest_item", 0, other_than=newest.item)[0].item.tolist()
         [4, 6]
     """
     open_rows = np.arange(len(rows.user)) if other_than is None else np.flatnonzero(rows.item != other_than[rows.user])
@@ -88,7 +86,7 @@ def hold_out_newest(rows: Rows, ties: Ties, split_seed: int, other_than: Int64s 
     taken = at_newest[run_starts(rows.user[at_newest])]
     rest = np.ones(len(rows.user), dtype=np.bool_)
     rest[taken] = False
-    return Newest(rows.item[taken], rows.where(rest), tied)
+    return Newest(rows.item[taken], tied), rows.where(rest)
 
 
 def _several_items(user: Int64s, item: Int64s) -> NDArray[np.bool_]:

@@ -160,20 +160,20 @@ def split(interactions: Interactions, protocol: Protocol, split_seed: int) -> Sp
     rows, num_users, num_items = kept.rows, len(kept.rows.users), len(kept.rows.items)
     if num_users < 2:
         raise InputError(_too_few_users(interactions, protocol, num_users))
-    known = [np.stack([rows.user, rows.item]), *([] if kept.disliked is None else [kept.disliked])]
-    known_users, known_items = np.hstack(known)
-    touched = ItemSets.of(known_users, known_items, num_users, num_items)
+    users, items = rows.user, rows.item
+    if kept.disliked is not None:
+        users, items = (np.concatenate(pair) for pair in zip((users, items), kept.disliked, strict=True))
+    touched = ItemSets.of(users, items, num_users, num_items)
     user_ids, stages = interactions.user_ids[rows.users], protocol.held_out_items
     require_untouched(touched, protocol.candidates, stages, user_ids, interactions.source)
     # One draw for both stages: were they drawn apart, a candidate of the test item could be one of the validation
     # item's, and picking a round by the one would look at the other.
     candidates = draw_candidates(touched, protocol.candidates, stages, split_seed)
-    test = hold_out_newest(rows, protocol.ties, split_seed)
-    train, validation = test.rest, None
+    test, train = hold_out_newest(rows, protocol.ties, split_seed)
+    validation = None
     if protocol.validation_item:
         # Where duplicates are kept, the test item may stand in more rows: it is not held out twice.
-        validation = hold_out_newest(train, protocol.ties, split_seed, other_than=test.item)
-        train = validation.rest
+        validation, train = hold_out_newest(train, protocol.ties, split_seed, other_than=test.item)
     return Split(
         name=interactions.name,
         source=interactions.source,
