@@ -41,7 +41,15 @@ _LABELS = {
 
 
 def experiment_settings(frame: pd.DataFrame) -> list[str]:
-    """Columns that say what was computed (model, data, rounds), seeds left out."""
+    """Columns that say what was computed (model, data, rounds), seeds left out.
+
+    Args:
+        frame: Runs.
+
+    Example:
+        >>> experiment_settings(pd.DataFrame(columns=["run", "seed_everything", "model.client.lr", "data.root"]))
+        ['model.client.lr']
+    """
     return [c for c in frame.columns if _EXPERIMENT.match(c) and not is_metric(c) and not _HOW.search(c)]
 
 

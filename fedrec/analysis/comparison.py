@@ -58,6 +58,13 @@ def differences(
 
     Raises:
         InputError: The runs do not rank the same users, or the baseline is no setting that was tested.
+
+    Example:
+        >>> runs = pd.DataFrame({"run": ["a", "b"], "setting": ["FedNCF", "FedRecGEL"]})
+        >>> ranks = {"a": pd.DataFrame({"sampled": [1, 50] * 40}), "b": pd.DataFrame({"sampled": [1, 2, 1, 50] * 20})}
+        >>> differences(runs, ranks, [Measure("hr")])[["setting", "against", "difference", "verdict"]]
+             setting against  difference verdict
+        0  FedRecGEL  FedNCF        0.25  better
     """
     by_setting = _tested(frame, ranks)
     if not by_setting:
@@ -67,11 +74,11 @@ def differences(
     pairs = list(_pairs(by_setting, baseline or next(iter(by_setting)), measures))
     # Enough resamples for the smallest p-value to stay below the level when it is multiplied by the number of rows.
     resamples = max(RESAMPLES, round(4 / LEVEL) * len(pairs) - 1)
-    found = estimates({place: pair.change for place, pair in enumerate(pairs)}, resamples)
-    corrected = holm([found[place].p for place in range(len(pairs))])
+    by_pair = estimates({place: pair.change for place, pair in enumerate(pairs)}, resamples)
+    corrected = holm([by_pair[place].p for place in range(len(pairs))])
     rows = []
     for (place, pair), p in zip(enumerate(pairs), corrected, strict=True):
-        estimate = found[place]
+        estimate = by_pair[place]
         verdict = "undecided" if p > LEVEL else "better" if estimate.mean > 0 else "worse"
         named = [pair.setting, pair.against, pair.measure.label]
         rows.append([*named, estimate.mean, estimate.low, estimate.high, p, detectable(pair.change), verdict])

@@ -60,8 +60,10 @@ class Position:
     def gradient(self, values: Tensors) -> Tensors:
         """Gradient of the loss of a client (of the mean over clients, for the shared side) at ``values``."""
         leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
-        found = torch.autograd.grad(self.at(leaves), list(leaves.values()), materialize_grads=True, allow_unused=True)
-        return {name: self.clients * part for name, part in zip(leaves, found, strict=True)}
+        gradients = torch.autograd.grad(
+            self.at(leaves), list(leaves.values()), materialize_grads=True, allow_unused=True
+        )
+        return {name: self.clients * part for name, part in zip(leaves, gradients, strict=True)}
 
     def curvature(self, direction: Tensors) -> Tensors:
         """Product of the Hessian at the position with a direction, by differentiating twice."""
@@ -181,9 +183,9 @@ def largest_eigenvalue(position: Position, iterations: int = 100, tolerance: flo
     Returns:
         ``[]`` for the shared side; ``[C]``, of each client's own loss, for the private.
     """
-    found = _dominant(position, torch.zeros(()), iterations, tolerance, seed)
-    shift = (-found).clamp(min=0)
-    return _dominant(position, shift, iterations, tolerance, seed) - shift if bool((shift > 0).any()) else found
+    dominant = _dominant(position, torch.zeros(()), iterations, tolerance, seed)
+    shift = (-dominant).clamp(min=0)
+    return _dominant(position, shift, iterations, tolerance, seed) - shift if bool((shift > 0).any()) else dominant
 
 
 def _dominant(position: Position, shift: Tensor, iterations: int, tolerance: float, seed: int) -> Tensor:

@@ -26,6 +26,12 @@ def results(frame: pd.DataFrame, ranks: Mapping[str, pd.DataFrame]) -> pd.DataFr
     Returns:
         Columns ``setting``, ``model``, ``measure``, ``mean``, ``half`` (half the 95 % interval, NaN where it is not
         known) and ``seeds``. The interval is Student's over seeds where a setting has several, else over users.
+
+    Example:
+        >>> runs = pd.DataFrame({"run": ["a"], "setting": ["FedNCF"], "test/hr_10": [0.5]})
+        >>> results(runs, {"a": pd.DataFrame({"sampled": [1, 50] * 50})})
+          setting  model        measure  mean  half  seeds
+        0  FedNCF  model  sampled HR@10   0.5   0.1      1
     """
     names = {measure.name(model): (model, measure) for model in MODELS for measure in MEASURES}
     known = [name for name in names if name in frame and frame[name].notna().any()]

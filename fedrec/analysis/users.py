@@ -49,14 +49,14 @@ def load_ranks(run: str | Path) -> pd.DataFrame:
 
 def tested_ranks(runs: Iterable[Path]) -> dict[str, pd.DataFrame]:
     """Ranks of those run folders that were tested, by run; what cannot be read is left out with a warning."""
-    found = {}
+    tested = {}
     for folder in map(RunFolder, runs):
         try:
             if folder.ranks.exists():
-                found[folder.id] = load_ranks(folder.path)
+                tested[folder.id] = load_ranks(folder.path)
         except InputError as error:
             warnings.warn(f"left out: {error}", stacklevel=2)
-    return found
+    return tested
 
 
 def estimates(figures: Mapping[Key, Floats], resamples: int = RESAMPLES) -> dict[Key, Estimate]:
@@ -76,8 +76,8 @@ def estimates(figures: Mapping[Key, Floats], resamples: int = RESAMPLES) -> dict
     by_users: dict[int, list[Key]] = {}
     for key, values in figures.items():
         by_users.setdefault(len(values), []).append(key)
-    found: dict[Key, Estimate] = {}
+    by_key: dict[Key, Estimate] = {}
     for keys in by_users.values():
         together = over_users(np.stack([figures[key] for key in keys], 1), resamples=resamples)
-        found |= zip(keys, together, strict=True)
-    return found
+        by_key |= zip(keys, together, strict=True)
+    return by_key

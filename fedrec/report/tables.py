@@ -36,13 +36,13 @@ def results_table(study: Study) -> list[str]:
 
     def rows(settings: Sequence[str]) -> list[list[str]]:
         """A row per setting and model; most popular, which no setting changes, once."""
-        found: dict[tuple[str, ...], None] = {}
+        distinct: dict[tuple[str, ...], None] = {}
         for model in sorted(MODELS, key=lambda model: model != POPULAR):
             for setting in settings:
                 row = [cells.get((setting, model, measure), "") for measure in measures]
-                found[("all settings" if model == POPULAR else setting, model, *row)] = None
+                distinct[("all settings" if model == POPULAR else setting, model, *row)] = None
         order = {setting: place for place, setting in enumerate(["all settings", *settings])}
-        return [list(row) for row in sorted(found, key=lambda row: order[row[0]]) if any(row[2:])]
+        return [list(row) for row in sorted(distinct, key=lambda row: order[row[0]]) if any(row[2:])]
 
     caption = (
         "± is half of a 95 % interval: over seeds (Student's t) where a setting has several, else over users "

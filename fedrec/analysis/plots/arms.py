@@ -42,6 +42,11 @@ def ablation(
 
     Raises:
         InputError: A column or the baseline is missing.
+
+    Example:
+        >>> arms = pd.DataFrame({"run": ["a", "b"], "arm": ["neither", "both"], "val/hr_10": [0.3, 0.4]})
+        >>> [text.get_text() for text in ablation(arms, "arm", "neither", ["val/hr_10"]).axes[0].texts]
+        ['0.3000', '0.4000 (+0.1000)']
     """
     require(frame, [by, *metrics])
     looks = style.looks(frame[by])

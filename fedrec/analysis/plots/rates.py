@@ -38,6 +38,11 @@ def heat_map(
         y: Setting on the vertical axis.
         metric: What the colour shows; the best setting is framed.
         title: Above the figure; by default what the runs have in common.
+
+    Example:
+        >>> rates = pd.DataFrame({"run": ["a", "b"], "model.client.lr": [0.1, 0.2], "model.server.lr": 0.01})
+        >>> [text.get_text() for text in heat_map(rates.assign(**{"val/ndcg_10": [0.3, 0.4]})).axes[0].texts]
+        ['0.300', '0.400']
     """
     require(frame, [x, y, metric])
     table = over_seeds(frame, [metric], [x, y])

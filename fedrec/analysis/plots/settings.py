@@ -43,6 +43,11 @@ def sensitivity(
 
     Raises:
         InputError: A column is missing or ``x`` is not a number of at least 0.
+
+    Example:
+        >>> rates = pd.DataFrame({"run": ["a", "b"], "model.client.lr": [0.1, 0.2], "val/hr_10": [0.3, 0.4]})
+        >>> sensitivity(rates, "model.client.lr", metrics=["val/hr_10"]).axes[0].get_xlabel()
+        'client learning rate'
     """
     require(frame, [x, *metrics])
     if not pd.api.types.is_numeric_dtype(frame[x]) or frame[x].min() < 0:
