@@ -10,7 +10,8 @@ from typing import Any
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 
-from fedrec.runs.folder import RunFolder
+from fedrec.errors import InputError
+from fedrec.runs.folder import ID, RunFolder
 from fedrec.runs.settings import PROVENANCE, method_name
 from fedrec.tracking.provenance import provenance
 
@@ -31,10 +32,15 @@ def start_wandb(folder: RunFolder, config: Mapping[str, Any], job: str) -> Wandb
 
     Returns:
         The logger, or None if ``WANDB_MODE`` is ``disabled``.
+
+    Raises:
+        InputError: If the folder has a name that W&B does not take.
     """
     mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
     if mode == "disabled":
         return None
+    if not ID.fullmatch(folder.id):
+        raise InputError(f"{folder.path}: {folder.id!r} cannot be a W&B run's id; rename it, or --trainer.logger false")
     try:
         run = _init(folder, config, job, mode)
     except wandb.Error as error:
@@ -43,11 +49,8 @@ def start_wandb(folder: RunFolder, config: Mapping[str, Any], job: str) -> Wandb
         run = _init(folder, config, job, "offline")
     run.define_metric("*", step_metric="round")
     # In a sweep some of these are the agent's already; setting them again would warn that they are locked.
-    for name, value in config.items():
-        if name not in run.config:
-            run.config[name] = value
-    if PROVENANCE not in run.config:
-        run.config[PROVENANCE] = provenance()
+    told = {**config, PROVENANCE: provenance()}
+    run.config.update({name: value for name, value in told.items() if name not in run.config})  # type: ignore[no-untyped-call]
     return WandbLogger(save_dir=folder.path, experiment=run)
 
 

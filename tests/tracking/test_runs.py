@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -126,6 +127,14 @@ def test_an_id_is_used_once(
     assert "fedrec fit --resume" in capsys.readouterr().err
 
 
+def test_a_folder_whose_name_cannot_be_an_id_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = small_runs.fit(tmp_path, 1).rename(tmp_path / "my run #1")
+    resume = ["fit", f"--resume={folder}", "--trainer.max_epochs=2"]
+    assert main([*resume, "--trainer.logger=true"]) == 2
+    assert "'my run #1' cannot be a W&B run's id; rename it" in capsys.readouterr().err
+    small_runs.call([*resume, "--trainer.logger=false"])
+
+
 def test_offline_without_a_key_and_with_the_numbers_of_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,10 +160,22 @@ def test_offline_without_a_key_and_with_the_numbers_of_the_folder(
     assert config["provenance"] == provenance()
 
 
+@pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["said", "real"])
 def test_offline_when_the_server_cannot_be_reached(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    real: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """W&B's client takes 13 seconds to find that out, whatever its settings; a quick test says it in its place."""
     monkeypatch.setattr(wandb_run, "PATIENCE", 2)
+    init = wandb.init
+
+    def fails_online(**named: Any) -> Any:
+        if named["mode"] == "online":
+            raise wandb.errors.CommError("connection refused")
+        return init(**named)
+
+    if not real:
+        monkeypatch.setattr(wandb, "init", fails_online)
+        monkeypatch.setattr(wandb, "login", lambda **_: True)
     monkeypatch.setenv("WANDB_API_KEY", "local" + "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     wandb.teardown()  # what the client knows of another server
