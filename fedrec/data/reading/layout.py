@@ -29,7 +29,7 @@ class Layout:
             no times.
         rating: Column that ``minimum_rating`` looks at.
         minimum_rating: Lowest rating that counts as an interaction. Of several rows of one user and item the newest
-            counts: an item rated 5 and later 1 is not liked.
+            counts: an item rated 5 and later 1 is not liked. Of rows with one time, or without times, the lowest does.
         low_ratings: What items below it, explicit negatives, are. ``ignored``: left out, as if the user had never
             touched the item. ``touched``: their items are no candidates of the user and never recommended to the user;
             like any item that the user does not train on, they can be drawn as training negatives.

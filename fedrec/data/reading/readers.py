@@ -85,10 +85,11 @@ def _filter(low: NDArray[np.bool_], layout: Layout, source: str, notes: list[str
     assert minimum is not None
     if low.all():
         raise InputError(f"{source}: none of the {len(low)} rows has a rating of at least {minimum:g}.")
-    fate = "are left out: their items count as never touched"
+    fate = "counts as never touched"
     if layout.low_ratings == "touched":
-        fate = "are no interactions: their items count as touched, and are neither candidates nor recommended"
-    notes.append(f"{np.count_nonzero(low)} of {len(low)} rows have a rating below {minimum:g} and {fate}")
+        fate = "counts as touched, and is neither a candidate nor recommended"
+    count = f"{np.count_nonzero(low)} of {len(low)}"
+    notes.append(f"{count} rows have a rating below {minimum:g}; an item that was last rated so {fate}")
     return RatingFilter(minimum, low, layout.low_ratings == "touched")
 
 

@@ -217,7 +217,7 @@ def test_a_minimum_rating_marks_lower_rows_and_says_so(packing: str, tmp_path: P
     assert found.ratings.minimum == 4
     assert found.ratings.low.tolist() == (table["rating"] < 4).tolist()
     left = int(found.ratings.low.sum())
-    note = f"{left} of 300 rows have a rating below 4 and are left out: their items count as never touched"
+    note = f"{left} of 300 rows have a rating below 4; an item that was last rated so counts as never touched"
     assert note in found.notes
     assert 0 < left < 300
 
@@ -229,8 +229,8 @@ def test_low_ratings_can_count_as_touched(tmp_path: Path) -> None:
     assert found.ratings.touched
     assert found.ratings.low.tolist() == [False, True, False, True, True, False, True]
     assert found.notes[-1] == (
-        "4 of 7 rows have a rating below 3 and are no interactions: their items count as touched, and are neither "
-        "candidates nor recommended"
+        "4 of 7 rows have a rating below 3; an item that was last rated so counts as touched, and is neither a candidate "
+        "nor recommended"
     )
 
 
