@@ -229,8 +229,8 @@ def test_low_ratings_can_count_as_touched(tmp_path: Path) -> None:
     assert found.ratings.touched
     assert found.ratings.low.tolist() == [False, True, False, True, True, False, True]
     assert found.notes[-1] == (
-        "4 of 7 rows have a rating below 3; an item that was last rated so counts as touched, and is neither a candidate "
-        "nor recommended"
+        "4 of 7 rows have a rating below 3; an item that was last rated so counts as touched, and is neither a "
+        "candidate nor recommended"
     )
 
 
