@@ -14,6 +14,7 @@ import pytest
 
 from fedrec.commands.report import main
 from fedrec.errors import InputError
+from fedrec.report import sections
 from tests.analysis.folders import config, write_run
 
 RESULTS = {
@@ -46,6 +47,12 @@ def runs(tmp_path: Path) -> Path:
             run = write_run(folder, f"r{rho}-{seed}", settings, [0.4, 0.6 + seed / 100, 0.5], RESULTS, ranks(hits))
             (run / "audit.txt").write_text("data  filmtrust: 1,227 users & so on\n")
     return folder
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without figures, for tests that look at the text alone: drawing takes a second."""
+    monkeypatch.setattr(sections, "figures", lambda study: [])
 
 
 class Page(HTMLParser):
@@ -99,12 +106,14 @@ def test_the_page_is_whole_and_needs_nothing_else(runs: Path, tmp_path: Path) ->
     assert text == made(runs, tmp_path)
 
 
+@pytest.mark.usefixtures("plain")
 def test_names_are_escaped(runs: Path, tmp_path: Path) -> None:
     text = made(runs, tmp_path)
     assert "<h1>Runs in study &lt;1&gt;</h1>" in text
     assert "1,227 users &amp; so on" in text
 
 
+@pytest.mark.usefixtures("plain")
 def test_results_have_intervals(runs: Path, tmp_path: Path) -> None:
     rows = Page(made(runs, tmp_path)).rows
     assert ["all settings", "most popular", *["0.8000"] * 4] in rows
@@ -113,6 +122,7 @@ def test_results_have_intervals(runs: Path, tmp_path: Path) -> None:
     assert any(row[:3] == ["FedRecGEL", "0.4840 ± 0.0508", "2 of 3"] for row in rows)
 
 
+@pytest.mark.usefixtures("plain")
 def test_differences_are_judged_user_by_user(runs: Path, tmp_path: Path) -> None:
     rows = {tuple(row[:3]): row for row in Page(made(runs, tmp_path)).rows if len(row) == 8}
     # 31 hits against 30 of 60: one user, who may be anybody. 50 against 31: 19/60.
@@ -124,6 +134,7 @@ def test_differences_are_judged_user_by_user(runs: Path, tmp_path: Path) -> None
     assert ("FedNCF", "FedRecGEL", "sampled NDCG@10") not in rows
 
 
+@pytest.mark.usefixtures("plain")
 def test_the_baseline_can_be_chosen(runs: Path, tmp_path: Path) -> None:
     text = made(runs, tmp_path, "--baseline", "FedRecGEL")
     rows = {tuple(row[:3]): row for row in Page(text).rows if len(row) == 8}
@@ -132,6 +143,7 @@ def test_the_baseline_can_be_chosen(runs: Path, tmp_path: Path) -> None:
         made(runs, tmp_path, "--baseline", "FedAvg")
 
 
+@pytest.mark.usefixtures("plain")
 def test_one_seed_has_an_interval_over_users(tmp_path: Path) -> None:
     write_run(tmp_path, "a", config(method="FedNCF"), [0.5, 0.6], RESULTS, ranks(31))
     row = next(row for row in Page(made(tmp_path, tmp_path)).rows if row[:2] == ["FedNCF", "model"])
@@ -139,6 +151,7 @@ def test_one_seed_has_an_interval_over_users(tmp_path: Path) -> None:
     assert half == pytest.approx(1.96 * (31 / 60 * 29 / 60 / 60) ** 0.5, abs=0.01)  # the binomial's
 
 
+@pytest.mark.usefixtures("plain")
 def test_untested_runs_are_said(tmp_path: Path) -> None:
     write_run(tmp_path / "my study", "a", config(), [0.5])
     text = made(tmp_path / "my study", tmp_path)
@@ -149,6 +162,7 @@ def test_untested_runs_are_said(tmp_path: Path) -> None:
     assert html.escape(f"fedrec test --resume '{tmp_path}/my study/runs'/*") in made(tmp_path / "my study", tmp_path)
 
 
+@pytest.mark.usefixtures("plain")
 def test_a_run_that_cannot_be_shown_does_not_hide_the_others(runs: Path, tmp_path: Path) -> None:
     write_run(runs, "again", config(seed=0, method="FedNCF"), [0.5])
     never = write_run(runs, "never", config(seed=7, method="FedNCF"), [0.5])
@@ -171,6 +185,7 @@ def test_a_run_that_cannot_be_read_does_not_hide_the_others(
     assert ["FedRecGEL", "model", *["0.9000"] * 4] in Page(text).rows
 
 
+@pytest.mark.usefixtures("plain")
 def test_runs_that_rank_other_users_are_said(runs: Path, tmp_path: Path) -> None:
     others = ranks(31) | {"user": list(range(1, USERS + 1))}
     write_run(runs, "others", config(seed=2, method="FedNCF"), [0.5], RESULTS, others)
@@ -179,12 +194,14 @@ def test_runs_that_rank_other_users_are_said(runs: Path, tmp_path: Path) -> None
     assert "Training and traffic" in text
 
 
+@pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize("folder", [".", "runs", "runs/r0.0-0"])
 def test_the_title_says_what_the_page_is_of(runs: Path, tmp_path: Path, folder: str) -> None:
     title = "Run r0.0-0" if folder.endswith("0") else "Runs in study &lt;1&gt;"
     assert f"<h1>{title}</h1>" in made(runs / folder, tmp_path)
 
 
+@pytest.mark.usefixtures("plain")
 def test_a_file_of_somebody_else_is_not_overwritten(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
