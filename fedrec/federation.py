@@ -43,6 +43,8 @@ class FederatedRecommender(L.LightningModule):
 
     Attributes:
         private: Private state of all clients.
+        logs_itself: Whether the metrics of a round go to the trainer's loggers from here; where a recorder hands each
+            round to them, whole, they do not.
     """
 
     private: PrivateState
@@ -66,6 +68,7 @@ class FederatedRecommender(L.LightningModule):
         self.recommender, self.client, self.server = recommender, client, server
         self.seed, self.budget = seed, int(memory_budget_mib * 2**20)
         self.method = method
+        self.logs_itself = True
         self._validation_metrics = RankHistogram()
 
     # ------------------------------------------------------------------ the round
@@ -84,8 +87,8 @@ class FederatedRecommender(L.LightningModule):
         figures.check()
         self.private.end_round(broadcast.tables)
         norm = self.server.step(self.optimizers())
-        metrics = {"round": float(cohort.round), "train/norm_shared": norm, **figures.metrics(broadcast.num_bytes())}
-        self.log_dict(metrics, logger=False)  # the recorder hands each round to the loggers, whole
+        metrics = {"round": cohort.round + 1.0, "train/norm_shared": norm, **figures.metrics(broadcast.num_bytes())}
+        self.log_dict(metrics, logger=self.logs_itself, on_step=False, on_epoch=True, batch_size=1)
 
     def broadcast(self, cohort: Cohort) -> Broadcast:
         """What the cohort's clients receive, with the item features of its distinct items computed once for all."""
@@ -120,7 +123,7 @@ class FederatedRecommender(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the means over users."""
         metrics = {f"val/{name}": value for name, value in self._validation_metrics.compute().items()}
-        self.log_dict(metrics, logger=False)
+        self.log_dict(metrics, logger=self.logs_itself)
         self._validation_metrics.reset()
 
     def test_step(self, held_out: HeldOut, batch_idx: int) -> dict[str, Tensor]:

@@ -80,7 +80,7 @@ def test_one_round_is_one_epoch_and_one_step_of_the_server(method: str) -> None:
     running = trainer(3, taken)
     running.fit(federated, datamodule=source)
     assert running.global_step == running.current_epoch == 3
-    assert [int(found["round"]) for found in taken.metrics] == [0, 1, 2]
+    assert [int(found["round"]) for found in taken.metrics] == [1, 2, 3]
 
     bare = module(method, BareFederation)
     assert isinstance(bare, BareFederation)

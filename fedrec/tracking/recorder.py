@@ -80,6 +80,10 @@ class RoundRecorder(Checkpoint):
         """Take up the running best."""
         self.best, self.best_round = state_dict["best"], state_dict["best_round"]
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take over what the loggers are told of a round."""
+        pl_module.logs_itself = False  # type: ignore[assignment]
+
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Note how many rounds the checkpoint has seen."""
         self._saved = int(checkpoint["global_step"])
