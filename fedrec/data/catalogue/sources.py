@@ -189,7 +189,7 @@ DATA_SETS: dict[str, DataSet] = {
                 "listens": (
                     DataFile(
                         "user_artists.dat",
-                        Layout("userID", "artistID", separator="\t"),
+                        Layout("userID", "artistID", "none", separator="\t"),
                         Counts(1892, 17_632, 92_834),
                         origin=Archive(_HETREC, _HETREC_SHA256, "user_artists.dat"),
                     ),
@@ -223,7 +223,7 @@ DATA_SETS: dict[str, DataSet] = {
                 "clicks": (
                     DataFile(
                         "QB-article.csv",
-                        Layout("user_id", "item_id", separator=","),
+                        Layout("user_id", "item_id", "none", separator=","),
                         Counts(24_516, 7355, 348_736),
                     ),
                 )

@@ -146,6 +146,8 @@ def _stream(stack: ExitStack, content: Content) -> IO[bytes]:
         raise
     except DAMAGE as error:
         raise InputError(f"{complaint} ({_first_line(error)}).") from error
+    if not content.packings:
+        return cast(IO[bytes], stream)
     return cast(IO[bytes], stack.enter_context(io.BufferedReader(_Guarded(stream, complaint), 2**16)))
 
 

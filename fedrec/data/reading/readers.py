@@ -135,10 +135,10 @@ def _check_header(user: Encoded, item: Encoded, table: Table, notes: list[str]) 
 
 def _with_ids(user: Encoded, item: Encoded, layout: Layout, table: Table, notes: list[str]) -> NDArray[np.bool_] | None:
     """The rows that have a user and an item, ``bool [N]``; none where all have."""
+    if min(user.index.min(initial=0), item.index.min(initial=0)) >= 0:
+        return None
     missing = (user.index < 0) | (item.index < 0)
     count = np.count_nonzero(missing)
-    if not count:
-        return None
     if layout.missing_ids != "ignored":
         row = int(np.argmax(missing))
         role = "user" if user.index[row] < 0 else "item"

@@ -64,11 +64,10 @@ def twins(values: pa.Array) -> Twins | None:
     seen: dict[str, str] = {}
     found: list[tuple[str, str]] = []
     for text, key, place in zip(unusual, keys, places, strict=True):
-        other = values[place].as_py() if place is not None else None
-        other = other if other not in (None, text) else seen.get(key)
-        if other is not None:
+        # The plain spelling of it if that occurs, else the first of its unusual ones.
+        other = values[place].as_py() if place is not None else seen.setdefault(key, text)
+        if other != text:
             found.append((other, text))
-        seen.setdefault(key, text)
     return Twins(len(found), *found[0]) if found else None
 
 

@@ -68,8 +68,7 @@ def times_of(column: pa.ChunkedArray, wanted: TimeFormat) -> Times:
     ticks, digits = scaled
     while digits and not (ticks % 1000).any():
         ticks, digits = ticks // 1000, digits - 3
-    coarse = ticks // 10**digits
-    unit = guessed_unit(coarse) if wanted == "auto" else wanted
+    unit = guessed_unit(ticks // 10**digits if digits else ticks) if wanted == "auto" else wanted
     if unit is None:
         return Times(ticks, None, "times guessed to be of no unit since 1970, and used for their order alone")
     place = UNITS.index(unit) + digits // 3
