@@ -16,8 +16,9 @@ from fedrec.files import alone
 from fedrec.stopping import exit_status
 from fedrec.sweep import warm
 from fedrec.sweep.driver import FEDREC, Driver, threads_of
-from fedrec.sweep.file import SweepFile, read_sweep_file
+from fedrec.sweep.file import SweepFile
 from fedrec.sweep.ledger import SweepFolder, Trial, holds_sweep
+from fedrec.sweep.reading import read_sweep_file
 from fedrec.sweep.search import number_of_trials
 
 SHIPPED = Path(fedrec.__file__).parent / "shipped" / "sweeps"

@@ -56,9 +56,10 @@ def check_against_parser(sweep: SweepFile) -> None:
                 options.write_text(json.dumps({key: value}), encoding="utf-8")
                 try:
                     rehearsal.again(prepare([*base, "--config", str(options)]).argv)
-                except InputError as error:
+                except (InputError, TypeError, AttributeError, ArithmeticError) as error:
+                    # A class may fail at a value of a type that its signature allows, such as null.
                     named = "" if str(error).startswith(key) else f"{key} = {json.dumps(value)}: "
-                    raise sweep.error(f"{named}{error}", "parameters", key) from None
+                    raise sweep.error(f"{named}{' '.join(str(error).split())}", "parameters", key) from None
 
 
 def _check_objective(sweep: SweepFile) -> None:

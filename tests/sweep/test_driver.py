@@ -22,8 +22,9 @@ from fedrec.__main__ import main
 from fedrec.errors import InputError
 from fedrec.files import alone
 from fedrec.sweep.driver import Driver
-from fedrec.sweep.file import COMMAND_HEAD, COMMAND_TAIL, read_sweep_file
+from fedrec.sweep.file import COMMAND_HEAD, COMMAND_TAIL
 from fedrec.sweep.ledger import SweepFolder
+from fedrec.sweep.reading import read_sweep_file
 from fedrec.sweep.warm import Program
 from tests.sweep import fake_fit
 

@@ -172,7 +172,7 @@ NUMBERS = st.one_of(st.integers(-(10**6), 10**6), st.floats(-1e6, 1e6), st.float
 
 
 @given(st.sampled_from(sorted(DISTRIBUTIONS)), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_every_space_gives_finite_values_that_it_holds(name: str, data: st.DataObject) -> None:
     assume("value" not in DISTRIBUTIONS[name] and "values" not in DISTRIBUTIONS[name])
     spec = {"distribution": name, **{key: data.draw(NUMBERS) for key in DISTRIBUTIONS[name]}}

@@ -18,7 +18,7 @@ import yaml
 from fedrec.__main__ import main
 from fedrec.errors import InputError
 from fedrec.sweep.check import check_against_parser
-from fedrec.sweep.file import read_sweep_file
+from fedrec.sweep.reading import read_sweep_file
 from fedrec.sweep.search import number_of_trials, propose
 
 SHIPPED = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
@@ -56,6 +56,7 @@ REFUSED = {
         "[0, -1]",
         r"line 7: model\.client\.rho_shared=-1\.0: a radius is a finite number",
     ),
+    "null for a number": ("[0, 0.05]", "[0, null]", r"line 7: model\.client\.rho_shared"),
     "fraction of a seed": (
         "values: [0, 1]",
         "values: [0, 0.5]",
@@ -99,7 +100,10 @@ def test_what_fit_would_not_take_is_refused_before_anything_starts(fault: str, d
     assert "\n" not in str(error.value)
 
 
-def test_refusal_is_one_line_with_status_2_and_writes_nothing(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refusal_is_one_line_with_status_2_and_writes_nothing(
+    desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedrec.sweep.warm.warm_up", lambda *_: None)
     write(desk, "[0, 0.05]", "[0, -1]")
     before = sorted(desk.iterdir())
     assert main(["sweep", "sweep.yaml"]) == 2

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fedrec.errors import InputError
 from fedrec.sweep.document import LARGEST, MOST, read_document
-from fedrec.sweep.file import TOP_LEVEL, read_sweep_file
+from fedrec.sweep.reading import TOP_LEVEL, read_sweep_file
 from fedrec.sweep.spec import DISTRIBUTIONS
 
 METRIC = "metric:\n  name: val/ndcg_10_best\n  goal: maximize\n"
@@ -91,6 +91,10 @@ BROKEN = {
         r"line 6: no parameters; expected at least one option",
     ),
     "a name that is none": ("seed_everything", "--seed", r"line 9: '--seed' is no name of an option"),
+    **{
+        f"swept {name}": ("seed_everything", name, rf"line 9: {name} is no setting that a sweep can vary")
+        for name in ("config", "resume", "ckpt_path", "help", "fit", "trainer.default_root_dir", "trainer", "model")
+    },
     "nested block": (
         SEEDS,
         "  model:\n    parameters:\n      server.lr:\n        values: [0.1]\n",
@@ -307,7 +311,7 @@ JSON = st.recursive(
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_file_with_anything_anywhere_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     """Cut, doubled, or with any text in the place of any other: no other error than the one sentence."""
     words = GOOD.split(" ")
