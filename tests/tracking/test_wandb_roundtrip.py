@@ -111,7 +111,9 @@ def cut(path: Path, rounds: int = 3) -> dict[str, Any]:
 def hyperband() -> dict[str, Any]:
     """A sweep of trials so long that each is stopped early."""
     early = {"type": "hyperband", "min_iter": 2, "eta": 2}
-    return cut(SWEEPS[0], rounds=2000) | {"run_cap": 3, "early_terminate": early}
+    content = cut(SWEEPS[0], rounds=2000) | {"run_cap": 3, "early_terminate": early}
+    content["parameters"]["seed_everything"] = {"values": [0, 1, 2]}
+    return content
 
 
 def create(server: WandbServer, desk: Path, contents: dict[str, dict[str, Any]]) -> dict[str, str]:
