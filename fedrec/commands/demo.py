@@ -7,14 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from fedrec.analysis import load_runs
-from fedrec.analysis.plots import learning_curves
-from fedrec.cli import training
 from fedrec.evaluation.table import MEAN_PRIVATE, MEASURES, MODEL, POPULAR, Measure
 from fedrec.files import replacing
 from fedrec.runs.folder import RunFolder
@@ -46,6 +42,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _train_and_test(name: str, files: Sequence[str], arguments: argparse.Namespace) -> Path:
+    from fedrec.cli import training  # torch and Lightning take seconds, which --help is not to wait for
+
     print(f"\nFedRecGEL on FilmTrust, {name}", flush=True)
     options = [f"--trainer.default_root_dir={arguments.output}"]
     if arguments.rounds:
@@ -83,6 +81,11 @@ def _row(result: Mapping[str, Any], model: str) -> list[str]:
 
 def _picture(runs: Mapping[str, Path], path: Path) -> Path:
     """Draw HR@10 and NDCG@10 per round of both settings, with the line of most popular items."""
+    import pandas as pd
+
+    from fedrec.analysis import load_runs
+    from fedrec.analysis.plots import learning_curves
+
     frame = pd.concat([load_runs(folder).assign(settings=name) for name, folder in runs.items()])
     figure = learning_curves(frame, by="settings", title="FedRecGEL on FilmTrust: does it learn more than popularity?")
     for ax, measure in zip(figure.axes, (Measure("hr"), Measure("ndcg")), strict=True):

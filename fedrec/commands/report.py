@@ -8,12 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fedrec import __version__
-from fedrec.analysis.runs import read_runs, run_folders
 from fedrec.errors import InputError
 from fedrec.files import write_text
 from fedrec.report import page as html
-from fedrec.report.sections import sections
-from fedrec.report.study import Study
 from fedrec.runs.settings import RUN
 
 
@@ -80,6 +77,11 @@ def report(source: str, baseline: str | None = None) -> str:
     Raises:
         InputError: If the runs cannot be read, or none is of the setting ``baseline``.
     """
+    # What takes seconds to import, matplotlib and pandas, is not there for --help.
+    from fedrec.analysis.runs import read_runs, run_folders
+    from fedrec.report.sections import sections
+    from fedrec.report.study import Study
+
     frame, left_out = read_runs(source)
     for reason in left_out:
         print(f"left out: {reason}", file=sys.stderr)

@@ -6,9 +6,10 @@ import base64
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RowsOf = Callable[[Sequence[str]], Iterable[Sequence[str]]]  # rows of cells for some settings
 GENERATOR = '<meta name="generator" content="fedrec report">'
@@ -117,6 +118,8 @@ def figures(drawn: Mapping[str, Figure]) -> str:
     Args:
         drawn: Figures by what they show, in words; embedded as SVG, the same bytes every time.
     """
+    from matplotlib import rc_context  # takes a second to import, and a page without figures does not need it
+
     shown = []
     for text, figure in drawn.items():
         file = io.BytesIO()
