@@ -103,6 +103,7 @@ def _arrived(duplicate: Any) -> int:
 def _run(module: str, argv: list[str], environment: dict[str, str], log: int, lock: int) -> None:
     """Become the program; ``lock`` stays open."""
     os.setsid()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a server that had to be started anew has the mask of ``start``
     for stream in (1, 2):
         os.dup2(log, stream)
     os.close(log)

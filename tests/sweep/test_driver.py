@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,22 @@ if __name__ == "__main__":
 """
 
 
+DRIVERS: list[subprocess.Popen[bytes]] = []
+
+
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory; looks at trials come often."""
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory; looks at trials come often; no driver outlives a test that failed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("fedrec.sweep.driver.POLL", 0.02)
-    return tmp_path
+    yield tmp_path
+    while DRIVERS:
+        driver = DRIVERS.pop()
+        if driver.poll() is None:
+            for process in psutil.Process(driver.pid).children(recursive=True):
+                process.kill()
+            driver.kill()
+            driver.wait()
 
 
 def write(desk: Path, **changes: Any) -> Path:
@@ -165,7 +176,9 @@ def start_driver(path: Path, parallel: int) -> subprocess.Popen[bytes]:
     repository = Path(__file__).parents[2]
     program = path.parent / "driver.py"
     program.write_text(DRIVER)
-    return subprocess.Popen([sys.executable, str(program), str(repository), str(path), str(parallel)], cwd=path.parent)
+    command = [sys.executable, str(program), str(repository), str(path), str(parallel)]
+    DRIVERS.append(subprocess.Popen(command, cwd=path.parent))
+    return DRIVERS[-1]
 
 
 def wait_for(path: Path, lines: int) -> None:
