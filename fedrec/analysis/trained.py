@@ -29,6 +29,7 @@ from fedrec.data.datamodule import FederatedData
 from fedrec.federation import FederatedRecommender
 from fedrec.models.recommender import Recommender
 from fedrec.runs.checkpoints import load_checkpoint
+from fedrec.runs.folder import RunFolder
 from fedrec.runs.saved import read_run
 
 EIGENVALUE = "largest Hessian eigenvalue"
@@ -63,7 +64,8 @@ def load_position(
     data.setup("fit")
     fraction = min(1.0, clients / data.num_users)
     cohort = draw_cohort(data.split, 0, _FRESH, fraction, data.negatives)
-    state = load_checkpoint(Path(run) / "checkpoints" / f"{checkpoint}.ckpt")["state_dict"]
+    folder = RunFolder(Path(run))
+    state = load_checkpoint(folder.best if checkpoint == "best" else folder.last)["state_dict"]
     shared = {name: value.to(dtype) for name, value in _under("server.shared.", state).items()}
     names = recommender.initial_private(1, torch.Generator()).keys()
     private = {name: state[f"private.{name}"][cohort.clients].to(dtype) for name in names}

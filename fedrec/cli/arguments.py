@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedrec.errors import InputError
+from fedrec.runs.folder import RunFolder
 from fedrec.runs.identity import RATES
 from fedrec.runs.plain import load
 
@@ -108,7 +109,7 @@ def configuration_path(name: str) -> Path:
 
 def _check_not_a_run(command: str, options: Sequence[tuple[str, str | None]]) -> None:
     """Point to ``--resume`` where a run was named without it, or where nothing says what to measure."""
-    runs = [name for name, _ in options if not name.startswith("-") and (Path(name) / "config.yaml").is_file()]
+    runs = [name for name, _ in options if not name.startswith("-") and RunFolder(Path(name)).config.is_file()]
     if runs:
         raise InputError(f"{command} {runs[0]}: a run stands after --resume: fedrec {command} --resume {runs[0]}")
     if command != "fit" and not options:

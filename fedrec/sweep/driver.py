@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from fedrec.errors import InputError
+from fedrec.runs.folder import RunFolder
 from fedrec.runs.round_table import read_rounds
 from fedrec.sweep import warm
 from fedrec.sweep.file import SweepFile
@@ -103,7 +104,7 @@ class Driver:
     def _recall(self, trial: Trial) -> None:
         """Read what a trial logged; of one that has ended, its line in the ledger says what matters most."""
         try:
-            trial.history = read_history(self.folder.run_folder(trial) / "metrics.csv", self.sweep.metric)
+            trial.history = read_history(RunFolder(self.folder.run_folder(trial)).metrics, self.sweep.metric)
         except InputError as error:
             self._say(f"Trial {trial.number}: {error}; compared with others by its best alone")
 
@@ -157,7 +158,7 @@ class Driver:
         if trial.state == "failed":
             self._check_failures(trial)
         elif trial.state == "finished" and trial.best is None:
-            names = ", ".join(read_rounds(self.folder.run_folder(trial) / "metrics.csv").names) or "nothing"
+            names = ", ".join(read_rounds(RunFolder(self.folder.run_folder(trial)).metrics).names) or "nothing"
             raise self.sweep.error(
                 f"trial {trial.number} ended without logging {self.sweep.metric}; it logged {names}", "metric", "name"
             )
