@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fedrec.analysis import users
 from fedrec.analysis.users import estimates, load_ranks
 from fedrec.errors import InputError
 from fedrec.evaluation.intervals import over_users
