@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 
-from fedrec.analysis.plots.style import INK, OTHERS, POPULAR
+from fedrec.analysis.plots.style import INK, OTHERS
+from fedrec.evaluation.table import POPULAR
 
 TITLE, LEGEND, CAPTION, TICK = 11.0, 9.0, 8.0, 9.0  # sizes of text in points
 MARGIN = 0.15  # inches left free at the sides of title, legend and caption

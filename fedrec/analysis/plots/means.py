@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fedrec.analysis.plots.style import INK, POPULAR
+from fedrec.analysis.plots.style import INK
+from fedrec.evaluation.table import POPULAR
 
 
 def fit_height(ax: Axes, table: pd.DataFrame) -> bool:

@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from fedrec.analysis.naming import reading_order
-from fedrec.evaluation.table import POPULAR as POPULAR
 
 INK, FAINT, PAPER = "#222222", "#8a8a8a", "#ffffff"
 # Okabe and Ito's palette, told apart by all common kinds of colour blindness; yellow is left out on white.
