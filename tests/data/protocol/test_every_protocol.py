@@ -94,12 +94,16 @@ def test_what_a_user_trains_on_and_what_is_held_out_are_the_kept_rows(
         assert train
         assert len(set(held_out)) == len(held_out)
         assert Counter([*train, *held_out]) == Counter(item for item, _ in rows.elements())
-        if data.timestamp is not None:
-            newest = max(time for _, time in rows)
-            assert (test, newest) in rows
-            if protocol.validation_item:
-                rest = {(item, time) for item, time in rows if item != test}
-                assert (held_out[0], max(time for _, time in rest)) in rest
+        rest = set(rows)
+        for item in reversed(held_out) if data.timestamp is not None else ():
+            newest = max(time for _, time in rest)
+            tied = {other for other, time in rest if time == newest}
+            assert item in tied
+            assert item == min(tied) or protocol.ties == "hash"
+            decided = cut.tied_test if item == test else cut.tied_validation
+            assert decided is not None
+            assert decided[number] == (len(tied) > 1)
+            rest -= {row for row in rest if row[0] == item}
         own = {int(np.searchsorted(cut.item_ids, item)) for item, _ in rows}
         if data.ratings is not None and data.ratings.touched:
             low = {item for who, item in disliked if who == user and item in cut.item_ids}

@@ -1,4 +1,4 @@
-"""Invariants of the splits, worked examples, and every message."""
+"""Worked examples of the splits, their draws, and every message; invariants are in test_every_protocol."""
 
 from __future__ import annotations
 
@@ -7,24 +7,15 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from fedrec.data.interactions import Interactions
 from fedrec.data.protocol.filters import kept_rows
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.data.protocol.presets import PRESETS, Protocol, ProtocolOverrides, protocol_named
 from fedrec.data.protocol.split import Split, split
 from fedrec.errors import InputError
-from tests.data.build import interactions, others, random_interactions
+from tests.data.build import interactions, others
 
 SMALL = {name: replace(protocol, candidates=1) for name, protocol in PRESETS.items()}
-
-
-def user_rows(data: Interactions, user: int) -> Counter[tuple[int, int]]:
-    """The rows (item, time) of one user."""
-    time = np.zeros(len(data), dtype=np.int64) if data.timestamp is None else data.timestamp
-    return Counter((int(i), int(t)) for u, i, t in zip(data.user, data.item, time, strict=True) if u == user)
 
 
 def raw(splitted: Split, user: int) -> tuple[list[int], int, int]:
@@ -90,85 +81,6 @@ def test_fedrecgel_draws_missing_times_as_the_published_loader_does() -> None:
     assert sorted(kept.rows.time.tolist()) == sorted(times)
     splitted = split(interactions(rows), SMALL["fedrecgel"], 0)
     assert [raw(splitted, user)[2] for user in range(4)] == [newest[user][1] for user in range(4)]
-
-
-@given(random_interactions(), st.sampled_from(sorted(SMALL)), st.integers(0, 3))
-@settings(max_examples=80, deadline=None)
-def test_rows_are_kept_once_and_held_out_items_are_the_newest(data: Interactions, name: str, seed: int) -> None:
-    protocol = SMALL[name]
-    splitted = try_split(data, protocol, seed)
-    if splitted is None:
-        return
-    kept_users = []
-    for user in range(data.num_users):
-        rows = user_rows(data, user)
-        if protocol.duplicates == "drop":
-            rows = Counter(dict.fromkeys(newest_of_each_item(rows), 1))
-        if rows.total() >= 5:
-            kept_users.append(user)
-            check_user(splitted, len(kept_users) - 1, rows, timed=data.timestamp is not None)
-    assert splitted.user_ids.tolist() == kept_users
-    used = {item for user in range(splitted.num_users) for item in (*raw(splitted, user)[0], *raw(splitted, user)[1:])}
-    assert sorted(used - {-1}) == splitted.item_ids.tolist()
-    assert (np.diff(splitted.train_indptr) > 0).all()
-    assert (splitted.train_user == np.repeat(np.arange(splitted.num_users), np.diff(splitted.train_indptr))).all()
-
-
-def try_split(data: Interactions, protocol: Protocol, seed: int) -> Split | None:
-    """The split, or none where the random rows have too little in them."""
-    try:
-        return split(data, protocol, seed)
-    except InputError as error:
-        if "too few items" not in str(error) and "leaves" not in str(error):
-            raise
-        return None
-
-
-def newest_of_each_item(rows: Counter[tuple[int, int]]) -> list[tuple[int, int]]:
-    return [(item, max(time for other, time in rows if other == item)) for item in {item for item, _ in rows}]
-
-
-def check_user(splitted: Split, user: int, rows: Counter[tuple[int, int]], timed: bool) -> None:
-    """One user's rows are its training rows and held-out items; nothing newer is trained on; nothing held out leaks."""
-    train, validation, test = raw(splitted, user)
-    held_out = [test] if validation == -1 else [validation, test]
-    assert Counter([*train, *held_out]) == Counter(item for item, _ in rows.elements())
-    assert train == sorted(train)
-    if splitted.protocol.duplicates == "drop":
-        assert len({*train, *held_out}) == len(train) + 2
-    if timed:
-        times = sorted((time for _, time in rows.elements()), reverse=True)
-        for item, newest in zip(reversed(held_out), times, strict=False):
-            assert (item, newest) in rows
-    if timed and splitted.protocol.ties == "lowest_item":
-        assert test == min(item for item, time in rows if time == times[0])
-
-
-@given(random_interactions(), st.sampled_from(sorted(SMALL)), st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
-def test_candidates_are_untouched_distinct_and_of_one_stage(data: Interactions, name: str, each: int) -> None:
-    splitted = try_split(data, replace(SMALL[name], candidates=each), 0)
-    if splitted is None:
-        return
-    stages = [part for part in (splitted.candidates_validation, splitted.candidates_test) if part is not None]
-    assert len(stages) == (1 if name == "fedrecgel" else 2)
-    for user in range(splitted.num_users):
-        drawn = np.concatenate([stage[user] for stage in stages]).tolist()
-        train, validation, test = raw(splitted, user)
-        assert len(set(drawn)) == each * len(stages)
-        assert not {int(splitted.item_ids[item]) for item in drawn} & {*train, validation, test}
-
-
-@given(random_interactions(), st.sampled_from(["fair", "legacy-negatives"]), st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
-def test_the_split_does_not_depend_on_row_order(data: Interactions, name: str, seed: int) -> None:
-    order = np.random.default_rng(seed).permutation(len(data))
-    time = None if data.timestamp is None else data.timestamp[order]
-    shuffled = replace(data, user=data.user[order], item=data.item[order], timestamp=time)
-    one, other = try_split(data, SMALL[name], seed), try_split(shuffled, SMALL[name], seed)
-    assert (one is None) == (other is None)
-    if one is not None and other is not None:
-        assert_equal(one, other)
 
 
 def assert_equal(one: Split, other: Split) -> None:
@@ -252,25 +164,6 @@ def test_selection_on_test_evaluates_the_test_item_even_beside_a_validation_item
     splitted = split(data, replace(SMALL["fair"], selection_on="test"), 0)
     assert splitted.validation[0] == 4
     assert HeldOut.of(splitted, "validation").items.tolist() == splitted.test.tolist()
-
-
-@given(random_interactions(), st.integers(3, 6), st.integers(1, 5))
-@settings(max_examples=40, deadline=None)
-def test_minimum_counts_leave_the_k_core(data: Interactions, users: int, items: int) -> None:
-    pairs = set(zip(data.user.tolist(), data.item.tolist(), strict=True))
-    while True:
-        of_user, of_item = Counter(user for user, _ in pairs), Counter(item for _, item in pairs)
-        kept = {(user, item) for user, item in pairs if of_user[user] >= users and of_item[item] >= items}
-        if kept == pairs:
-            break
-        pairs = kept
-    splitted = try_split(data, replace(SMALL["fair"], min_user_rows=users, min_item_rows=items), 0)
-    if splitted is not None:
-        assert splitted.user_ids.tolist() == sorted({user for user, _ in pairs})
-        assert splitted.item_ids.tolist() == sorted({item for _, item in pairs})
-        assert len(splitted.train_item) == len(pairs) - 2 * splitted.num_users
-    else:
-        assert len({user for user, _ in pairs}) < 2 or len({item for _, item in pairs}) < max(of_user.values()) + 2
 
 
 def test_overrides_replace_single_parts_and_are_named() -> None:
