@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
 import yaml
-from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from fedrec.cli.arguments import prepare
+from fedrec.cli.arguments import check_trainer, prepare
 from fedrec.cli.messages import one_sentence
 from fedrec.cli.resumed import as_option, limited_imports
 from fedrec.data.audit.audit import audit_split
@@ -169,7 +168,7 @@ class FederatedCLI(LightningCLI):
             InputError: If the data, the checkpoint or an option of the trainer cannot be used.
         """
         given = self._get(self.config_init, "trainer")
-        _check(given)
+        check_trainer(given)
         if not (self._resumed and self.datamodule.root):  # a folder does not say where to put a download
             self.datamodule.prepare_data()
         self.datamodule.setup(self.subcommand)
@@ -240,17 +239,6 @@ class FederatedCLI(LightningCLI):
     def predict(self, model: LightningModule, datamodule: LightningDataModule) -> None:
         """Write every user's best unseen items."""
         self.trainer.predict(model, datamodule=datamodule, ckpt_path=self.checkpoint, return_predictions=False)
-
-
-def _check(trainer: Namespace) -> None:
-    """Refuse options of the trainer that have no meaning for rounds, before anything is read."""
-    if trainer.precision not in (None, 32, "32", "32-true"):
-        raise InputError(f"trainer.precision={trainer.precision}: expected 32-true; rounds are computed in float32")
-    every = trainer.check_val_every_n_epoch
-    if every is not None and every < 1:
-        raise InputError(f"trainer.check_val_every_n_epoch={every}: expected a number of rounds, at least 1")
-    if trainer.limit_train_batches == 0:
-        raise InputError("trainer.limit_train_batches=0: expected at least 1; a round is one batch")
 
 
 def _listed(value: Any) -> list[Any]:

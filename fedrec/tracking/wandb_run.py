@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from fedrec.errors import InputError
 from fedrec.runs.folder import ID, RunFolder
-from fedrec.runs.settings import PROVENANCE, method_name
+from fedrec.runs.settings import PROVENANCE, ROUND, method_name
 from fedrec.tracking.provenance import provenance
 
 PATIENCE = 30  # seconds to wait for the server before the run goes on offline
@@ -47,7 +47,8 @@ def start_wandb(folder: RunFolder, config: Mapping[str, Any], job: str) -> Wandb
         print(f"W&B: {error}; this run goes on offline, `wandb sync` uploads it later", file=sys.stderr)
         wandb.teardown()  # its service holds the id of the run that did not come about
         run = _init(folder, config, job, "offline")
-    run.define_metric("*", step_metric="round")
+    for metrics in ("train/*", "val/*", "time/*"):  # not those of a test: W&B would give them a round 0
+        run.define_metric(metrics, step_metric=ROUND)
     # In a sweep some of these are the agent's already; setting them again would warn that they are locked.
     told = {**config, PROVENANCE: provenance()}
     run.config.update({name: value for name, value in told.items() if name not in run.config})  # type: ignore[no-untyped-call]
