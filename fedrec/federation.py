@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from fedrec.allocator import keep_freed_memory
-from fedrec.client import LocalTraining
+from fedrec.client import Client
+from fedrec.client.figures import RoundFigures
 from fedrec.client.private import PrivateState
-from fedrec.client.shared_side import Broadcast
-from fedrec.client.updates import RoundFigures
 from fedrec.data.cohort import Cohort
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.errors import InputError
@@ -22,7 +21,8 @@ from fedrec.evaluation.histogram import RankHistogram
 from fedrec.evaluation.ranking import Tiles, evaluate, sampled_ranks
 from fedrec.evaluation.results import test_metrics
 from fedrec.evaluation.scores import Score, Scorer
-from fedrec.models.recommender import Recommender
+from fedrec.exchange import Upload, UploadStep
+from fedrec.models.recommender import Recommender, Uploads
 from fedrec.server import Server
 
 
@@ -40,6 +40,9 @@ class FederatedRecommender(L.LightningModule):
         memory_budget_mib: Working memory of local training and evaluation in MiB, beyond tensors as large as the model
             or the index of examples. Results do not depend on it but for rounding.
         method: What tables and figures call the composition; nothing is computed from it.
+        uploads: What is done to every upload on its way from client to server, in order; null: nothing.
+        max_left_out: Share of a cohort whose updates may be unusable (not finite); a round that loses more clients
+            stops the run.
 
     Attributes:
         private: Private state of all clients.
@@ -52,54 +55,59 @@ class FederatedRecommender(L.LightningModule):
     def __init__(
         self,
         recommender: Recommender,
-        client: LocalTraining,
+        client: Client,
         server: Server,
         seed: int = 0,
         memory_budget_mib: float = 64.0,
         method: str | None = None,
+        uploads: list[UploadStep] | None = None,
+        max_left_out: float = 0.5,
     ) -> None:
         super().__init__()
         if not 0 < memory_budget_mib < float("inf"):
             raise InputError(f"model.memory_budget_mib={memory_budget_mib}: expected a finite number of MiB above 0")
-        if recommender.keeps_rows and client.upload != "delta":
-            name = type(recommender).__name__
-            raise InputError(f"model.client.upload={client.upload}: {name} keeps tuned item rows, which needs 'delta'")
+        if not 0 <= max_left_out <= 1:
+            raise InputError(f"model.max_left_out={max_left_out}: expected a share from 0 to 1")
+        client.check(recommender)
         self.automatic_optimization = False
         self.recommender, self.client, self.server = recommender, client, server
         self.seed, self.budget = seed, int(memory_budget_mib * 2**20)
         self.method = method
-        self.logs_itself = True
+        self.uploads, self.max_left_out = uploads or [], max_left_out
         self._validation_metrics = RankHistogram()
 
     # ------------------------------------------------------------------ the round
 
     def training_step(self, cohort: Cohort, batch_idx: int) -> None:
         """One communication round."""
-        broadcast = self.broadcast(cohort)
+        broadcast = self.server.broadcast(cohort.round, cohort.clients)
+        origin = self.client.receive(self.recommender, broadcast, cohort)
+        self.server.begin_round()
         self.private.begin_round()
         figures = RoundFigures(cohort)
-        for bucket in self.client.buckets(cohort, self.recommender, broadcast, self.budget):
-            private, state = self.private.values(bucket.clients), self.private.optimizer_state(bucket.clients)
-            updates = self.client.train(self.recommender, broadcast, private, state, bucket, self.server.reduce)
-            self.server.aggregate(updates)
-            self.private.write(updates)
-            figures.add(updates)
-        figures.check()
-        self.private.end_round(broadcast.tables)
-        norm = self.server.step(self.optimizers())
+        for bucket in self.client.buckets(self.recommender, cohort, origin, self.budget):
+            own = self.private.read(bucket.clients)
+            updates = self.client.train(self.recommender, origin, own, bucket, self.wanted)
+            upload = self.sent(updates.upload, cohort.round)
+            self.server.aggregate(upload)
+            self.private.write(updates.own)
+            figures.add(updates.figures, upload)
+        figures.check(self.max_left_out)
+        self.private.end_round(broadcast)
+        norm = self.server.step(self.optimizers(), cohort.round, self.uploads)
         metrics = {"round": cohort.round + 1.0, "train/norm_shared": norm, **figures.metrics(broadcast.num_bytes())}
         self.log_dict(metrics, logger=self.logs_itself, on_step=False, on_epoch=True, batch_size=1)
 
-    def broadcast(self, cohort: Cohort) -> Broadcast:
-        """What the cohort's clients receive, with the item features of its distinct items computed once for all."""
-        shared = self.server.broadcast(cohort.round, cohort.clients)
-        tables = {name: shared.pop(name) for name in self.recommender.item_tables}
-        num_items = len(next(iter(tables.values())))
-        touched = torch.zeros(num_items, dtype=torch.bool, device=cohort.items.device)
-        touched[cohort.items] = True
-        distinct, slot = touched.nonzero()[:, 0], (touched.cumsum(0) - 1).clamp(min=0)
-        rows = {name: table[distinct] for name, table in tables.items()}
-        return Broadcast(shared, tables, self.recommender.item_features(shared | rows), slot)
+    @property
+    def wanted(self) -> Uploads:
+        """How local training is to give dense uploads: steps on their way need them client by client."""
+        return "per_client" if self.uploads else self.server.uploads
+
+    def sent(self, upload: Upload, round_: int) -> Upload:
+        """What arrives at the server of an upload."""
+        for step in self.uploads:
+            upload = step.on_client(upload, round_)
+        return upload.summed() if self.server.uploads == "summed" else upload
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The server's optimiser."""
@@ -109,8 +117,7 @@ class FederatedRecommender(L.LightningModule):
 
     def scorer(self, mean_private: bool = False) -> Scorer:
         """Scores with the current parameters; ``mean_private`` gives every client the mean private state."""
-        shared = {name: value.detach() for name, value in self.server.shared.items()}
-        return Scorer.prepared(self.recommender, shared, self.private, mean_private)
+        return Scorer.prepared(self.recommender, self.server.parameters_now(), self.private, mean_private)
 
     def tiles(self) -> Tiles:
         """How much evaluation scores at once within the memory budget."""
@@ -151,13 +158,16 @@ class FederatedRecommender(L.LightningModule):
         """Make the parameters for the data module's users and items.
 
         Raises:
-            InputError: If they are there already, for other numbers of users or items.
+            InputError: If they are there already, for other numbers of users or items; or there are several processes.
         """
+        if self.trainer.world_size > 1:
+            # Every process would train the whole cohort, and the sums of all would be taken for one round.
+            raise InputError(f"trainer.devices: {self.trainer.world_size} processes; a round runs in one, expected 1")
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         sizes = data.num_users, data.num_items
         if not len(self.server.shared):
             self.initialise(*sizes)
-        own = self.private.num_users, self.server.shared[self.recommender.item_tables[0]].shape[0]
+        own = self.private.num_users, self.server.num_items
         if own != sizes:
             raise InputError(
                 f"the model was made for {own[0]} users and {own[1]} items; the data has {sizes[0]} and {sizes[1]}"
@@ -172,10 +182,9 @@ class FederatedRecommender(L.LightningModule):
         """
         keep_freed_memory()
         generator = torch.Generator().manual_seed(self.seed)
-        self.server.initialise(self.recommender.initial_shared(num_items, generator))
-        values = self.recommender.initial_private(num_users, generator)
-        tables = self.recommender.item_tables if self.recommender.keeps_rows else ()
-        self.private = PrivateState(values, self.client.optimizer, tables)
+        shared = self.recommender.initial_shared(num_items, generator)
+        self.server.initialise(shared, self.recommender.item_tables)
+        self.private = self.client.private_state(self.recommender, num_users, shared, generator)
         self.to(self.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fedrec.client import LocalTraining
+from fedrec.client.stores import TunedRows
 from fedrec.data.cohort import draw_cohort
 from fedrec.data.datamodule import Synthetic
 from fedrec.data.protocol.heldout import HeldOut
@@ -21,9 +22,9 @@ from fedrec.evaluation.baselines import popularity_score
 from fedrec.evaluation.histogram import RankHistogram
 from fedrec.evaluation.ranking import evaluate, full_ranks, sampled_ranks, top_items
 from fedrec.federation import FederatedRecommender
-from fedrec.models import NCF, PFedRec
-from fedrec.models.recommender import Recommender
+from fedrec.models import NCF
 from fedrec.server import MeanServer
+from tests.compositions import composition, names
 from tests.reference.adapter import BareFederation
 from tests.small import snapshot
 
@@ -32,10 +33,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*isinstance.treespec"),
 ]
 
-METHODS: dict[str, tuple[Recommender, dict[str, Any]]] = {
-    "ncf": (NCF(4, 2), {"rho_shared": 0.1, "rho_private": 0.1}),
-    "pfedrec": (PFedRec(4), {"upload": "delta", "order": "private_first", "batch_size": 8, "shared_lr": 0.05}),
-}
+METHODS = names()
 
 
 def data(**options: Any) -> Synthetic:
@@ -46,8 +44,7 @@ def data(**options: Any) -> Synthetic:
 def module(
     method: str, kind: type[FederatedRecommender] = FederatedRecommender, **options: Any
 ) -> FederatedRecommender:
-    recommender, client = METHODS[method]
-    return kind(recommender, LocalTraining(**client), MeanServer("adam", 0.01), **{"seed": 3, **options})
+    return composition(method).module(kind, **{"seed": 3, **options})
 
 
 class Rounds(L.Callback):
@@ -118,16 +115,16 @@ def test_a_run_cut_off_and_resumed_ends_in_the_same_bits(method: str, tmp_path: 
 @pytest.mark.parametrize(
     ("method", "source", "said"),
     [
-        ("ncf", data(split_seed=1), "split_seed is 0, here 1"),
-        ("ncf", data(protocol="fedrecgel"), r"protocol is fair \(candidates=6\), here fedrecgel \(candidates=6\)"),
-        ("ncf", data(plan=Plan(users=24, items=30, rows=240)), "items is 40, here 30"),
-        ("ncf", data(data_seed=1), "split is [0-9a-f]{16}, here [0-9a-f]{16}"),
+        ("fedncf", data(split_seed=1), "split_seed is 0, here 1"),
+        ("fedncf", data(protocol="fedrecgel"), r"protocol is fair \(candidates=6\), here fedrecgel \(candidates=6\)"),
+        ("fedncf", data(plan=Plan(users=24, items=30, rows=240)), "items is 40, here 30"),
+        ("fedncf", data(data_seed=1), "split is [0-9a-f]{16}, here [0-9a-f]{16}"),
         ("pfedrec", data(), "recommender is NCF, here PFedRec"),
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused(method: str, source: Synthetic, said: str, tmp_path: Path) -> None:
     first = trainer(1)
-    first.fit(module("ncf"), datamodule=data())
+    first.fit(module("fedncf"), datamodule=data())
     first.save_checkpoint(tmp_path / "one.ckpt")
     with pytest.raises(InputError, match=f"checkpoint is of another run: .*{said}"):
         trainer(2).fit(module(method), datamodule=source, ckpt_path=tmp_path / "one.ckpt", weights_only=True)
@@ -135,7 +132,7 @@ def test_a_checkpoint_of_something_else_is_refused(method: str, source: Syntheti
 
 def test_a_checkpoint_of_another_size_of_model_is_refused(tmp_path: Path) -> None:
     first = trainer(1)
-    first.fit(module("ncf"), datamodule=data())
+    first.fit(module("fedncf"), datamodule=data())
     first.save_checkpoint(tmp_path / "one.ckpt")
     other = FederatedRecommender(NCF(8, 2), LocalTraining(), MeanServer())
     with pytest.raises(InputError, match=r"another run: shape of item_gmf is \[40, 4\], here \[40, 8\];"):
@@ -171,7 +168,7 @@ def test_tests_rank_the_model_and_two_baselines(method: str) -> None:
 
 
 def test_predictions_are_the_best_unseen_items() -> None:
-    federated, source, running = module("ncf"), data(), trainer(1)
+    federated, source, running = module("fedncf"), data(), trainer(1)
     running.fit(federated, datamodule=source)
     (score,) = running.predict(federated, datamodule=source)  # type: ignore[misc]
     held_out = HeldOut.of(source.split, "test")
@@ -186,7 +183,7 @@ def test_predictions_are_the_best_unseen_items() -> None:
 
 
 def test_initial_values_are_a_function_of_the_seed() -> None:
-    made = [module("ncf", BareFederation, seed=seed) for seed in (1, 1, 2)]
+    made = [module("fedncf", BareFederation, seed=seed) for seed in (1, 1, 2)]
     for one in made:
         torch.rand(3)  # what was drawn before makes no difference
         one.initialise(5, 7)
@@ -196,19 +193,21 @@ def test_initial_values_are_a_function_of_the_seed() -> None:
         assert not torch.equal(first[name], other[name])
 
 
-def test_a_recommender_that_keeps_rows_needs_deltas() -> None:
-    with pytest.raises(InputError, match=r"model\.client\.upload=gradient: PFedRec keeps tuned item rows"):
-        FederatedRecommender(PFedRec(4), LocalTraining(upload="gradient"), MeanServer())
+def test_a_store_of_what_clients_moved_needs_clients_that_move() -> None:
+    with pytest.raises(
+        InputError, match=r"model\.client\.store=TunedRows keeps what clients moved; upload=GradientUpload"
+    ):
+        LocalTraining(store=TunedRows())
 
 
 @pytest.mark.parametrize("budget", [0.0, -1.0, float("nan"), float("inf")])
 def test_budgets_out_of_range_are_refused(budget: float) -> None:
     with pytest.raises(InputError, match=f"memory_budget_mib={budget}: expected a finite number"):
-        module("ncf", memory_budget_mib=budget)
+        module("fedncf", memory_budget_mib=budget)
 
 
 def test_a_budget_too_small_stops_before_anything_has_changed() -> None:
-    federated = module("ncf", BareFederation, memory_budget_mib=0.0001)
+    federated = module("fedncf", BareFederation, memory_budget_mib=0.0001)
     federated.initialise(24, 40)
     source = data()
     source.setup("fit")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,24 +15,28 @@ from torch.utils._pytree import tree_leaves
 
 from fedrec.allocator import keep_freed_memory
 from fedrec.client import LocalTraining
+from fedrec.client.stores.tuned_rows import TunedRows
 from fedrec.evaluation.ranking import full_ranks, sampled_ranks, top_items
-from fedrec.models import NCF, PFedRec
+from fedrec.models import NCF
 from fedrec.models.recommender import Recommender
 from fedrec.server import MeanServer
-from tests.reference.adapter import BareFederation, working_floats
+from tests.compositions import composition, names
+from tests.reference.adapter import BareFederation, local_options, local_training, working_floats
+from tests.reference.client import LocalOptions
 from tests.small import federation, generator, held_out, random_cohort, snapshot
 
 USERS, COHORT, ITEMS, EPOCHS = 20, 12, 300, 2
 SIZES = torch.randint(20, 120, (COHORT,), generator=generator(0)).tolist()
 DRAWN = random_cohort(sorted(torch.randperm(USERS, generator=generator(1))[:COHORT].tolist()), SIZES, ITEMS)
 
-METHODS: dict[str, tuple[Recommender, dict[str, Any]]] = {
-    "fedrecgel": (NCF(8, 3), {"rho_shared": 0.1, "rho_private": 0.1}),
-    "joint": (NCF(8, 3), {"rho_shared": 0.1, "rho_private": 0.1, "perturb": "joint"}),
-    "batches": (NCF(8, 3), {"rho_shared": 0.1, "batch_size": 32, "local_epochs": EPOCHS}),
-    "deltas": (NCF(8, 3), {"upload": "delta", "shared_lr": 0.01, "local_epochs": EPOCHS}),
-    "pfedrec": (PFedRec(32), {"upload": "delta", "order": "private_first", "batch_size": 64, "shared_lr": 0.01}),
+SIZES_OF_MODELS = {"embedding_dim": 8, "layers": 3, "batch_size": 64}
+VARIANTS: dict[str, tuple[Recommender, LocalOptions]] = {
+    "both sides": (NCF(8, 3), LocalOptions(rho_shared=0.1, rho_private=0.1)),
+    "joint": (NCF(8, 3), LocalOptions(rho_shared=0.1, rho_private=0.1, perturb="joint")),
+    "batches": (NCF(8, 3), LocalOptions(rho_shared=0.1, batch_size=32, local_epochs=EPOCHS)),
+    "deltas": (NCF(8, 3), LocalOptions(upload="delta", shared_lr=0.01, local_epochs=EPOCHS)),
 }
+METHODS = {**dict.fromkeys(names()), **VARIANTS}
 # Rows that the budget has room for beside a client's own weights: slices of clients; one or two clients; several.
 ROOM = [10, 60, 200]
 
@@ -57,8 +62,13 @@ def tensors(tree: Any) -> Iterator[Tensor]:
 
 
 def made(method: str, room: int, dtype: torch.dtype = torch.float32, kind: str = "adam") -> BareFederation:
-    recommender, options = METHODS[method]
-    client = LocalTraining(**{**options, "optimizer": kind, "shared_optimizer": kind})
+    if method in VARIANTS:
+        recommender, options = VARIANTS[method]
+    else:
+        published = composition(method, small=SIZES_OF_MODELS)
+        recommender, options = published.recommender, local_options(published.client)
+    rate = min(options.shared_lr, 0.01)
+    client = local_training(replace(options, optimizer=kind, shared_optimizer=kind, shared_lr=rate, lr=0.1))
     row, own = working_floats(recommender, client)
     budget = 4 * (room * row + own) + 1
     return federation(recommender, client, USERS, ITEMS, MeanServer(kind, 0.01), dtype, budget / 2**20)
@@ -70,8 +80,8 @@ def size(values: Any) -> int:
 
 def model_size(module: BareFederation) -> int:
     """Bytes of the larger of the shared parameters and the private state, tuned rows included."""
-    tuned = module.private.tuned
-    kept = [] if tuned is None else [tuned.rows, tuned.tables]
+    store = module.private.kept
+    kept = [store.own.rows, store.versions] if isinstance(store, TunedRows) else []
     return max(size(list(module.server.parameters())), size([list(module.private.buffers()), kept]))
 
 
@@ -91,13 +101,13 @@ def test_a_round_allocates_nothing_above_budget_model_and_index(method: str, roo
     per_client = sum(module.server.shared[name].numel() for name in module.recommender.item_tables) * COHORT * 4
     assert allowed < per_client
     tables = {entry for entry in allocations.made if entry[2][1:2] == (ITEMS,) and len(entry[2]) == 3}
-    if module.private.tuned is not None:  # one table, of the round in which all the clients took part
-        tables = {entry for entry in tables if entry[2] not in [(0, ITEMS, 32), (1, ITEMS, 32), (2, ITEMS, 32)]}
+    if isinstance(module.private.kept, TunedRows):  # one table, of the round in which all the clients took part
+        tables = {entry for entry in tables if entry[2] not in [(0, ITEMS, 8), (1, ITEMS, 8), (2, ITEMS, 8)]}
     assert not tables
 
 
 @pytest.mark.parametrize("room", ROOM)
-@pytest.mark.parametrize("method", ["fedrecgel", "pfedrec"])
+@pytest.mark.parametrize("method", names())
 def test_an_evaluation_allocates_nothing_above_budget_and_model(method: str, room: int) -> None:
     module = made(method, room)
     module.training_step(DRAWN, 0)
@@ -154,9 +164,10 @@ def test_a_budget_for_everything_takes_few_buckets_and_the_least_takes_slices() 
     """So that the tests above are about what they say."""
     buckets = {}
     for room in (ROOM[0], ROOM[-1], 10**6):
-        module = made("fedrecgel", room)
-        broadcast = module.broadcast(DRAWN)
-        buckets[room] = list(module.client.buckets(DRAWN, module.recommender, broadcast, module.budget))
+        module = made("both sides", room)
+        broadcast = module.server.broadcast(0, DRAWN.clients)
+        origin = module.client.receive(module.recommender, broadcast, DRAWN)
+        buckets[room] = list(module.client.buckets(module.recommender, DRAWN, origin, module.budget))
     least, more, all_at_once = buckets.values()
     assert all(bucket.max_rows == 10 < bucket.items.shape[1] for bucket in least)
     assert len(least) == COHORT > len(more) > len(all_at_once)

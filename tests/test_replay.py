@@ -38,4 +38,4 @@ def test_rounds(recorded: Recorded, budget: str) -> None:
 @pytest.mark.parametrize("recorded", CASES, ids=lambda recorded: f"{recorded.id}-uploads_of_each")
 def test_rounds_of_a_server_that_takes_every_upload(recorded: Recorded) -> None:
     case = recorded.case()
-    compare(case, replay_in_production(case, "three_clients", reduce="each"), leaving_out="none of them")
+    compare(case, replay_in_production(case, "three_clients", uploads="per_client"), leaving_out="none of them")

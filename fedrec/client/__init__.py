@@ -1,5 +1,8 @@
-"""Clients: local training on padded buckets of clients, sharpness-aware perturbations, private state."""
+"""Local training of clients, side by side in padded buckets, and what they keep."""
 
+from fedrec.client.client import Client
+from fedrec.client.delta_upload import DeltaUpload
+from fedrec.client.gradient_upload import GradientUpload
 from fedrec.client.local import LocalTraining
 
-__all__ = ["LocalTraining"]
+__all__ = ["Client", "DeltaUpload", "GradientUpload", "LocalTraining"]

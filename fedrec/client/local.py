@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
@@ -9,20 +10,30 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fedrec.client import optimizer as optimizers
 from fedrec.client import sam
-from fedrec.client.objective import Objective, Point, norm
-from fedrec.client.optimizer import OptimizerState
+from fedrec.client.client import Client
+from fedrec.client.figures import Figures
+from fedrec.client.gradient_upload import GradientUpload
+from fedrec.client.objective import Objective
+from fedrec.client.optimizer import Kind, Rate
+from fedrec.client.part import Point
+from fedrec.client.penalties import Penalty
 from fedrec.client.plan import Bucket, LocalPlan
-from fedrec.client.shared_side import Broadcast, DeltaUpload, GradientUpload, SharedSide
+from fedrec.client.private import Own, PrivateState
+from fedrec.client.private_side import PrivateSide
+from fedrec.client.rates import Rates
+from fedrec.client.sam import Perturbation, Radii, Separate, StepGradients
+from fedrec.client.shared_side import UploadRule
+from fedrec.client.start import FromBroadcast, Origin, Start
+from fedrec.client.stores import DecayedRows, Nothing, Store
 from fedrec.client.updates import ClientUpdates
 from fedrec.data.cohort import Cohort
 from fedrec.errors import InputError
-from fedrec.models.recommender import Params, Recommender, Reduce
+from fedrec.models.recommender import Params, Recommender, Uploads
 
 
-class LocalTraining:
-    """Local training with SAM on the shared side, the private side, both or neither.
+class LocalTraining(Client):
+    """Local training, composed of parts; with SAM on the shared side, the private side, both or neither.
 
     The defaults with both radii positive are FedRecGEL (arXiv:2603.11503): one step on all examples of the round, the
     gradient at the perturbed shared parameters uploaded, the private parameters moved by the client's own Adam. With
@@ -31,8 +42,8 @@ class LocalTraining:
     Args:
         rho_shared: Radius of the perturbation of the shared parameters; 0 means none.
         rho_private: Radius of the perturbation of the private parameters; 0 means none.
-        perturb: ``separate``: neither side's perturbation sees the other's (the paper). ``joint``: one norm over both
-            sides, both gradients at the one perturbed point.
+        perturbation: How the sides are perturbed: ``Separate`` (also what null means): neither side's perturbation
+            sees the other's (the paper). ``Joint``: one norm over both sides, both gradients at one perturbed point.
         order: ``together``: both sides' gradients at the same point. ``private_first``: the private step is taken, then
             the shared gradients are computed with the new private parameters (PFedRec).
         local_epochs: Passes over the client's examples in a round.
@@ -41,148 +52,171 @@ class LocalTraining:
             binary cross-entropy (published: 128). At least ``batch_size`` gives the plain mean.
         optimizer: Optimiser of the private parameters; its moments and step count persist across rounds.
         lr: Learning rate of the private parameters.
-        upload: ``gradient``: shared parameters stay as received, the gradients of the steps are summed and uploaded.
-            ``delta``: they move with their own optimiser, fresh each round; received minus final is uploaded.
-        shared_optimizer: Optimiser of the client's copy of the shared parameters (``upload: delta`` alone).
-        shared_lr: Its learning rate.
-        shared_lr_per_item: Whether ``shared_lr`` is multiplied by the number of items, as PFedRec's is.
+        rates: Factors of ``lr`` by parameter, round and step; null: 1.
+        weight_decay: Decay of the private parameters in each step of SGD, all rows of private item tables included.
+        upload: What is done with the shared gradients and sent: ``GradientUpload`` (also what null means): shared
+            parameters stay as received, the gradients of the steps are summed. ``DeltaUpload``: they move with an
+            optimiser of their own, start minus final is sent.
+        penalties: What is added to the shared gradients, for instance ``Proximal`` (FedProx).
+        start: Where a client starts: ``FromBroadcast`` (also what null means) or ``FromOwn``, its own copy.
+        store: What clients keep of the shared parameters that they moved, and score with: ``Nothing`` (also what null
+            means), ``TunedRows``, ``FullTables`` or ``OwnCopy``.
+        table_store: How private item tables are kept: ``DecayedRows`` (also what null means) or ``FullTables``.
 
     Raises:
-        InputError: If an option is outside its range.
+        InputError: If an option is outside its range, or two do not go together.
     """
 
     def __init__(
         self,
         rho_shared: float = 0.0,
         rho_private: float = 0.0,
-        perturb: Literal["separate", "joint"] = "separate",
+        perturbation: Perturbation | None = None,
         order: Literal["together", "private_first"] = "together",
         local_epochs: int = 1,
         batch_size: int | None = None,
         loss_block: int = 128,
-        optimizer: Literal["adam", "sgd"] = "adam",
+        optimizer: Kind = "adam",
         lr: float = 0.1,
-        upload: Literal["gradient", "delta"] = "gradient",
-        shared_optimizer: Literal["adam", "sgd"] = "sgd",
-        shared_lr: float = 1.0,
-        shared_lr_per_item: bool = False,
+        rates: Rates | None = None,
+        weight_decay: float = 0.0,
+        upload: UploadRule | None = None,
+        penalties: list[Penalty] | None = None,
+        start: Start | None = None,
+        store: Store | None = None,
+        table_store: Store | None = None,
     ) -> None:
-        for name, value in {"rho_shared": rho_shared, "rho_private": rho_private}.items():
+        self.radii = Radii(rho_shared, rho_private)
+        self.perturbation, self.order = perturbation or Separate(), order
+        self.local_epochs, self.batch_size, self.loss_block = local_epochs, batch_size, loss_block
+        self.optimizer, self.lr, self.rates, self.weight_decay = optimizer, lr, rates or Rates(), weight_decay
+        self.upload, self.penalties = upload or GradientUpload(), penalties or []
+        self.start, self.store = start or FromBroadcast(), store or Nothing()
+        self.table_store = table_store or DecayedRows()
+        self._check_options()
+
+    def _check_options(self) -> None:
+        for name, value in {"rho_shared": self.radii.shared, "rho_private": self.radii.private}.items():
             if not 0 <= value < float("inf"):
                 raise InputError(f"model.client.{name}={value}: a radius is a finite number of at least 0")
-        for name, value in {"lr": lr, "shared_lr": shared_lr}.items():
-            if not 0 < value < float("inf"):
-                raise InputError(f"model.client.{name}={value}: a learning rate is a finite number above 0")
-        for name, count in {"local_epochs": local_epochs, "batch_size": batch_size, "loss_block": loss_block}.items():
+        if not 0 < self.lr < float("inf"):
+            raise InputError(f"model.client.lr={self.lr}: a learning rate is a finite number above 0")
+        if not 0 <= self.weight_decay < float("inf"):
+            raise InputError(f"model.client.weight_decay={self.weight_decay}: expected a finite number of at least 0")
+        if self.weight_decay and self.optimizer != "sgd":
+            raise InputError("model.client.weight_decay: needs optimizer=sgd, whose decay one scalar can carry")
+        counts = {"local_epochs": self.local_epochs, "batch_size": self.batch_size, "loss_block": self.loss_block}
+        for name, count in counts.items():
             if count is not None and count < 1:
                 raise InputError(f"model.client.{name}={count}: expected at least 1")
-        if perturb == "joint" and order == "private_first":
-            raise InputError("model.client.perturb=joint needs order=together: both sides move at one point")
-        self.rho_shared, self.rho_private = rho_shared, rho_private
-        self.perturb, self.order = perturb, order
-        self.local_epochs, self.batch_size, self.loss_block = local_epochs, batch_size, loss_block
-        self.optimizer, self.lr = optimizer, lr
-        self.upload, self.shared_optimizer = upload, shared_optimizer
-        self.shared_lr, self.shared_lr_per_item = shared_lr, shared_lr_per_item
+        if self.perturbation.joins and self.order == "private_first":
+            name = type(self.perturbation).__name__
+            raise InputError(f"model.client.perturbation={name} needs order=together: both sides move at one point")
+        if self.store.needs_copy and not self.upload.moves:
+            names = type(self.store).__name__, type(self.upload).__name__
+            raise InputError(
+                f"model.client.store={names[0]} keeps what clients moved; upload={names[1]} moves nothing, "
+                "DeltaUpload does"
+            )
+        if isinstance(self.store, DecayedRows):
+            raise InputError("model.client.store=DecayedRows: keeps private tables, as table_store; expected TunedRows")
 
-    def buckets(self, cohort: Cohort, recommender: Recommender, broadcast: Broadcast, budget: int) -> Iterator[Bucket]:
-        """The cohort's clients in padded buckets whose working memory stays within ``budget`` bytes."""
+    def check(self, recommender: Recommender) -> None:
+        """See base class."""
+        if recommender.private_tables and self.optimizer != "sgd":
+            name = type(recommender).__name__
+            raise InputError(f"model.client.optimizer={self.optimizer}: the private tables of {name} move with sgd")
+
+    def private_state(
+        self, recommender: Recommender, num_users: int, shared: Params, generator: torch.Generator
+    ) -> PrivateState:
+        """See base class; the stores among the options are models of those that are filled."""
+        values = recommender.initial_private(num_users, generator)
+        kept, tables = copy.deepcopy(self.store), None
+        item_tables = {name: shared[name] for name in recommender.item_tables}
+        dense = {name: value for name, value in shared.items() if name not in item_tables}
+        kept.initialise(num_users, item_tables, dense)
+        if recommender.private_tables:
+            tables = copy.deepcopy(self.table_store)
+            num_items = len(next(iter(item_tables.values())))
+            tables.initialise(num_users, recommender.initial_private_tables(num_items, generator), {})
+        return PrivateState(values, self.optimizer, num_users, kept, tables)
+
+    def buckets(self, recommender: Recommender, cohort: Cohort, origin: Origin, budget: int) -> Iterator[Bucket]:
+        """See base class."""
         plan = LocalPlan(cohort, self.local_epochs, self.batch_size, self.loss_block)
-        dtype = next(iter(broadcast.tables.values())).dtype
-        return plan.buckets(budget, *self.working_floats(recommender, broadcast.dense, broadcast.tables), dtype)
+        dense = sum(value.numel() for value in origin.broadcast.dense.values())
+        row = sum(table.shape[1] for table in origin.tables.values())
+        return plan.buckets(budget, *self.working_floats(recommender, dense, row), origin.dtype)
 
-    def working_floats(self, recommender: Recommender, dense: Params, tables: Params) -> tuple[int, int]:
-        """Working memory of local training in float32 numbers: (per row of a client, per client)."""
-        row, client = recommender.working_floats()
-        if self.upload == "delta":  # the client's own copy and its optimiser's moments, before and after a step
-            copies = 2 if self.shared_optimizer == "sgd" else 6
-            row += copies * sum(table.shape[1] for table in tables.values())
-            client += copies * sum(value.numel() for value in dense.values())
-        return row, client
-
-    def train(
-        self,
-        recommender: Recommender,
-        broadcast: Broadcast,
-        private: Params,
-        state: OptimizerState,
-        bucket: Bucket,
-        reduce: Reduce = "sum",
-    ) -> ClientUpdates:
-        """Train a bucket of clients side by side.
-
-        A client whose losses, upload, private parameters or moments are not finite is missing from the result. Since a
-        sum over clients cannot say whose infinity it holds, such a bucket is trained again with one upload for each.
+    def working_floats(self, recommender: Recommender, dense: int, row: int) -> tuple[int, int]:
+        """Working memory of local training in float32 numbers: (per row of a client, per client).
 
         Args:
             recommender: The model.
-            broadcast: What the server sent.
-            private: The clients' private parameters ``[B, *shape]``.
-            state: Their private optimiser's state.
-            bucket: The clients and their steps.
-            reduce: Whether dense uploads are given summed over the bucket's clients or one for each.
+            dense: Number of shared dense parameters.
+            row: Size of an item's rows in all shared tables together.
         """
-        updates = self._train(recommender, broadcast, private, state, bucket, reduce)
+        own, more = recommender.working_floats(), self.upload.working_floats(dense, row)
+        return own[0] + more[0], own[1] + more[1]
+
+    def train(
+        self, recommender: Recommender, origin: Origin, own: Own, bucket: Bucket, uploads: Uploads = "summed"
+    ) -> ClientUpdates:
+        """See base class.
+
+        Since a sum over clients cannot say whose infinity it holds, a bucket whose sum is not finite is trained again
+        with one upload for each client.
+        """
+        origin = self.start(origin, own.kept, bucket.clients)
+        updates = self._train(recommender, origin, own, bucket, "per_client" if self.penalties else uploads)
         if not updates.all_finite():
-            if not updates.each:
-                updates = self._train(recommender, broadcast, private, state, bucket, "each")
+            if not updates.upload.per_client:
+                updates = self._train(recommender, origin, own, bucket, "per_client")
             updates = updates.only(updates.finite())
-        return updates.summed() if reduce == "sum" else updates
+        return updates.summed() if uploads == "summed" else updates
 
     def _train(
-        self,
-        recommender: Recommender,
-        broadcast: Broadcast,
-        private: Params,
-        state: OptimizerState,
-        bucket: Bucket,
-        reduce: Reduce,
+        self, recommender: Recommender, origin: Origin, own: Own, bucket: Bucket, uploads: Uploads
     ) -> ClientUpdates:
-        start, shared = private, self._shared_side(broadcast, bucket, reduce)
+        shared = self.upload.begin(origin, bucket, uploads)
+        private = PrivateSide(own, bucket, self.optimizer, self.weight_decay)
         losses: list[Tensor] = []
-        for step in bucket.steps:
-            objective, point = Objective(recommender, step, bucket.max_rows), shared.point(step, private)
-            found = self._gradients(objective, point, shared.reduce)
-            base = found.base
-            moved = found.private.private
-            private, state = optimizers.step(self.optimizer, self.lr, private, moved, state, step.active)
+        for number, step in enumerate(bucket.steps):
+            start = shared.start(step) if self.penalties else None
+            objective = Objective(recommender, step, bucket.max_rows, self.penalties, start)
+            point = Point(shared.values(step), private.values(step), shared.features(step))
+            gradients = self._gradients(objective, point, shared.uploads)
+            unmoved = gradients.base
+            private.take(gradients.for_private.private, step, self._rate(origin.broadcast.round, number))
             if self.order == "private_first":
-                at = replace(point, private=private)
-                base = objective(at, "each" if self.rho_shared else shared.reduce, private=False)
-                found = replace(found, shared=sam.at_shared(objective, at, base, self.rho_shared, shared.reduce))
-            shared.take(found.shared, step)
+                point = point.with_private(private.values(step))
+                unmoved = objective(point, "per_client" if self.radii.shared else shared.uploads, private=False)
+                moved = sam.at_shared(objective, point, unmoved, self.radii.shared, shared.uploads)
+                gradients = replace(gradients, for_shared=moved)
+            shared.take(gradients.for_shared.shared, step, number)
             # One pass over all four, though some are the same where a radius is 0: telling them apart costs more.
-            logits = [found.base.logits, found.shared.logits, found.private.logits, base.logits]
+            logits = [g.logits for g in (gradients.base, gradients.for_shared, gradients.for_private, unmoved)]
             losses.append(objective.loss(torch.stack(logits)))
-        dense, rows = shared.upload()
-        loss, loss_shared, loss_private, unmoved = torch.stack(losses).sum(0, dtype=torch.float64)
-        return ClientUpdates(
-            clients=bucket.clients,
-            dense=dense,
-            rows=rows,
-            items=bucket.items,
-            counts=bucket.counts,
-            each=shared.reduce == "each",
-            private=private,
-            state=state,
+        loss, loss_shared, loss_private, loss_unmoved = torch.stack(losses).sum(0, dtype=torch.float64)
+        figures = Figures(
             loss=loss,
             loss_shared=loss_shared,
             loss_private=loss_private,
-            rise_shared=loss_shared - unmoved,
+            rise_shared=loss_shared - loss_unmoved,
             blocks=bucket.blocks,
             examples=bucket.examples,
-            private_step=norm([private[n] - start[n] for n in private]),
+            private_step=private.length(),
         )
+        kept = shared.copy() if own.kept.needs_copy else None
+        return ClientUpdates(shared.upload(), replace(private.update(), shared=kept), figures)
 
-    def _gradients(self, objective: Objective, point: Point, reduce: Reduce) -> sam.SamGradients:
+    def _rate(self, round_: int, step: int) -> Rate:
+        """Learning rates of the private parameters in one step of a round."""
+        return lambda name: self.lr * self.rates.of(name, round_, step)
+
+    def _gradients(self, objective: Objective, point: Point, uploads: Uploads) -> StepGradients:
         if self.order == "private_first":  # the shared side follows after the private step
             base = objective(point, None, private=True)
-            return sam.SamGradients(base, base, sam.at_private(objective, point, base, self.rho_private))
-        perturbed = sam.joint if self.perturb == "joint" else sam.separate
-        return perturbed(objective, point, self.rho_shared, self.rho_private, reduce)
-
-    def _shared_side(self, broadcast: Broadcast, bucket: Bucket, reduce: Reduce) -> SharedSide:
-        if self.upload == "gradient":
-            return GradientUpload(broadcast, bucket, reduce)
-        per_item = len(broadcast.slot) if self.shared_lr_per_item else 1
-        return DeltaUpload(broadcast, bucket, self.shared_optimizer, self.shared_lr * per_item)
+            return StepGradients(base, base, sam.at_private(objective, point, base, self.radii.private))
+        return self.perturbation.gradients(objective, point, self.radii, uploads)

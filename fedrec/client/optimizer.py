@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,9 @@ from fedrec.models.linear import by_client
 from fedrec.models.recommender import Params
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
+Kind = Literal["adam", "sgd"]
+# The learning rate of a parameter, by its name.
+Rate = Callable[[str], float]
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class OptimizerState:
     steps: Tensor
 
     @classmethod
-    def initial(cls, kind: Literal["adam", "sgd"], params: Params, clients: int) -> OptimizerState:
+    def initial(cls, kind: Kind, params: Params, clients: int) -> OptimizerState:
         """The state before the first step of parameters ``[B, *shape]``."""
         names = ("mean", "square") if kind == "adam" else ()
         moments = {f"{name}.{moment}": torch.zeros_like(value) for name, value in params.items() for moment in names}
@@ -36,8 +40,8 @@ class OptimizerState:
 
 
 def step(
-    kind: Literal["adam", "sgd"],
-    lr: float,
+    kind: Kind,
+    lr: float | Rate,
     params: Params,
     gradients: Params,
     state: OptimizerState,
@@ -47,25 +51,33 @@ def step(
 
     Args:
         kind: ``adam`` (Kingma & Ba, arXiv:1412.6980; betas 0.9 and 0.999, eps 1e-8) or ``sgd``.
-        lr: Learning rate.
+        lr: Learning rate, the same for all parameters or by their names.
         params: ``[B, *shape]`` by name.
         gradients: The same names and shapes.
         state: Moments and step counts.
         active: ``bool [B]`` clients that take the step; the others keep everything as it is. None: all.
     """
+    rate_of: Rate = lr if callable(lr) else lambda _: lr
     steps = state.steps + (1 if active is None else active.long())
     if kind == "sgd":
-        moved = {n: _kept(active, value, torch.sub(value, gradients[n], alpha=lr)) for n, value in params.items()}
+        moved = {
+            name: _kept(active, value, torch.sub(value, gradients[name], alpha=rate_of(name)))
+            for name, value in params.items()
+        }
         return moved, OptimizerState({}, steps)
+    if not params:
+        return {}, OptimizerState({}, steps)
     count = steps.double()  # 1 - beta^t cancels: in float64, as torch.optim has it
     dtype = next(iter(params.values())).dtype
-    rate, correction = (lr / (1 - BETA1**count)).to(dtype), (1 - BETA2**count).to(dtype)
+    correction = (1 - BETA2**count).to(dtype)
+    rates = {lr: (lr / (1 - BETA1**count)).to(dtype) for lr in {rate_of(name) for name in params}}
     moved, moments = {}, {}
     for name, value in params.items():  # one after another, so that what is in between is freed
         before, grad = (state.moments[f"{name}.mean"], state.moments[f"{name}.square"]), gradients[name]
         mean, square = before[0].lerp(grad, 1 - BETA1), before[1].mul(BETA2).addcmul_(grad, grad, value=1 - BETA2)
         scale = (square / by_client(correction, value)).sqrt_().add_(EPS)
-        moved[name] = _kept(active, value, torch.addcdiv(value, mean * by_client(rate, value), scale, value=-1))
+        rate = by_client(rates[rate_of(name)], value)
+        moved[name] = _kept(active, value, torch.addcdiv(value, mean * rate, scale, value=-1))
         moments[f"{name}.mean"], moments[f"{name}.square"] = (
             _kept(active, old, new) for old, new in zip(before, (mean, square), strict=True)
         )

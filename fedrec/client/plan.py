@@ -68,6 +68,17 @@ class Bucket:
     steps: list[Step]
     max_rows: int
 
+    def step_items(self, step: Step) -> Tensor:
+        """Items ``[B, S]`` of a step's entries."""
+        return self.items if step.rows is None else self.items.gather(1, step.rows)
+
+    def places(self, step: Step) -> Tensor:
+        """Flat places ``[B * S]`` of a step's entries among the bucket's ``B * P`` item rows."""
+        clients, width = self.items.shape
+        first = torch.arange(clients, device=self.items.device)[:, None] * width
+        rows = torch.arange(width, device=first.device) if step.rows is None else step.rows
+        return (first + rows).flatten()
+
 
 class LocalPlan:
     """The local steps of all clients of a cohort.

@@ -3,30 +3,97 @@
 Source: FedRecGEL, arXiv:2603.11503 (two radii, one per side), after Foret et al., arXiv:2010.01412. A point is moved to
 ``theta + rho g / (||g|| + 1e-12)`` and the gradient is taken there. A zero gradient or rho = 0 leaves the point unmoved
 and the gradient at the point itself is used: rho = 0 is the base optimiser bit for bit.
+
+The two sides are of the same make, so everything is written once for any side. A perturbation of the shared side needs
+its gradient client by client, since every client is moved by its own norm; the gradient that is then uploaded may be a
+sum over clients.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from fedrec.client.objective import Gradients, Objective, Point
-from fedrec.models.recommender import Reduce
+from fedrec.client.objective import Objective
+from fedrec.client.part import Gradients, Point
+from fedrec.models.recommender import Uploads
 
 
 @dataclass(frozen=True)
-class SamGradients:
+class Radii:
+    """How far each side is moved; 0 leaves it unmoved."""
+
+    shared: float
+    private: float
+
+
+@dataclass(frozen=True)
+class StepGradients:
     """Gradients of one step: at the point itself, and those that each side uses (the same where rho is 0).
 
-    The row gradients of ``base`` are consumed by the perturbation; the loss at ``shared`` minus that at ``base`` is the
-    sharpness that SAM on the shared side sees, likewise for the private side.
+    The row gradients of ``base`` are overwritten by the perturbation. The loss at ``for_shared`` minus that at ``base``
+    is the sharpness that SAM on the shared side sees, likewise for the private side.
     """
 
     base: Gradients
-    shared: Gradients
-    private: Gradients
+    for_shared: Gradients
+    for_private: Gradients
+
+
+class Perturbation(ABC):
+    """From a point to the gradients that a step uses, for all clients of a bucket at once.
+
+    A variant of SAM is a class like these in a file named after its paper.
+
+    Attributes:
+        joins: Whether both sides are moved to one common point, so that neither can step before the other.
+    """
+
+    joins = False
+
+    @abstractmethod
+    def gradients(self, objective: Objective, point: Point, radii: Radii, uploads: Uploads) -> StepGradients:
+        """The gradients of one step.
+
+        Args:
+            objective: The step's loss.
+            point: (theta_u, phi_u) of the bucket's clients.
+            radii: How far each side is moved.
+            uploads: How the shared dense gradients that are used are to be given.
+        """
+
+
+class Separate(Perturbation):
+    """Two-sided SAM: neither side's perturbation sees the other's (FedRecGEL, steps 4 and 5 of its round)."""
+
+    def gradients(self, objective: Objective, point: Point, radii: Radii, uploads: Uploads) -> StepGradients:
+        """See base class."""
+        base = objective(point, "per_client" if radii.shared else uploads, private=True)
+        for_private = at_private(objective, point, base, radii.private)
+        return StepGradients(base, at_shared(objective, point, base, radii.shared, uploads), for_private)
+
+
+class Joint(Perturbation):
+    """SAM with one norm over both sides and both gradients at the one moved point; two passes instead of three.
+
+    Each side is moved by its own radius over the common norm: with equal radii this is SAM on all parameters at once.
+    """
+
+    joins = True
+
+    def gradients(self, objective: Objective, point: Point, radii: Radii, uploads: Uploads) -> StepGradients:
+        """See base class."""
+        if not (radii.shared or radii.private):
+            return Separate().gradients(objective, point, radii, uploads)
+        base = objective(point, "per_client", private=True)
+        norm = torch.hypot(base.shared.norm(), base.private.norm())
+        moved = moved_private(point, base, radius_scale(radii.private, norm))
+        moved = moved_shared(moved, base, radius_scale(radii.shared, norm))
+        there = objective(moved, uploads, private=True)
+        return StepGradients(base, there, there)
 
 
 def radius_scale(rho: float, norm: Tensor) -> Tensor:
@@ -37,45 +104,26 @@ def radius_scale(rho: float, norm: Tensor) -> Tensor:
     return norm.sign() * rho / (norm + 1e-12)
 
 
-def at_shared(objective: Objective, point: Point, base: Gradients, rho: float, reduce: Reduce) -> Gradients:
-    """Gradients at the point moved on its shared side; ``base`` must hold one gradient each if rho > 0."""
+def moved_shared(point: Point, gradients: Gradients, scale: Tensor) -> Point:
+    """The point moved along the shared gradients by ``scale [B]`` of each client; overwrites their rows."""
+    return point.with_shared(point.shared.moved(gradients.shared, scale))
+
+
+def moved_private(point: Point, gradients: Gradients, scale: Tensor) -> Point:
+    """The point moved along the private gradients by ``scale [B]`` of each client; overwrites their rows."""
+    return point.with_private(point.private.moved(gradients.private, scale))
+
+
+def at_shared(objective: Objective, point: Point, base: Gradients, rho: float, uploads: Uploads) -> Gradients:
+    """Gradients at the point moved on its shared side; ``base`` must hold one gradient per client if rho > 0."""
     if not rho:
         return base
-    return objective(point.shifted_shared(base, radius_scale(rho, base.shared_norm())), reduce, private=False)
+    moved = moved_shared(point, base, radius_scale(rho, base.shared.norm()))
+    return objective(moved, uploads, private=False)
 
 
 def at_private(objective: Objective, point: Point, base: Gradients, rho: float) -> Gradients:
     """Gradients at the point moved on its private side."""
     if not rho:
         return base
-    return objective(point.shifted_private(base, radius_scale(rho, base.private_norm())), None, private=True)
-
-
-def separate(objective: Objective, point: Point, rho_shared: float, rho_private: float, reduce: Reduce) -> SamGradients:
-    """Two-sided SAM: neither side's perturbation sees the other's (FedRecGEL, steps 4 and 5 of its round).
-
-    Args:
-        objective: The step's loss.
-        point: (theta_u, phi_u) of the bucket's clients.
-        rho_shared: Radius of the shared side.
-        rho_private: Radius of the private side.
-        reduce: How the shared dense gradients are to be given.
-    """
-    base = objective(point, "each" if rho_shared else reduce, private=True)
-    private = at_private(objective, point, base, rho_private)
-    return SamGradients(base, at_shared(objective, point, base, rho_shared, reduce), private)
-
-
-def joint(objective: Objective, point: Point, rho_shared: float, rho_private: float, reduce: Reduce) -> SamGradients:
-    """SAM with one norm over both sides and both gradients at the one moved point; two passes instead of three.
-
-    Each side is moved by its own radius over the common norm: with equal radii this is SAM on all parameters at once.
-    """
-    if not (rho_shared or rho_private):
-        return separate(objective, point, 0.0, 0.0, reduce)
-    base = objective(point, "each", private=True)
-    norm = torch.hypot(base.shared_norm(), base.private_norm())
-    moved = point.shifted_private(base, radius_scale(rho_private, norm))
-    moved = moved.shifted_shared(base, radius_scale(rho_shared, norm))
-    found = objective(moved, reduce, private=True)
-    return SamGradients(base, found, found)
+    return objective(moved_private(point, base, radius_scale(rho, base.private.norm())), None, private=True)

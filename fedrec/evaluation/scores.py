@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from fedrec.client.private import PrivateState
+from fedrec.exchange import OneTable, Table
 from fedrec.models.recommender import Params, Recommender
 
 # (users [B], items [B, M] or [1, M]) -> scores [B, M]
@@ -20,30 +21,47 @@ class Scorer:
 
     Attributes:
         recommender: The model.
-        shared: Shared parameters by name; see :meth:`prepared`.
-        tables: What the recommender looks up by item, ``[I, K]``.
+        shared: The server's dense parameters.
+        tables: What the recommender looks up by item on the shared side.
+        own_tables: Private item tables.
         private: Private state of all clients.
-        mean_private: Whether every client's private state is replaced by its mean over clients.
+        mean: Private dense parameters ``[1, *shape]`` that stand for everybody's, or None: each client has its own.
     """
 
     recommender: Recommender
     shared: Params
-    tables: Params
+    tables: Mapping[str, Table]
+    own_tables: Mapping[str, Table]
     private: PrivateState
-    mean_private: bool = False
+    mean: Params | None
 
     @classmethod
     def prepared(
         cls, recommender: Recommender, shared: Params, private: PrivateState, mean_private: bool = False
     ) -> Scorer:
-        """A scorer whose item features are computed once for all items."""
-        return cls(recommender, shared, recommender.score_tables(shared), private, mean_private)
+        """A scorer with everything that is the same for all users computed once.
+
+        Args:
+            recommender: The model.
+            shared: Shared parameters, dense ones and item tables ``[I, D]``.
+            private: Private state of all clients.
+            mean_private: Whether every client's private state is replaced by its mean over clients.
+        """
+        dense = {name: value for name, value in shared.items() if name not in recommender.item_tables}
+        served = {name: OneTable(shared[name]) for name in recommender.item_tables}
+        tables = private.kept.mean_tables(served) if mean_private else private.kept.tables(served)
+        if tables is served:  # features follow from rows that all clients share
+            tables = {name: OneTable(table) for name, table in recommender.score_tables(shared).items()}
+        own_tables = private.tables.mean_tables({}) if mean_private else private.tables.tables({})
+        return cls(recommender, dense, tables, own_tables, private, private.mean() if mean_private else None)
 
     def __call__(self, users: Tensor, items: Tensor) -> Tensor:
         """Scores ``[B, M]`` of ``items [B, M]`` (or ``[1, M]``, the same for all) for ``users [B]``."""
-        if self.mean_private:
-            values = {name: v.expand(len(users), *v.shape[1:]) for name, v in self.private.mean().items()}
-            rows = PrivateState.server_rows(self.tables, items)
+        if self.mean is None:
+            dense, own = self.private.kept.dense(self.shared, users), self.private.values(users)
         else:
-            values, rows = self.private.values(users), self.private.item_rows(self.tables, users, items)
-        return self.recommender.forward({**self.shared, **rows}, values)
+            dense = self.shared
+            own = {name: value.expand(len(users), *value.shape[1:]) for name, value in self.mean.items()}
+        rows = {name: table.rows(users, items) for name, table in self.tables.items()}
+        own |= {name: table.rows(users, items) for name, table in self.own_tables.items()}
+        return self.recommender.forward({**dense, **rows}, own).expand(len(users), -1)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fedrec.errors import InputError
 from fedrec.models.linear import dot, linear, linear_transposed, summed_weight_gradient, weight_gradient
-from fedrec.models.recommender import Params, Pullback, Recommender, Reduce
+from fedrec.models.recommender import Params, Pullback, Recommender, Uploads
 
 _relu_backward = torch.ops.aten.threshold_backward.grad_input
 
@@ -124,18 +124,18 @@ class NCF(Recommender):
         user, activations = private["user_gmf"] * shared["output_gmf"], self._activations(shared, private)
         logits = self._logits(shared, user, activations[-1])
 
-        def pullback(dlogits: Tensor, reduce: Reduce | None, want_private: bool) -> tuple[dict[str, Any], Params]:
+        def pullback(dlogits: Tensor, uploads: Uploads | None, want_private: bool) -> tuple[dict[str, Any], Params]:
             """Gradients of both sides, the layers from the last to the first."""
-            weight_grad = summed_weight_gradient if reduce == "sum" else weight_gradient
+            weight_grad = summed_weight_gradient if uploads == "summed" else weight_gradient
             dshared: dict[str, Any] = {}
             delta = dlogits[..., None] * shared["output_mlp"][..., None, :]
             for k in range(self.layers, 0, -1):  # delta becomes the gradient before layer k's ReLU, in place
                 _relu_backward(delta, activations[k - 1], 0, grad_input=delta)
                 if k == 1:
                     break
-                if reduce:
+                if uploads:
                     dshared[f"layer{k}_weight"] = weight_grad(delta, activations[k - 2])
-                    dshared[f"layer{k}_bias"] = _bias_gradient(delta, reduce)
+                    dshared[f"layer{k}_bias"] = _bias_gradient(delta, uploads)
                 delta = linear_transposed(delta, shared[f"layer{k}_weight"])
 
             per_client = delta.sum(1, keepdim=True)  # [B, 1, 2^(n-1) d]: what reaches the user half
@@ -144,18 +144,20 @@ class NCF(Recommender):
             if want_private:
                 dprivate["user_gmf"] = gmf_sum * shared["output_gmf"]
                 dprivate["user_mlp"] = linear_transposed(per_client, shared["layer1_user"])[:, 0]
-            if reduce:
+            if uploads:
                 dshared["item_mlp"] = linear_transposed(delta, shared["layer1_item"])
                 dshared["item_gmf"] = dlogits[..., None] * user[:, None]
                 dshared["layer1_item"] = weight_grad(delta, shared["item_mlp"])
                 dshared["layer1_user"] = weight_grad(per_client, private["user_mlp"][:, None])
-                each = {
+                small = {
                     "layer1_bias": per_client[:, 0],
                     "output_gmf": gmf_sum * private["user_gmf"],
                     "output_mlp": _weighted_sum(dlogits, activations[-1]),
                     "output_bias": dlogits.sum(1),
                 }
-                dshared |= each if reduce == "each" else {name: value.sum(0) for name, value in each.items()}
+                if uploads == "summed":
+                    small = {name: value.sum(0) for name, value in small.items()}
+                dshared |= small
             return dshared, dprivate
 
         return logits, pullback
@@ -171,5 +173,5 @@ def _weighted_sum(weights: Tensor, rows: Tensor) -> Tensor:
     return torch.bmm(weights[:, None], rows)[:, 0]
 
 
-def _bias_gradient(delta: Tensor, reduce: Reduce) -> Tensor:
-    return delta.sum((0, 1)) if reduce == "sum" else delta.sum(1)
+def _bias_gradient(delta: Tensor, uploads: Uploads) -> Tensor:
+    return delta.sum((0, 1)) if uploads == "summed" else delta.sum(1)

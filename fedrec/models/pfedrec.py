@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fedrec.errors import InputError
 from fedrec.models.linear import dot
-from fedrec.models.recommender import Params, Pullback, Recommender, Reduce
+from fedrec.models.recommender import Params, Pullback, Recommender, Uploads
 
 
 class PFedRec(Recommender):
@@ -30,7 +30,6 @@ class PFedRec(Recommender):
     """
 
     item_tables: ClassVar[tuple[str, ...]] = ("item",)
-    keeps_rows: ClassVar[bool] = True
 
     def __init__(self, embedding_dim: int = 32) -> None:
         if embedding_dim < 1:
@@ -61,9 +60,9 @@ class PFedRec(Recommender):
         """Backward pass written out; see base class."""
         items: Tensor = shared["item"]
 
-        def pullback(dlogits: Tensor, reduce: Reduce | None, want_private: bool) -> tuple[dict[str, Any], Params]:
+        def pullback(dlogits: Tensor, uploads: Uploads | None, want_private: bool) -> tuple[dict[str, Any], Params]:
             """Gradients of the item rows and of the score function."""
-            dshared = {"item": dlogits[..., None] * private["score_weight"][:, None]} if reduce else {}
+            dshared = {"item": dlogits[..., None] * private["score_weight"][:, None]} if uploads else {}
             if not want_private:
                 return dshared, {}
             return dshared, {"score_weight": (dlogits[:, None] @ items)[:, 0], "score_bias": dlogits.sum(1)}

@@ -10,36 +10,40 @@ import torch
 from torch import Tensor
 
 Params = dict[str, Tensor]
-Reduce = Literal["sum", "each"]
+# How shared dense gradients are given: summed over the clients, or one for each.
+Uploads = Literal["summed", "per_client"]
 # (gradient at the logits [B, S], how to give the shared gradients or None, whether to give the private ones)
 # -> (shared gradients, private gradients)
-Pullback = Callable[[Tensor, Reduce | None, bool], tuple[dict[str, Any], Params]]
+Pullback = Callable[[Tensor, Uploads | None, bool], tuple[dict[str, Any], Params]]
 
 
 class Recommender(ABC):
     """A scoring model split between server and clients. It holds no parameters, only their shapes and the arithmetic.
 
     All arithmetic is *batched first*: B clients side by side, each with S rows (items to score). A shared dense
-    parameter comes as ``[*shape]`` (one for all clients) or ``[B, *shape]`` (one per client); the rows of a shared item
-    table come gathered, ``[B, S, D]`` (those of :meth:`score_tables` may have B = 1 and broadcast); a private parameter
-    comes as ``[B, *shape]``.
+    parameter comes as ``[*shape]`` (one for all clients) or ``[B, *shape]`` (one per client); the rows of an item
+    table come gathered, ``[B, S, D]`` (those of :meth:`score_tables` may have B = 1 and broadcast); a private dense
+    parameter comes as ``[B, *shape]``.
 
     Attributes:
-        item_tables: Names of the shared parameters that have one row per item, ``[I, D]``.
-        keeps_rows: Whether a client keeps the item rows it tuned in local training as private state and scores with
-            them (over the table of the round in which it last took part) instead of with the server's table.
+        item_tables: Names of the shared parameters that have one row per item, ``[I, D]``; at least one.
+        private_tables: Names of the private parameters that have one row per item, ``[I, D]`` for each client.
     """
 
     item_tables: ClassVar[tuple[str, ...]]
-    keeps_rows: ClassVar[bool] = False
+    private_tables: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def initial_shared(self, num_items: int, generator: torch.Generator) -> Params:
         """Initial shared parameters: item tables ``[I, D]`` and dense parameters ``[*shape]``."""
 
-    @abstractmethod
     def initial_private(self, num_users: int, generator: torch.Generator) -> Params:
-        """Initial private parameters of all clients, ``[U, *shape]``."""
+        """Initial private dense parameters of all clients, ``[U, *shape]``; by default there are none."""
+        return {}
+
+    def initial_private_tables(self, num_items: int, generator: torch.Generator) -> Params:
+        """Initial private tables, ``[I, D]``, from which every client starts; by default there are none."""
+        return {}
 
     @abstractmethod
     def forward(self, shared: Mapping[str, Any], private: Mapping[str, Tensor]) -> Tensor:
@@ -47,7 +51,7 @@ class Recommender(ABC):
 
         Args:
             shared: Dense parameters and gathered item rows by name; may hold what :meth:`item_features` computed.
-            private: Private parameters by name.
+            private: Private parameters by name, dense ones and gathered item rows.
         """
 
     def item_features(self, shared: Params) -> Params:
@@ -68,14 +72,15 @@ class Recommender(ABC):
     def vjp(self, shared: Mapping[str, Any], private: Params) -> tuple[Tensor, Pullback]:
         """Logits ``[B, S]`` and the function that pulls a gradient at the logits back to the parameters.
 
-        The pullback takes the gradient ``[B, S]``; ``"sum"``, ``"each"`` or ``None`` for the shared side; and whether
-        the private side is wanted. Shared dense gradients come summed over clients ``[*shape]`` or one per client ``[B,
-        *shape]`` (there also as :class:`~fedrec.models.linear.OuterProducts`); item rows always per client, each
-        table's in memory of its own, which the caller may overwrite.
+        The pullback takes the gradient ``[B, S]``; ``"summed"``, ``"per_client"`` or ``None`` for the shared side; and
+        whether the private side is wanted. Shared dense gradients come summed over clients ``[*shape]`` or one per
+        client ``[B, *shape]`` (there also as :class:`~fedrec.models.linear.OuterProducts`); item rows always per
+        client, each table's in memory of its own: the perturbation is written over them, since they are the largest
+        tensors of a step and are needed once.
 
         This default lets autograd do the work; a recommender may write it out.
         """
-        rows, clients = set(self.item_tables), next(iter(private.values())).shape[0]
+        rows, clients = {*self.item_tables, *self.private_tables}, shared[self.item_tables[0]].shape[0]
         leaves = {name: shared[name].detach().requires_grad_() for name in self.parameter_names(shared)}
         users = {name: value.detach().requires_grad_() for name, value in private.items()}
         with torch.enable_grad():
@@ -86,17 +91,22 @@ class Recommender(ABC):
             }
             logits = self.forward(own, users)
 
-        def pullback(dlogits: Tensor, reduce: Reduce | None, want_private: bool) -> tuple[dict[str, Any], Params]:
+        def pullback(dlogits: Tensor, uploads: Uploads | None, want_private: bool) -> tuple[dict[str, Any], Params]:
             """Autograd's gradients of the sides that are wanted."""
-            wanted = {**(own if reduce else {}), **(users if want_private else {})}
+            wanted = {**(own if uploads else {}), **(users if want_private else {})}
+            if not wanted:
+                return {}, {}
             grads = torch.autograd.grad(
                 logits, list(wanted.values()), dlogits, retain_graph=True, allow_unused=True, materialize_grads=True
             )
-            found = dict(zip(wanted, grads, strict=True))
-            dshared = {n: found[n] if reduce == "each" else found[n].sum(0) for n in wanted if n in self.dense_dims}
-            # Autograd may give several tables the same memory, or one number for a whole row.
-            dshared |= {n: found[n].clone(memory_format=torch.contiguous_format) for n in wanted if n in rows}
-            return dshared, {n: found[n] for n in users} if want_private else {}
+            gradients = dict(zip(wanted, grads, strict=True))
+            for name in rows & gradients.keys():
+                # Autograd may give several tables the same memory, or one number for a whole row.
+                gradients[name] = gradients[name].clone(memory_format=torch.contiguous_format)
+            if uploads == "summed":
+                gradients |= {name: gradients[name].sum(0) for name in wanted if name in self.dense_dims}
+            shared_names = [name for name in gradients if name in own]
+            return {n: gradients[n] for n in shared_names}, {n: gradients[n] for n in users if want_private}
 
         return logits.detach(), pullback
 

@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, Literal, Protocol, Self
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from fedrec.errors import InputError
-from fedrec.models.recommender import Params, Reduce
-
-
-class Uploads(Protocol):
-    """What :meth:`Server.aggregate` reads of a bucket's updates.
-
-    ``dense``: uploads of dense parameters, summed over the clients ``[*shape]`` or one each ``[B, *shape]``, as the
-    server's ``reduce`` asks. ``rows``: uploads of item rows ``[B, P, D]`` by table, of ``items [B, P]`` (padding: 0).
-    ``clients``: ``[B]`` user indices.
-    """
-
-    @property
-    def dense(self) -> Params:  # noqa: D102
-        ...
-    @property
-    def rows(self) -> Params:  # noqa: D102
-        ...
-    @property
-    def items(self) -> Tensor:  # noqa: D102
-        ...
-    @property
-    def clients(self) -> Tensor:  # noqa: D102
-        ...
+from fedrec.errors import DivergenceError, InputError
+from fedrec.exchange import Broadcast, OneTable, Upload, UploadStep
+from fedrec.models.recommender import Params, Uploads
 
 
 class Server(nn.Module, ABC):
@@ -46,10 +25,11 @@ class Server(nn.Module, ABC):
         InputError: If the rate is not a finite number above 0.
 
     Attributes:
-        reduce: How :meth:`aggregate` wants dense uploads: summed over a bucket's clients, or one each.
+        uploads: How :meth:`aggregate` wants dense uploads: summed over a bucket's clients, or one for each.
+        item_tables: Which of the shared parameters have a row per item.
     """
 
-    reduce: Reduce = "sum"
+    uploads: Uploads = "summed"
 
     def __init__(self, optimizer: Literal["adam", "sgd"] = "adam", lr: float = 0.001) -> None:
         super().__init__()
@@ -57,10 +37,21 @@ class Server(nn.Module, ABC):
             raise InputError(f"model.server.lr={lr}: a learning rate is a finite number above 0")
         self.optimizer, self.lr = optimizer, lr
         self.shared = nn.ParameterDict()
+        self.item_tables: tuple[str, ...] = ()
 
-    def initialise(self, shared: Params) -> None:
-        """Take the initial shared parameters."""
+    def initialise(self, shared: Params, item_tables: Sequence[str]) -> None:
+        """Take the initial shared parameters, item tables ``[I, D]`` among them."""
         self.shared = nn.ParameterDict({name: nn.Parameter(value) for name, value in shared.items()})
+        self.item_tables = tuple(item_tables)
+
+    @property
+    def num_items(self) -> int:
+        """Number of items I."""
+        return len(self.shared[self.item_tables[0]])
+
+    def parameters_now(self) -> Params:
+        """The shared parameters without their graph, by name; their memory is the server's."""
+        return {name: value.detach() for name, value in self.shared.items()}
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """The optimiser of the shared parameters."""
@@ -68,63 +59,53 @@ class Server(nn.Module, ABC):
             return torch.optim.Adam(self.shared.values(), lr=self.lr, fused=True)
         return torch.optim.SGD(self.shared.values(), lr=self.lr)
 
-    def broadcast(self, round_: int, clients: Tensor) -> Params:
-        """The shared parameters that the clients of a round receive, by name."""
-        return {name: value.detach() for name, value in self.shared.items()}
+    def broadcast(self, round_: int, clients: Tensor) -> Broadcast:
+        """What the clients of a round receive: the shared parameters, the same for all."""
+        values = self.parameters_now()
+        tables = {name: OneTable(values.pop(name)) for name in self.item_tables}
+        return Broadcast(round_, values, tables)
 
     @abstractmethod
-    def aggregate(self, updates: Uploads) -> None:
+    def begin_round(self) -> None:
+        """Forget what a round that was cut off has left in the accumulators."""
+
+    @abstractmethod
+    def aggregate(self, upload: Upload) -> None:
         """Take in a bucket's uploads."""
 
     @abstractmethod
     def direction(self) -> Params:
         """What the round's uploads amount to, by name: the gradient that the optimiser sees. Ends the round."""
 
-    def step(self, optimizer: Any) -> Tensor:
-        """One optimiser step along the round's uploads; returns their norm, ``[]``."""
+    def step(self, optimizer: Any, round_: int, steps: Sequence[UploadStep] = ()) -> Tensor:
+        """One optimiser step along the round's uploads.
+
+        Args:
+            optimizer: The optimiser of :attr:`shared`.
+            round_: Number of the round.
+            steps: What was done to the uploads on their way; the server's side of each is done here.
+
+        Returns:
+            Norm of the aggregate, ``[]``.
+
+        Raises:
+            DivergenceError: If the aggregate or a parameter after the step is not finite: sums of finite uploads may
+                overflow, and nothing of such a round may be recorded.
+        """
         direction = self.direction()
+        for step in steps:
+            direction = step.on_server(direction, round_)
+        _require_finite(direction, f"round {round_}: the sum of the clients' uploads overflows")
         for name, value in direction.items():
             self.shared[name].grad = value
         optimizer.step()
+        _require_finite(self.parameters_now(), f"round {round_}: the server's step overflows")
         norm: Tensor = torch.stack(torch._foreach_norm(list(direction.values()))).norm()
         return norm
 
 
-class MeanServer(Server):
-    """The unweighted mean of the uploads.
-
-    FedRecGEL (arXiv:2603.11503): the mean of the clients' gradients and one Adam step. A mean of parameters (FedAvg) is
-    ``optimizer: sgd`` with ``lr: 1`` on uploaded deltas.
-    """
-
-    def __init__(self, optimizer: Literal["adam", "sgd"] = "adam", lr: float = 0.001) -> None:
-        super().__init__(optimizer, lr)
-        self._sums: Params = {}
-        self._clients = 0
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self._sums = {name: fn(value) for name, value in self._sums.items()}  # they follow the parameters
-        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
-
-    def broadcast(self, round_: int, clients: Tensor) -> Params:
-        """See base class; what a round that was cut off left behind is forgotten."""
-        self._clients = 0
-        return super().broadcast(round_, clients)
-
-    def aggregate(self, updates: Uploads) -> None:
-        """See base class; adds up in the order of the buckets."""
-        if not self._sums:
-            self._sums = {name: torch.zeros_like(value) for name, value in self.shared.items()}
-        if self._clients == 0:  # the tables' memory is used again in every round
-            torch._foreach_zero_(list(self._sums.values()))
-        if updates.dense:
-            torch._foreach_add_([self._sums[name] for name in updates.dense], list(updates.dense.values()))
-        for name, upload in updates.rows.items():
-            self._sums[name].index_add_(0, updates.items.flatten(), upload.flatten(0, 1))
-        self._clients += len(updates.clients)
-
-    def direction(self) -> Params:
-        """See base class."""
-        clients, self._clients = self._clients, 0
-        torch._foreach_div_(list(self._sums.values()), clients)
-        return dict(self._sums)
+def _require_finite(values: Params, what: str) -> None:
+    # A sum is finite only if all of its terms are; it may overflow where they do not, and then they are looked at.
+    total = torch.stack([value.sum() for value in values.values()]).sum()
+    if not total.isfinite() and not all(bool(value.isfinite().all()) for value in values.values()):
+        raise DivergenceError(f"{what}; lower the learning rates or rho")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from fedrec.client import LocalTraining
+from fedrec.client import DeltaUpload, LocalTraining
+from fedrec.client.stores import TunedRows
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.evaluation.baselines import popularity_score
 from fedrec.evaluation.ranking import full_ranks, sampled_ranks, top_items
@@ -134,7 +135,8 @@ def test_popularity_is_the_number_of_training_rows() -> None:
 
 def trained(recommender: Recommender) -> BareFederation:
     """Two rounds with different clients, so that private states differ and user 2 has never taken part."""
-    module = federation(recommender, LocalTraining(lr=0.3, upload="delta", shared_lr=0.5), USERS, ITEMS)
+    store = TunedRows() if isinstance(recommender, PFedRec) else None
+    module = federation(recommender, LocalTraining(lr=0.3, upload=DeltaUpload(lr=0.5), store=store), USERS, ITEMS)
     module.training_step(random_cohort([0, 1, 4], [4, 6, 5], ITEMS), 0)
     module.training_step(random_cohort([1, 3], [4, 6], ITEMS, number=1), 0)
     return module
@@ -189,4 +191,4 @@ def test_items_are_prepared_once() -> None:
     module = trained(NCF(4, 2))
     prepared = Scorer.prepared(module.recommender, dict(module.server.shared), module.private)
     assert set(prepared.tables) == {"item_gmf", "item_half"}
-    assert {len(table) for table in prepared.tables.values()} == {ITEMS}
+    assert {table.shape[0] for table in prepared.tables.values()} == {ITEMS}

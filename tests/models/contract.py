@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from fedrec.client import LocalTraining
+from fedrec.client import DeltaUpload, LocalTraining
+from fedrec.client.stores import OwnCopy
+from fedrec.exchange import OneTable
 from fedrec.models.linear import OuterProducts, ShiftedWeight, Weight
 from fedrec.models.recommender import Params, Recommender
 from tests.small import federation, generator, like, normal, random_cohort, snapshot
@@ -25,7 +27,7 @@ class RecommenderContract:
     recommender: Recommender
 
     def logit(self, shared: Params, private: Params, item: int) -> float:
-        """The score of one item for one client: tables ``[I, D]``, private parameters without a client axis."""
+        """The score of one item for one client: tables ``[I, D]`` on both sides, no client axis anywhere."""
         raise NotImplementedError
 
     # ------------------------------------------------------------------ a random problem, in float64
@@ -33,7 +35,16 @@ class RecommenderContract:
     def parameters(self, seed: int = 0) -> tuple[Params, Params]:
         """Shared parameters and the private ones of all clients, of order one so that every term matters."""
         shared = self.recommender.initial_shared(ITEMS, generator(seed))
-        return like(shared, seed), like(self.recommender.initial_private(CLIENTS, generator(seed)), seed + 100)
+        private = self.recommender.initial_private(CLIENTS, generator(seed))
+        tables = self.recommender.initial_private_tables(ITEMS, generator(seed))
+        private |= {name: table.expand(CLIENTS, -1, -1) for name, table in tables.items()}
+        return like(shared, seed), like(private, seed + 100)
+
+    def own(self, private: Params, items: Tensor) -> Params:
+        """Private parameters as :meth:`forward` takes them: rows of the private tables gathered."""
+        clients = torch.arange(CLIENTS)[:, None]
+        tables = self.recommender.private_tables
+        return {name: value[clients, items] if name in tables else value for name, value in private.items()}
 
     def dense(self, shared: Params) -> Params:
         return {name: shared[name] for name in self.recommender.dense_dims}
@@ -59,14 +70,19 @@ class RecommenderContract:
         assert all(value.is_floating_point() and bool(value.isfinite().all()) for value in shared.values())
 
     def test_initial_values_follow_the_generator_alone(self) -> None:
-        for make, size in ((self.recommender.initial_shared, ITEMS), (self.recommender.initial_private, CLIENTS)):
-            first, again, other = (make(size, generator(seed)) for seed in (1, 1, 2))
+        model = self.recommender
+        for make in (model.initial_shared, model.initial_private, model.initial_private_tables):
+            first, again, other = (make(ITEMS, generator(seed)) for seed in (1, 1, 2))
             assert all(torch.equal(first[name], again[name]) for name in first)
-            assert any(not torch.equal(first[name], other[name]) for name in first)
+            assert not first or any(not torch.equal(first[name], other[name]) for name in first)
 
     def test_private_parameters_have_a_row_per_client(self) -> None:
         private = self.recommender.initial_private(CLIENTS, generator(0))
-        assert {len(value) for value in private.values()} == {CLIENTS}
+        assert all(len(value) == CLIENTS for value in private.values())
+        tables = self.recommender.initial_private_tables(ITEMS, generator(0))
+        assert set(tables) == set(self.recommender.private_tables)
+        assert all(value.dim() == 2 and len(value) == ITEMS for value in tables.values())
+        assert not set(private) & set(tables)
         assert not set(private) & set(self.recommender.initial_shared(ITEMS, generator(0)))
 
     def test_working_memory_of_a_row_is_counted(self) -> None:
@@ -91,25 +107,26 @@ class RecommenderContract:
     def test_scores_equal_the_per_client_reference(self) -> None:
         shared, private = self.parameters()
         items = self.items()
-        found = self.recommender.forward(self.dense(shared) | self.rows(shared, items), private)
+        found = self.recommender.forward(self.dense(shared) | self.rows(shared, items), self.own(private, items))
         assert_close(found, self.expected(shared, private, items), **EXACT)
 
     def test_scores_from_what_is_computed_once_per_item(self) -> None:
         shared, private = self.parameters()
         items, tables = self.items(), self.recommender.score_tables(shared)
-        found = self.recommender.forward(shared | {n: t[items] for n, t in tables.items()}, private)
+        found = self.recommender.forward(shared | {n: t[items] for n, t in tables.items()}, self.own(private, items))
         assert_close(found, self.expected(shared, private, items), **EXACT)
 
     def test_scores_of_the_same_items_for_all_clients(self) -> None:
         shared, private = self.parameters()
         items, tables = torch.arange(ITEMS)[None], self.recommender.score_tables(shared)
-        found = self.recommender.forward(shared | {n: t[items] for n, t in tables.items()}, private)
-        assert_close(found, self.expected(shared, private, items.expand(CLIENTS, -1)), **EXACT)
+        found = self.recommender.forward(shared | {n: t[items] for n, t in tables.items()}, self.own(private, items))
+        expected = self.expected(shared, private, items.expand(CLIENTS, -1))
+        assert_close(found.expand(CLIENTS, -1), expected, **EXACT)  # one row will do where nothing is private
 
     def test_scores_with_weights_of_each_client(self) -> None:
         shared, private = self.parameters()
         items, own = self.items(), self.own_weights(shared)
-        found = self.recommender.forward(own | self.rows(shared, items), private)
+        found = self.recommender.forward(own | self.rows(shared, items), self.own(private, items))
         for u in range(CLIENTS):
             theirs = shared | {name: value[u] for name, value in own.items()}
             assert_close(
@@ -136,22 +153,23 @@ class RecommenderContract:
         return given, plain
 
     @pytest.mark.parametrize(
-        ("reduce", "private_wanted"), [("sum", True), ("sum", False), ("each", True), ("each", False), (None, True)]
+        ("uploads", "private_wanted"),
+        [("summed", True), ("summed", False), ("per_client", True), ("per_client", False), (None, True)],
     )
     @pytest.mark.parametrize("kind", ["shared", "own", "shifted"])
-    def test_vjp_is_autograds(self, kind: str, reduce: Any, private_wanted: bool) -> None:
+    def test_vjp_is_autograds(self, kind: str, uploads: Any, private_wanted: bool) -> None:
         shared, private = self.parameters()
         items, dlogits = self.items(), normal(9, CLIENTS, ROWS)
         given, plain = self.weights(kind, shared)
-        rows = self.rows(shared, items)
+        rows, private = self.rows(shared, items), self.own(private, items)
         before = {name: value.clone() for name, value in (plain | rows | private).items()}
         logits, pullback = self.recommender.vjp({**given, **rows}, private)
-        found_shared, found_private = pullback(dlogits.clone(), reduce, private_wanted)
+        found_shared, found_private = pullback(dlogits.clone(), uploads, private_wanted)
         their_logits, their_pullback = Recommender.vjp(self.recommender, {**plain, **rows}, private)
-        their_shared, their_private = their_pullback(dlogits, reduce, private_wanted)
+        their_shared, their_private = their_pullback(dlogits, uploads, private_wanted)
 
         assert_close(logits, their_logits, **EXACT)
-        assert set(found_shared) == set(their_shared) == (set(shared) if reduce else set())
+        assert set(found_shared) == set(their_shared) == (set(shared) if uploads else set())
         assert set(found_private) == set(their_private) == (set(private) if private_wanted else set())
         for name, expected in (their_shared | their_private).items():
             value = (found_shared | found_private)[name]
@@ -162,10 +180,12 @@ class RecommenderContract:
         shared, private = self.parameters()
         items, dlogits = self.items(), normal(9, CLIENTS, ROWS)
         features = {name: table[items] for name, table in self.recommender.item_features(shared).items()}
-        point = self.dense(shared) | self.rows(shared, items)
+        point, private = self.dense(shared) | self.rows(shared, items), self.own(private, items)
         _, pullback = self.recommender.vjp(point | features, private)
         _, plain = Recommender.vjp(self.recommender, point, private)
-        for found, expected in zip(pullback(dlogits.clone(), "sum", True), plain(dlogits, "sum", True), strict=True):
+        for found, expected in zip(
+            pullback(dlogits.clone(), "summed", True), plain(dlogits, "summed", True), strict=True
+        ):
             assert set(found) == set(expected)
             for name in expected:
                 assert_close(found[name], expected[name], **EXACT)
@@ -173,23 +193,26 @@ class RecommenderContract:
     # ------------------------------------------------------------------ in a federation
 
     def test_a_round_changes_the_private_state_of_its_cohort_alone(self) -> None:
-        module = federation(self.recommender, LocalTraining(lr=0.1, upload="delta", shared_lr=0.1), 5, ITEMS)
+        client = LocalTraining(optimizer="sgd", lr=0.1, upload=DeltaUpload(lr=0.1), store=OwnCopy())
+        module = federation(self.recommender, client, 5, ITEMS)
         users, items = torch.arange(5), torch.arange(ITEMS)[None]
         before = {name: module.private.get_buffer(name).clone() for name in [*module.private.names, "steps"]}
         module.training_step(random_cohort([1, 3], [6, 4], ITEMS), 0)
         for name, value in before.items():
             changed = (module.private.get_buffer(name) != value).reshape(5, -1).any(1)
             assert changed.tolist() == [False, True, False, True, False], name
-        if self.recommender.keeps_rows:  # and who has not taken part scores with the server's rows
-            tables = self.recommender.score_tables(dict(module.server.shared))
-            own = module.private.item_rows(tables, users, items)
-            served = module.private.server_rows(tables, items)
-            for name in self.recommender.item_tables:
-                same = (own[name] == served[name]).flatten(1).all(1)
-                assert same.tolist() == [True, False, True, False, True], name
+        # Who has not taken part scores with the server's parameters, and private tables are as they were.
+        served = {name: OneTable(module.server.shared[name].detach()) for name in self.recommender.item_tables}
+        kept = module.private.kept.tables(served)
+        initial = self.recommender.initial_private_tables(ITEMS, torch.Generator())
+        for name in (*served, *initial):
+            table = served[name] if name in served else OneTable(module.private.tables.get_buffer(f"initial_{name}"))
+            own = (kept if name in served else module.private.tables.tables({}))[name].rows(users, items)
+            same = (own == table.rows(users, items)).flatten(1).all(1)
+            assert same.tolist() == [True, False, True, False, True], name
 
     def test_state_round_trip(self) -> None:
-        client = LocalTraining(0.1, 0.1, lr=0.1, upload="delta", shared_lr=0.1)
+        client = LocalTraining(0.1, 0.1, optimizer="sgd", lr=0.1, upload=DeltaUpload(lr=0.1), store=OwnCopy())
         first, second = (federation(self.recommender, client, 5, ITEMS) for _ in range(2))
         first.training_step(random_cohort([0, 3], [6, 4], ITEMS), 0)
         file = io.BytesIO()

@@ -1,30 +1,33 @@
-"""Recorded cases through production: names and shapes converted, rounds run, everything that can be seen taken down.
+"""Recorded cases through production: compositions made, rounds run, everything that can be seen taken down.
 
-The rounds are those of :class:`~fedrec.federation.FederatedRecommender`; the per-client figures are taken where a
-server would see them, in ``aggregate``.
+The rounds are those of :class:`~fedrec.federation.FederatedRecommender`; the per-client figures are taken where local
+training gives them.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from fedrec.client import LocalTraining
+import fedrec.models
+from fedrec.client import DeltaUpload, GradientUpload, LocalTraining
+from fedrec.client.penalties import Proximal
+from fedrec.client.sam import Joint, Separate
+from fedrec.client.start import FromOwn
+from fedrec.client.stores import Nothing, OwnCopy
+from fedrec.client.stores.tuned_rows import TunedRows
 from fedrec.client.updates import ClientUpdates
 from fedrec.data.cohort import Cohort
 from fedrec.federation import FederatedRecommender
-from fedrec.models import NCF, PFedRec
-from fedrec.models.recommender import Recommender, Reduce
+from fedrec.models.recommender import Recommender, Uploads
 from fedrec.server import MeanServer
-from fedrec.server.server import Uploads
 from tests.reference.cases import Case, RecordedRound, Setting
-from tests.reference.client import not_evaluated
-from tests.reference.models import Parameters
+from tests.reference.client import LocalOptions, not_evaluated
+from tests.reference.models import Parameters, reference_of
 
 BUDGETS = {
     "minimum": (1, 1),
@@ -36,13 +39,101 @@ BUDGETS = {
 """Working memory by name: rows of a client at once (all if None), clients at once (all if None)."""
 
 
+def local_training(options: LocalOptions, kind: type[LocalTraining] = LocalTraining) -> LocalTraining:
+    """Return production's composition of the reference's options."""
+    upload = (
+        DeltaUpload(
+            options.shared_optimizer,  # type: ignore[arg-type]
+            options.shared_lr,
+            options.shared_lr_per_item,
+            weight_decay=options.shared_decay,
+        )
+        if options.upload == "delta"
+        else GradientUpload()
+    )
+    return kind(
+        rho_shared=options.rho_shared,
+        rho_private=options.rho_private,
+        perturbation={"separate": Separate, "joint": Joint}[options.perturb](),
+        order=options.order,  # type: ignore[arg-type]
+        local_epochs=options.local_epochs,
+        batch_size=options.batch_size,
+        loss_block=options.loss_block,
+        optimizer=options.optimizer,  # type: ignore[arg-type]
+        lr=options.lr,
+        upload=upload,
+        penalties=[Proximal(options.mu)] if options.mu else None,
+        start=FromOwn() if options.starts_from_own else None,
+        store=OwnCopy() if options.keeps_copy else None,
+    )
+
+
+def local_options(client: LocalTraining) -> LocalOptions:
+    """Return the reference's options of production's composition.
+
+    Raises:
+        LookupError: The reference does not know a part of it.
+    """
+    upload, penalties = client.upload, client.penalties
+    known = {
+        "perturbation": type(client.perturbation) in (Separate, Joint),
+        "upload": type(upload) in (GradientUpload, DeltaUpload),
+        "penalties": all(type(penalty) is Proximal for penalty in penalties),
+        "store": type(client.store) in (Nothing, TunedRows, OwnCopy),
+    }
+    if not all(known.values()):
+        raise LookupError(f"the reference does not know {[name for name, fine in known.items() if not fine]}")
+    delta = upload if isinstance(upload, DeltaUpload) else DeltaUpload()
+    return LocalOptions(
+        rho_shared=client.radii.shared,
+        rho_private=client.radii.private,
+        perturb="joint" if isinstance(client.perturbation, Joint) else "separate",
+        order=client.order,
+        local_epochs=client.local_epochs,
+        batch_size=client.batch_size,
+        loss_block=client.loss_block,
+        optimizer=client.optimizer,
+        lr=client.lr,
+        upload="delta" if isinstance(upload, DeltaUpload) else "gradient",
+        shared_optimizer=delta.optimizer,
+        shared_lr=delta.lr,
+        shared_lr_per_item=delta.lr_per_item,
+        shared_decay=delta.weight_decay,
+        mu=sum(penalty.mu for penalty in penalties if isinstance(penalty, Proximal)),
+        keeps_copy=not isinstance(client.store, Nothing),
+        starts_from_own=isinstance(client.start, FromOwn),
+    )
+
+
+class WatchedTraining(LocalTraining):
+    """Local training whose updates of the current round are kept to be looked at."""
+
+    seen: list[ClientUpdates]
+
+    def train(self, *args: Any, **kwargs: Any) -> ClientUpdates:
+        updates = super().train(*args, **kwargs)
+        self.seen = [*getattr(self, "seen", []), updates]
+        return updates
+
+
+class EachClient(MeanServer):
+    """The mean of uploads that are asked for client by client."""
+
+    uploads: Uploads = "per_client"
+
+    def aggregate(self, upload: Any) -> None:
+        super().aggregate(upload.summed())
+
+
+SERVERS: dict[Uploads, type[MeanServer]] = {"summed": MeanServer, "per_client": EachClient}
+
+
 def budget_mib(case: Case, name: str) -> float:
     """Return the memory budget in MiB at which production works on as much at once as :data:`BUDGETS` says."""
     rows, clients = BUDGETS[name]
     if clients is None:
         return 64.0
-    local = LocalTraining(**asdict(case.setting.local))
-    row_floats, client_floats = working_floats(production_recommender(case.setting), local)
+    row_floats, client_floats = working_floats(production_recommender(case.setting), local_training(case.setting.local))
     most = max(int(recorded.offsets.diff().max()) for recorded in case.rounds)
     needed = 4 * clients * ((rows or most) * row_floats + client_floats)
     return (needed + 0.5) / 2**20  # half a byte, so that no rounding takes one away
@@ -50,24 +141,9 @@ def budget_mib(case: Case, name: str) -> float:
 
 def working_floats(recommender: Recommender, client: LocalTraining) -> tuple[int, int]:
     """Working memory of local training in float32 numbers: (per row of a client, per client)."""
-    dense = recommender.initial_shared(1, torch.Generator())
-    tables = {name: dense.pop(name) for name in recommender.item_tables}
-    return client.working_floats(recommender, dense, tables)
-
-
-class WatchedServer(MeanServer):
-    """The mean of the uploads, with the updates of the current round kept to be looked at."""
-
-    def __init__(self, optimizer: Any, lr: float, reduce: Reduce) -> None:
-        super().__init__(optimizer, lr)
-        self.reduce = reduce
-        self.seen: list[ClientUpdates] = []
-
-    def aggregate(self, updates: Uploads) -> None:
-        if not isinstance(updates, ClientUpdates):
-            raise TypeError("local training gives its updates whole")
-        self.seen.append(updates)
-        super().aggregate(updates if self.reduce == "sum" else updates.summed())
+    shared = recommender.initial_shared(1, torch.Generator())
+    row = sum(shared.pop(name).shape[1] for name in recommender.item_tables)
+    return client.working_floats(recommender, sum(value.numel() for value in shared.values()), row)
 
 
 class BareFederation(FederatedRecommender):
@@ -84,9 +160,8 @@ class BareFederation(FederatedRecommender):
 
 def production_recommender(setting: Setting) -> Recommender:
     """Return production's recommender of a setting."""
-    if setting.recommender == "pfedrec":
-        return PFedRec(setting.embedding_dim)
-    return NCF(setting.embedding_dim, setting.layers)
+    kind: type[Recommender] = getattr(fedrec.models, reference_of(setting.recommender).__name__)
+    return kind(**setting.model().options())
 
 
 def federation(
@@ -94,16 +169,18 @@ def federation(
     budget: str,
     *,
     dtype: torch.dtype = torch.float32,
-    reduce: Reduce = "sum",
+    uploads: Uploads = "summed",
     kind: type[FederatedRecommender] = BareFederation,
 ) -> FederatedRecommender:
     """Return production's module for a case, with the case's initial values."""
     setting = case.setting
-    server = WatchedServer(setting.server.optimizer, setting.server.lr, reduce)
-    client = LocalTraining(**asdict(setting.local))
-    module = kind(production_recommender(setting), client, server, setting.seed, budget_mib(case, budget))
+    server = SERVERS[uploads](setting.server.optimizer, setting.server.lr)  # type: ignore[arg-type]
+    client = local_training(setting.local, WatchedTraining)
+    module = kind(
+        production_recommender(setting), client, server, setting.seed, budget_mib(case, budget), max_left_out=1.0
+    )
     module.initialise(setting.num_users, setting.num_items)
-    values = to_production(setting, case.init)
+    values = setting.model().to_production(case.init)
     with torch.no_grad():
         for name, value in values.items():
             own = module.server.shared[name] if name in module.server.shared else module.private.get_buffer(name)
@@ -126,10 +203,10 @@ def cohort_of(setting: Setting, recorded: RecordedRound, dtype: torch.dtype = to
 
 
 def replay_in_production(
-    case: Case, budget: str, *, dtype: torch.dtype = torch.float32, reduce: Reduce = "sum"
+    case: Case, budget: str, *, dtype: torch.dtype = torch.float32, uploads: Uploads = "summed"
 ) -> Case:
     """Compute every round of ``case`` with production's ``training_step`` and return what came of it."""
-    module = federation(case, budget, dtype=dtype, reduce=reduce)
+    module = federation(case, budget, dtype=dtype, uploads=uploads)
     rounds = []
     for recorded in case.rounds:
         module.training_step(cohort_of(case.setting, recorded, dtype), 0)
@@ -181,89 +258,44 @@ def replay_under_trainer(case: Case, budget: str) -> Case:
 
 def outcome(setting: Setting, recorded: RecordedRound, module: L.LightningModule) -> RecordedRound:
     """Take down what came of the round just run."""
-    if not isinstance(module, FederatedRecommender) or not isinstance(module.server, WatchedServer):
-        raise TypeError("the module is no federation with a watched server")
-    server = module.server
+    if not isinstance(module, FederatedRecommender) or not isinstance(module.client, WatchedTraining):
+        raise TypeError("the module is no federation with watched clients")
+    server, seen, model = module.server, module.client.seen, setting.model()
     place = {client: c for c, client in enumerate(recorded.clients.tolist())}
     losses = torch.full((len(place), 3), float("nan"), dtype=torch.float64)
     kept = torch.zeros(len(place), dtype=torch.bool)
-    for updates in server.seen:
-        rows = torch.tensor([place[client] for client in updates.clients.tolist()], dtype=torch.int64)
-        losses[rows] = torch.stack([updates.loss, updates.loss_shared, updates.loss_private], dim=1)
+    for updates in seen:
+        rows = torch.tensor([place[client] for client in updates.own.clients.tolist()], dtype=torch.int64)
+        figures = updates.figures
+        losses[rows] = torch.stack([figures.loss, figures.loss_shared, figures.loss_private], dim=1)
         kept[rows] = True
     losses[:, not_evaluated(setting.local)] = float("nan")
     gradients = {name: value.grad for name, value in server.shared.items() if value.grad is not None}
     private = {name: module.private.get_buffer(name) for name in module.private.names}
-    after = {name: value.detach() for name, value in server.shared.items()} | private
     users, items = torch.arange(setting.num_users), torch.arange(setting.num_items)
+    first = first_upload(module, seen, int(recorded.clients[0])) if server.uploads == "per_client" else None
     computed = replace(
         recorded,
         losses=losses,
         kept=kept,
-        mean_upload=to_reference(setting, gradients),
-        first_upload=first_upload(setting, server.seen, int(recorded.clients[0])) if server.reduce == "each" else None,
-        after=to_reference(setting, after) | {"scores": module.scorer()(users, items[None]).clone()},
+        mean_upload=model.to_reference(gradients),
+        first_upload=first and model.to_reference(first),
+        after=model.to_reference(server.parameters_now() | private)
+        | {"scores": module.scorer()(users, items[None]).clone()},
     )
-    server.seen = []
+    module.client.seen = []
     return computed
 
 
-def first_upload(setting: Setting, seen: list[ClientUpdates], client: int) -> Parameters | None:
+def first_upload(module: FederatedRecommender, seen: list[ClientUpdates], client: int) -> Parameters | None:
     """Return one client's upload, dense; none if it was left out."""
     for updates in seen:
-        for b in (updates.clients == client).nonzero().flatten().tolist():
-            upload = {name: value[b] for name, value in updates.dense.items()}
-            count = int(updates.counts[b])
-            for name, rows in updates.rows.items():
-                table = torch.zeros(setting.num_items, rows.shape[2], dtype=rows.dtype)
-                upload[name] = table.index_add(0, updates.items[b, :count], rows[b, :count])
-            return to_reference(setting, upload)
+        upload = updates.upload
+        for b in (upload.clients == client).nonzero().flatten().tolist():
+            found = {name: value[b] for name, value in upload.dense.items()}
+            count = int(upload.counts[b])
+            for name, rows in upload.rows.items():
+                table = torch.zeros(module.server.num_items, rows.shape[2], dtype=rows.dtype)
+                found[name] = table.index_add(0, upload.items[b, :count], rows[b, :count])
+            return found
     return None
-
-
-def to_production(setting: Setting, values: Parameters) -> Parameters:
-    """Convert the reference's names and shapes to production's; private values are stacked over users."""
-    if setting.recommender == "pfedrec":
-        return {"item": values["item"], "score_weight": values["weight"], "score_bias": values["bias"][:, 0]}
-    d, wide = setting.embedding_dim, values["item_mlp"].shape[1]
-    found = {
-        "item_gmf": values["item_gmf"],
-        "item_mlp": values["item_mlp"],
-        "layer1_user": values["mlp0_weight"][:, :wide],
-        "layer1_item": values["mlp0_weight"][:, wide:],
-        "layer1_bias": values["mlp0_bias"],
-        "output_gmf": values["predict_weight"][0, :d],
-        "output_mlp": values["predict_weight"][0, d:],
-        "output_bias": values["predict_bias"][0],
-        "user_gmf": values["user"][:, :d],
-        "user_mlp": values["user"][:, d:],
-    }
-    for k in range(1, setting.layers):
-        found |= {f"layer{k + 1}_{part}": values[f"mlp{k}_{part}"] for part in ("weight", "bias")}
-    return found
-
-
-def to_reference(setting: Setting, values: Parameters) -> Parameters:
-    """Convert production's names and shapes to the reference's, in new memory; private values may be missing."""
-    if setting.recommender == "pfedrec":
-        found = {"item": values["item"].clone()}
-        if "score_weight" in values:
-            found |= {"weight": values["score_weight"].clone(), "bias": values["score_bias"][:, None].clone()}
-        return found
-
-    def both(first: str, second: str) -> Tensor:
-        return torch.cat([values[first], values[second]], dim=-1)
-
-    found = {
-        "item_gmf": values["item_gmf"].clone(),
-        "item_mlp": values["item_mlp"].clone(),
-        "mlp0_weight": both("layer1_user", "layer1_item"),
-        "mlp0_bias": values["layer1_bias"].clone(),
-        "predict_weight": both("output_gmf", "output_mlp")[None],
-        "predict_bias": values["output_bias"].reshape(1).clone(),
-    }
-    for k in range(1, setting.layers):
-        found |= {f"mlp{k}_{part}": values[f"layer{k + 1}_{part}"].clone() for part in ("weight", "bias")}
-    if "user_gmf" in values:
-        found["user"] = both("user_gmf", "user_mlp")
-    return found

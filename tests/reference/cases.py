@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from tests.reference.client import ClientExamples, LocalOptions, Order
-from tests.reference.models import NCF, Parameters, PFedRec, Recommender
+from tests.reference.models import Parameters, Recommender, reference_of
 from tests.reference.round import ServerOptions, split_examples
 
 Arrays = dict[str, np.ndarray]
@@ -52,7 +52,7 @@ class Setting:
 
     def model(self) -> Recommender:
         """Return the reference's recommender."""
-        return PFedRec() if self.recommender == "pfedrec" else NCF(self.embedding_dim, self.layers)
+        return reference_of(self.recommender)(self.embedding_dim, self.layers)  # type: ignore[call-arg]
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def case_arrays(case: Case) -> Arrays:
         "server": asdict(setting.server),
         "seed": setting.seed,
     }
-    kept_copies = setting.model().keeps_its_copy
+    kept_copies = setting.local.keeps_copy
     arrays = {
         "config": np.array([*sizes, *rates, setting.server.lr, len(case.rounds)], dtype=np.float64),
         "options": np.array(json.dumps(options, sort_keys=True)),

@@ -18,7 +18,14 @@ Order = Callable[[int, int], Tensor]
 
 @dataclass(frozen=True)
 class LocalOptions:
-    """The options of local training, named as in ``fedrec.client.LocalTraining``."""
+    """The options of local training, flat; ``tests/reference/adapter.py`` makes production's composition of them.
+
+    Attributes:
+        mu: Strength of FedProx's penalty; it pulls dense parameters and the rows of a step's items.
+        shared_decay: Weight decay of the client's copy, all of it (``upload: delta`` under SGD).
+        keeps_copy: Whether a client goes on using its own copy of the shared parameters after the round.
+        starts_from_own: Whether a client goes on training its own copy, if it has one.
+    """
 
     rho_shared: float = 0.0
     rho_private: float = 0.0
@@ -33,6 +40,10 @@ class LocalOptions:
     shared_optimizer: str = "sgd"
     shared_lr: float = 1.0
     shared_lr_per_item: bool = False
+    mu: float = 0.0
+    shared_decay: float = 0.0
+    keeps_copy: bool = False
+    starts_from_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,10 +116,11 @@ class LocalTraining:
         self.options = options
 
     def run(
-        self, server: Parameters, private: Parameters, state: OptimiserState, examples: ClientExamples, order: Order
+        self, start: Parameters, private: Parameters, state: OptimiserState, examples: ClientExamples, order: Order
     ) -> ClientResult:
-        """Train ``examples.client`` on its examples, starting from the server's parameters and its own."""
-        options = self.options
+        """Train ``examples.client`` on its examples, starting from these shared parameters and its own private ones."""
+        options, server = self.options, start
+        self.start = start
         shared = {name: value.clone() for name, value in server.items()}
         shared_state = fresh_state(shared)
         gradient_sum = {name: torch.zeros_like(value) for name, value in server.items()}
@@ -129,8 +141,11 @@ class LocalTraining:
                 if options.upload == "gradient":
                     gradient_sum = {name: value + shared_side.shared[name] for name, value in gradient_sum.items()}
                 else:
+                    gradient = {
+                        name: value + options.shared_decay * shared[name] for name, value in shared_side.shared.items()
+                    }
                     shared, shared_state = optimiser_step(
-                        options.shared_optimizer, self.shared_rate(shared), shared, shared_side.shared, shared_state
+                        options.shared_optimizer, self.shared_rate(shared), shared, gradient, shared_state
                     )
         upload = gradient_sum if options.upload == "gradient" else {n: server[n] - shared[n] for n in server}
         return self.result(upload, shared, private, state, torch.tensor(losses, dtype=torch.float64))
@@ -166,13 +181,24 @@ class LocalTraining:
         loss = block_loss(self.recommender.logits(shared, private, items), labels, self.options.loss_block)
         gradients = torch.autograd.grad(loss, [*shared.values(), *private.values()])
         by_side = gradients[: len(shared)], gradients[len(shared) :]
-        return Evaluated(
-            loss.item(), dict(zip(shared, by_side[0], strict=True)), dict(zip(private, by_side[1], strict=True))
-        )
+        pulled = {
+            name: gradient + self.options.mu * self.pull(name, shared[name].detach(), items)
+            for name, gradient in zip(shared, by_side[0], strict=True)
+        }
+        return Evaluated(loss.item(), pulled, dict(zip(private, by_side[1], strict=True)))
+
+    def pull(self, name: str, value: Tensor, items: Tensor) -> Tensor:
+        """Return by how much a shared parameter stands from where the round began; of a table, the step's rows."""
+        distance = value - self.start[name]
+        if name not in self.recommender.tables:
+            return distance
+        touched = torch.zeros(len(value), 1, dtype=value.dtype)
+        touched[items] = 1
+        return distance * touched
 
     def shared_rate(self, shared: Parameters) -> float:
         """Return the client's rate for the shared side; PFedRec's is given per item."""
-        num_items = next(iter(shared.values())).shape[0]
+        num_items = shared[self.recommender.tables[0]].shape[0]
         return self.options.shared_lr * (num_items if self.options.shared_lr_per_item else 1)
 
     def result(

@@ -65,7 +65,8 @@ def all_scores(federation: Federation, recommender: Recommender, num_items: int)
 class Difference:
     """Largest difference of one quantity, relative to its largest entry where that is above 1.
 
-    ``value`` is infinite where one side is nan or infinite and the other is not the same.
+    ``value`` is infinite where one side is nan or infinite and the other is not the same. Of parameters that a server's
+    Adam moved, what the difference of the uploads explains does not count: see :func:`adam_slack`.
     """
 
     what: str
@@ -74,6 +75,7 @@ class Difference:
 
 def differences(expected: Case, found: Case) -> Iterator[Difference]:
     """Compare everything that ``expected`` records with what ``found`` computed."""
+    slack: Parameters = {}
     for r, (want, have) in enumerate(zip(expected.rounds, found.rounds, strict=True)):
         groups: list[tuple[str, Parameters | None, Parameters | None]] = [
             ("", named(want), named(have)),
@@ -81,12 +83,31 @@ def differences(expected: Case, found: Case) -> Iterator[Difference]:
             ("first_client_gradient/", want.first_upload, have.first_upload),
             ("after/", want.after, have.after),
         ]
+        if expected.setting.server.optimizer == "adam":
+            for name, more in adam_slack(want, have, expected.setting.server.lr).items():
+                slack[name] = slack.get(name, torch.zeros(())) + more
         for prefix, recorded, computed in groups:
             for name, value in (recorded or {}).items():
                 if computed is not None and name in computed:
-                    yield Difference(f"round{r}/{prefix}{name}", distance(value, computed[name]))
+                    allowed = slack.get(name) if prefix == "after/" else None
+                    yield Difference(f"round{r}/{prefix}{name}", distance(value, computed[name], allowed))
                 else:
                     yield Difference(f"round{r}/{prefix}{name}", float("inf"))
+
+
+def adam_slack(want: RecordedRound, have: RecordedRound, lr: float) -> Parameters:
+    """By how much a step of Adam may differ where the mean uploads differ, entry by entry.
+
+    A step is ``lr m / (sqrt(v) + eps)`` with m and v means of g and g^2, at most ``lr`` long whatever g is: where g is
+    near eps = 1e-8, sums in another order change it by a part of itself that is not small. For one step the change is
+    at most ``lr |dg| / (|g| + eps)``, and two steps in opposite directions are ``2 lr`` apart.
+    """
+    found = {}
+    for name, gradient in (want.mean_upload or {}).items():
+        if have.mean_upload and name in have.mean_upload:
+            g, other = gradient.double(), have.mean_upload[name].double()
+            found[name] = lr * ((g - other).abs() / (g.abs() + 1e-8)).clamp(max=2)
+    return found
 
 
 def named(recorded: RecordedRound) -> Parameters | None:
@@ -97,8 +118,14 @@ def named(recorded: RecordedRound) -> Parameters | None:
     return {"losses": losses, "kept": recorded.kept.to(torch.float64)}
 
 
-def distance(expected: Tensor, found: Tensor) -> float:
-    """Return the largest difference, divided by the largest entry of ``expected`` where that is above 1."""
+def distance(expected: Tensor, found: Tensor, allowed: Tensor | None = None) -> float:
+    """Return the largest difference, divided by the largest entry of ``expected`` where that is above 1.
+
+    Args:
+        expected: What is recorded.
+        found: What was computed.
+        allowed: What is taken off each entry's difference first.
+    """
     expected, found = expected.to(torch.float64), found.to(torch.float64)
     if expected.shape != found.shape:
         return float("inf")
@@ -106,4 +133,5 @@ def distance(expected: Tensor, found: Tensor) -> float:
     if not torch.equal(expected[~usual].nan_to_num(0.5), found[~usual].nan_to_num(0.5)):
         return float("inf")
     scale = max(1.0, float(expected[usual].abs().max())) if usual.any() else 1.0
-    return float((expected - found)[usual].abs().max()) / scale if usual.any() else 0.0
+    apart = (expected - found).abs() - (0 if allowed is None else allowed)
+    return max(0.0, float(apart[usual].max())) / scale if usual.any() else 0.0

@@ -30,7 +30,7 @@ class Federation:
         private: One dictionary of private parameters per user.
         server_state: The server's optimiser.
         private_states: The private optimiser of every user.
-        copies: Per user, the copy of the shared parameters it goes on using (only for recommenders that keep one).
+        copies: Per user, the copy of the shared parameters it goes on using, where the options say so.
     """
 
     shared: Parameters
@@ -81,13 +81,14 @@ def run_round(
         client = examples.client
         private, state = federation.private[client], federation.private_states[client]
         clients.append(client)
-        results.append(training.run(federation.shared, private, state, examples, order))
+        own = federation.copies.get(client) if local.starts_from_own else None
+        results.append(training.run(own or federation.shared, private, state, examples, order))
     kept = [result.finite for result in results]
     for client, result in zip(clients, results, strict=True):
         if result.finite:
             federation.private[client] = result.private
             federation.private_states[client] = result.state
-            if recommender.keeps_its_copy:
+            if local.keeps_copy:
                 federation.copies[client] = result.shared
     uploads = [result.upload for result in results if result.finite]
     if not uploads:

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.errors import DivergenceError
 from fedrec.evaluation.ranking import full_ranks, sampled_ranks
+from tests.compositions import composition, names
 from tests.reference.adapter import BUDGETS, cohort_of, federation, replay_in_production
+from tests.reference.adapter import local_options as published_options
 from tests.reference.cases import Case, RecordedRound, Setting
 from tests.reference.client import LocalOptions
 from tests.reference.evaluation import full_rank, rank
@@ -22,14 +24,19 @@ from tests.reference.round import ServerOptions
 from tests.reference.vectors import draw_parameters, with_order
 
 RADII = st.sampled_from([0.0, 0.0, 0.05, 0.5])
+METHODS = {name: composition(name) for name in names()}
 
 
 @st.composite
-def local_options(draw: st.DrawFn, recommender: str) -> LocalOptions:
-    """Draw any combination of options that production accepts."""
+def local_options(draw: st.DrawFn, published: LocalOptions) -> LocalOptions:
+    """Draw any combination of options that production accepts around those of a shipped method."""
     perturb = draw(st.sampled_from(["separate", "joint"]))
     together = perturb == "joint" or draw(st.booleans())
-    return LocalOptions(
+    upload = "delta" if published.keeps_copy else draw(st.sampled_from(["delta", "gradient"]))
+    delta, sgd = upload == "delta", draw(st.booleans())
+    keeps = published.keeps_copy or (delta and draw(st.booleans()))
+    return replace(
+        published,
         rho_shared=draw(RADII),
         rho_private=draw(RADII),
         perturb=perturb,
@@ -39,32 +46,36 @@ def local_options(draw: st.DrawFn, recommender: str) -> LocalOptions:
         loss_block=draw(st.integers(1, 6) | st.just(128)),
         optimizer=draw(st.sampled_from(["adam", "sgd"])),
         lr=draw(st.sampled_from([0.01, 0.1])),
-        upload="delta" if recommender == "pfedrec" or draw(st.booleans()) else "gradient",
-        shared_optimizer=draw(st.sampled_from(["adam", "sgd"])),
+        upload=upload,
+        shared_optimizer="sgd" if sgd else "adam",
         shared_lr=draw(st.sampled_from([0.01, 0.1])),
         shared_lr_per_item=draw(st.booleans()),
+        mu=draw(st.sampled_from([0.0, 0.0, 0.3])),
+        shared_decay=draw(st.sampled_from([0.0, 0.1])) if delta and sgd and not keeps else 0.0,
+        keeps_copy=keeps,
+        starts_from_own=keeps and draw(st.booleans()),
     )
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     """Draw a federation and one or two rounds; now and then one client's private values are not numbers."""
-    recommender = draw(st.sampled_from(["ncf", "pfedrec"]))
+    method = METHODS[draw(st.sampled_from(sorted(METHODS)))]
     setting = Setting(
-        recommender,
+        type(method.recommender).__name__.lower(),
         embedding_dim=draw(st.integers(1, 4)),
-        layers=draw(st.integers(1, 3)) if recommender == "ncf" else 0,
+        layers=draw(st.integers(1, 3)),
         num_users=draw(st.integers(1, 6)),
         num_items=draw(st.integers(2, 12)),
-        local=draw(local_options(recommender)),
+        local=draw(local_options(published_options(method.client))),
         server=draw(st.sampled_from([ServerOptions("adam", 0.01), ServerOptions("sgd", 1.0)])),
         seed=draw(st.integers(0, 3)),
     )
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     init = draw_parameters(setting, generator)
-    if draw(st.integers(0, 4)) == 0:
-        name = "user" if recommender == "ncf" else "weight"
-        init[name][generator.integers(setting.num_users)] = float("nan")
+    private = setting.model().private_names
+    if private and draw(st.integers(0, 4)) == 0:
+        init[private[0]][generator.integers(setting.num_users)] = float("nan")
     rounds = []
     for number in range(draw(st.integers(1, 2))):
         sizes = [0, *draw(st.lists(st.integers(1, 10), min_size=1, max_size=setting.num_users))]

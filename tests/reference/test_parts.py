@@ -65,7 +65,9 @@ def test_loss_is_a_sum_of_block_means() -> None:
 
 def test_delta_of_one_sgd_step_is_rate_times_gradient_and_the_client_keeps_its_table() -> None:
     federation = one_dimensional([0.5, -1.0, 2.0], [0.8, -0.3])
-    options = LocalOptions(optimizer="sgd", lr=0.5, upload="delta", shared_lr=0.25, shared_lr_per_item=True)
+    options = LocalOptions(
+        optimizer="sgd", lr=0.5, upload="delta", shared_lr=0.25, shared_lr_per_item=True, keeps_copy=True
+    )
     run_round(federation, PFedRec(), options, SGD_MEAN, [examples(0, [1], [1.0])])
     residual = sigmoid(0.8 * -1.0) - 1
     # Rate 0.25 per item times three items; only item 1 was touched.
@@ -118,7 +120,7 @@ def test_upload_sums_the_gradients_of_the_steps_at_the_same_shared_point() -> No
 
 def test_client_that_is_not_finite_is_left_out_and_nothing_of_it_is_written() -> None:
     federation = one_dimensional([0.5, -1.0], [float("inf"), 0.8])
-    options = LocalOptions(lr=0.5)
+    options = LocalOptions(lr=0.5, keeps_copy=True)
     result = run_round(federation, PFedRec(), options, SGD_MEAN, [examples(0, [1], [1.0]), examples(1, [0], [0.0])])
     assert result.kept == [False, True]
     assert result.mean_upload is not None

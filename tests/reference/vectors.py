@@ -8,12 +8,10 @@ The one thing taken from production is each client's order of examples under ``b
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from tests.reference.cases import Arrays, Case, RecordedRound, Setting, case_arrays
 from tests.reference.client import LocalOptions
@@ -66,13 +64,21 @@ PFEDREC_CASES = {
             upload="delta",
             shared_lr=0.1,
             shared_lr_per_item=True,
+            keeps_copy=True,
         ),
         MEAN,
         3,
     ),
     "pfedrec_sam": (
         LocalOptions(
-            rho_shared=0.1, rho_private=0.1, local_epochs=2, batch_size=16, lr=0.05, upload="delta", shared_lr=0.5
+            rho_shared=0.1,
+            rho_private=0.1,
+            local_epochs=2,
+            batch_size=16,
+            lr=0.05,
+            upload="delta",
+            shared_lr=0.5,
+            keeps_copy=True,
         ),
         MEAN,
         2,
@@ -87,6 +93,7 @@ PFEDREC_CASES = {
             upload="delta",
             shared_optimizer="adam",
             shared_lr=0.02,
+            keeps_copy=True,
         ),
         MEAN,
         2,
@@ -123,22 +130,11 @@ def draw_case(name: str, setting: Setting, rounds: int, generator: np.random.Gen
 
 def draw_parameters(setting: Setting, generator: np.random.Generator) -> Parameters:
     """Draw every parameter from a normal distribution, large enough that no gradient is lost in rounding."""
-    users, items, d = setting.num_users, setting.num_items, setting.embedding_dim
-
-    def normal(scale: float, *shape: int) -> Tensor:
-        return torch.from_numpy(scale * generator.standard_normal(shape)).to(torch.float32)
-
-    if setting.recommender == "pfedrec":
-        return {"item": normal(0.5, items, d), "weight": normal(0.5, users, d), "bias": normal(0.5, users, 1)}
-    widths = [d * 2 ** (setting.layers - k) for k in range(setting.layers + 1)]
-    values = {"item_gmf": normal(0.5, items, d), "item_mlp": normal(0.5, items, widths[0] // 2)}
-    for k, (wide, narrow) in enumerate(pairwise(widths)):
-        values[f"mlp{k}_weight"] = normal((2 / wide) ** 0.5, narrow, wide)
-        values[f"mlp{k}_bias"] = normal(0.1, narrow)
-    values["predict_weight"] = normal(0.5, 1, 2 * d)
-    values["predict_bias"] = normal(0.1, 1)
-    values["user"] = normal(0.5, users, d + widths[0] // 2)
-    return values
+    scales = setting.model().scales(setting.num_users, setting.num_items)
+    return {
+        name: torch.from_numpy(scale * generator.standard_normal(shape)).to(torch.float32)
+        for name, (scale, shape) in scales.items()
+    }
 
 
 def draw_round(number: int, clients: np.ndarray, setting: Setting, generator: np.random.Generator) -> RecordedRound:

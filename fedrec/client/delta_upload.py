@@ -1,0 +1,132 @@
+"""``DeltaUpload``: each client moves a copy of the shared parameters of its own; start minus final is sent.
+
+Source: FedAvg (McMahan et al., arXiv:1602.05629), whose mean of parameters is a server with SGD and rate 1.
+"""
+
+from __future__ import annotations
+
+from fedrec.client import optimizer as optimizers
+from fedrec.client.optimizer import Kind, OptimizerState
+from fedrec.client.part import Part, Values
+from fedrec.client.plan import Bucket, Step
+from fedrec.client.rates import Rates
+from fedrec.client.rows import MovingRows
+from fedrec.client.shared_side import SharedSide, UploadRule
+from fedrec.client.start import Origin
+from fedrec.client.stores.store import Copy
+from fedrec.errors import InputError
+from fedrec.exchange import Upload
+from fedrec.models.linear import as_dense
+from fedrec.models.recommender import Params, Uploads
+
+
+class DeltaUpload(UploadRule):
+    """Each client moves its own copy, held for its own rows alone; what it started from minus its final copy is sent.
+
+    Args:
+        optimizer: The copy's optimiser, fresh in each round.
+        lr: Its learning rate.
+        lr_per_item: Whether ``lr`` is multiplied by the number of items, as PFedRec's is.
+        rates: Factors of ``lr`` by parameter, round and step; null: 1.
+        weight_decay: Decay of the whole copy in each step of SGD, rows without an example included (these by one
+            scalar per client and table, exactly); 0: none.
+    """
+
+    moves = True
+
+    def __init__(
+        self,
+        optimizer: Kind = "sgd",
+        lr: float = 1.0,
+        lr_per_item: bool = False,
+        rates: Rates | None = None,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if not 0 < lr < float("inf"):
+            raise InputError(f"model.client.upload.lr={lr}: a learning rate is a finite number above 0")
+        if not 0 <= weight_decay < float("inf"):
+            raise InputError(f"model.client.upload.weight_decay={weight_decay}: expected a finite number of at least 0")
+        if weight_decay and optimizer != "sgd":
+            raise InputError("model.client.upload.weight_decay: needs optimizer=sgd, whose decay one scalar can carry")
+        self.optimizer, self.lr, self.lr_per_item = optimizer, lr, lr_per_item
+        self.rates, self.weight_decay = rates or Rates(), weight_decay
+
+    def begin(self, origin: Origin, bucket: Bucket, uploads: Uploads) -> SharedSide:
+        """See base class."""
+        return MovingCopy(self, origin, bucket)
+
+    def working_floats(self, dense: int, row: int) -> tuple[int, int]:
+        """See base class: the copy and its optimiser's moments, before and after a step."""
+        copies = 2 if self.optimizer == "sgd" else 6
+        return copies * row, copies * dense
+
+
+class MovingCopy(SharedSide):
+    """The clients' copies. The optimiser acts as on full copies: rows without an example have no gradient.
+
+    Adam's moments of such rows stay 0, so that only decay moves them.
+    """
+
+    uploads: Uploads = "per_client"
+
+    def __init__(self, rule: DeltaUpload, origin: Origin, bucket: Bucket) -> None:
+        super().__init__(origin, bucket)
+        self._rule, self._moved = rule, False
+        clients = len(bucket.clients)
+        self._dense = {
+            name: value if origin.per_client else value.expand(clients, *value.shape)
+            for name, value in origin.dense.items()
+        }
+        rows = {name: table.rows(bucket.clients, bucket.items) for name, table in origin.tables.items()}
+        self._rows = MovingRows(bucket, rows)
+        self._state = OptimizerState.initial(rule.optimizer, self._dense | rows, clients)
+
+    def values(self, step: Step) -> Values:
+        """See base class."""
+        return Values(dict(self._dense if self._moved else self.origin.dense), self._rows.at(step))
+
+    def features(self, step: Step) -> Params:
+        """See base class: until the first step all clients stand where the server does."""
+        return {} if self._moved else self.origin.item_features(self.bucket.step_items(step))
+
+    def take(self, gradient: Part, step: Step, number: int) -> None:
+        """See base class."""
+        self._moved = True
+        rule, dense = self._rule, {name: as_dense(value) for name, value in gradient.dense.items()}
+
+        def rate(name: str) -> float:
+            """The learning rate of a parameter in this step."""
+            items = self.origin.num_items if rule.lr_per_item else 1
+            return rule.lr * items * rule.rates.of(name, self.origin.broadcast.round, number)
+
+        if rule.optimizer == "sgd":
+            if rule.weight_decay:
+                dense = {name: value + rule.weight_decay * self._dense[name] for name, value in dense.items()}
+            self._dense, _ = optimizers.step("sgd", rate, self._dense, dense, self._state, step.active)
+            self._rows.descend(gradient.rows, step, rate, rule.weight_decay)
+            return
+        gradients = dense | self._rows.spread(gradient.rows, step)
+        parameters = self._dense | self._rows.values
+        moved, self._state = optimizers.step("adam", rate, parameters, gradients, self._state, step.active)
+        self._dense = {name: moved[name] for name in self._dense}
+        self._rows.values = {name: moved[name] for name in self._rows.values}
+
+    def upload(self) -> Upload:
+        """See base class."""
+        bucket, origin = self.bucket, self.origin
+        dense = {name: origin.dense[name] - value for name, value in self._dense.items()}
+        rows = {
+            name: origin.tables[name].rows(bucket.clients, bucket.items) - value
+            for name, value in self._rows.values.items()
+        }
+        sizes = bucket.items, bucket.counts, origin.num_items
+        upload = Upload(bucket.clients, dense, rows, *sizes, per_client=True, scale=self._rows.scale)
+        for name in upload.scale:  # padding decayed like any row, and must send nothing
+            rows[name] *= upload.real()[..., None]
+        return upload
+
+    def copy(self) -> Copy | None:
+        """See base class."""
+        bucket = self.bucket
+        rows = self._rows
+        return Copy(bucket.items, bucket.counts, self._dense, rows.values, rows.scale, self.origin.kept)

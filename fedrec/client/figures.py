@@ -1,0 +1,104 @@
+"""Figures of local training: per client in a bucket, and their means over a round for its line in the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from fedrec.data.cohort import Cohort
+from fedrec.errors import DivergenceError
+from fedrec.exchange import Upload
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures of B clients.
+
+    Attributes:
+        loss: ``float64 [B]`` the loss at the points themselves, summed over steps.
+        loss_shared: ``float64 [B]`` likewise at the points whose shared gradient was used.
+        loss_private: ``float64 [B]`` likewise for the private gradient.
+        rise_shared: ``float64 [B]`` by how much ``loss_shared`` is above the loss with the shared side unmoved (which
+            is not ``loss`` where the private step comes first).
+        blocks: ``float64 [B]`` number of loss blocks: ``loss / blocks`` is a mean binary cross-entropy.
+        examples: ``int64 [B]`` number of examples.
+        private_step: ``[B]`` length of the change of the private dense parameters.
+    """
+
+    loss: Tensor
+    loss_shared: Tensor
+    loss_private: Tensor
+    rise_shared: Tensor
+    blocks: Tensor
+    examples: Tensor
+    private_step: Tensor
+
+
+class RoundFigures:
+    """The figures of all buckets of a round.
+
+    Args:
+        cohort: The round's cohort.
+    """
+
+    def __init__(self, cohort: Cohort) -> None:
+        self.cohort = cohort
+        self._buckets: list[Figures] = []
+        self._bytes_up = 0
+
+    def add(self, figures: Figures, upload: Upload) -> None:
+        """Take a bucket's figures and count its upload's bytes; the upload itself is not held on to."""
+        self._buckets.append(figures)
+        self._bytes_up += len(upload.clients) * upload.num_bytes()
+
+    def check(self, max_left_out: float = 1.0) -> None:
+        """Stop the run if too few clients' updates could be used.
+
+        Args:
+            max_left_out: Largest share of the cohort that may be left out; a round that is left with nobody always
+                stops the run.
+
+        Raises:
+            DivergenceError: Naming the round.
+        """
+        clients = len(self.cohort.clients)
+        used = sum(len(figures.loss) for figures in self._buckets)
+        if not used:
+            raise DivergenceError(
+                f"round {self.cohort.round}: the loss or upload of all {clients} clients is not "
+                "finite; lower the learning rates or rho"
+            )
+        if clients - used > max_left_out * clients:
+            raise DivergenceError(
+                f"round {self.cohort.round}: the loss or upload of {clients - used} of {clients} clients is not "
+                f"finite, more than the share model.max_left_out={max_left_out:g}; lower the learning rates or rho"
+            )
+
+    def metrics(self, bytes_down: int) -> dict[str, Tensor | float]:
+        """Figures of the round: means over the clients whose updates were used.
+
+        ``train/loss`` is the mean binary cross-entropy of a loss block; ``train/sharpness_*`` by how much the loss
+        rises at the points that SAM looks at (0 where rho is 0).
+
+        Args:
+            bytes_down: Bytes that a client received.
+        """
+        # In float64: over a whole cohort float32 would round away what a small rise of the loss consists of.
+        of_clients = {
+            field.name: torch.cat([getattr(figures, field.name) for figures in self._buckets]).double()
+            for field in fields(Figures)
+        }
+        loss, blocks, used = of_clients["loss"], of_clients["blocks"], len(of_clients["loss"])
+        return {
+            "train/loss": (loss / blocks).mean(),
+            "train/sharpness_shared": (of_clients["rise_shared"] / blocks).mean(),
+            "train/sharpness_private": ((of_clients["loss_private"] - loss) / blocks).mean(),
+            "train/norm_private": of_clients["private_step"].mean(),
+            "train/examples": of_clients["examples"].sum(),
+            "train/clients": float(used),
+            "train/clients_left_out": float(len(self.cohort.clients) - used),
+            "train/bytes_up": float(self._bytes_up),
+            "train/bytes_down": float(len(self.cohort.clients) * bytes_down),
+        }

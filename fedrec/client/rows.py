@@ -1,0 +1,65 @@
+"""Item rows of a bucket's clients that local training moves: a copy for each client, of its own items alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from fedrec.client.plan import Bucket, Step
+from fedrec.models.linear import by_client
+from fedrec.models.recommender import Params
+
+
+class MovingRows:
+    """Copies ``[B, P, D]`` by table of the rows of a bucket's items.
+
+    Attributes:
+        values: The rows as they are now.
+        scale: ``[B]`` by table: by what all rows of the table that are not here have been multiplied; empty while none
+            has.
+    """
+
+    def __init__(self, bucket: Bucket, values: Params) -> None:
+        self.bucket, self.values = bucket, values
+        self.scale: Params = {}
+
+    def at(self, step: Step) -> Params:
+        """Rows ``[B, S, D]`` of a step's entries."""
+        if step.rows is None:
+            return self.values
+        places, shape = self.bucket.places(step), step.rows.shape
+        return {n: x.flatten(0, 1).index_select(0, places).view(*shape, -1) for n, x in self.values.items()}
+
+    def descend(self, gradients: Params, step: Step, rate: Callable[[str], float], decay: float = 0.0) -> None:
+        """One step of SGD: the step's rows move along their gradients; with decay, every row of the table shrinks.
+
+        Args:
+            gradients: ``[B, S, D]`` by table; 0 for padding and for clients that rest.
+            step: The step.
+            rate: Learning rate by table.
+            decay: Weight decay.
+        """
+        places = self.bucket.places(step)
+        for name, gradient in gradients.items():
+            if decay:
+                self._shrink(name, 1 - rate(name) * decay, step.active)
+            # Entries of one step are distinct items of a client, so nothing is added twice to a row.
+            self.values[name].flatten(0, 1).index_add_(0, places, gradient.flatten(0, 1), alpha=-rate(name))
+
+    def spread(self, gradients: Params, step: Step) -> Params:
+        """Gradients ``[B, S, D]`` of a step's entries as gradients ``[B, P, D]`` of all rows."""
+        places, spread = self.bucket.places(step), {}
+        for name, gradient in gradients.items():
+            spread[name] = torch.zeros_like(self.values[name])
+            spread[name].flatten(0, 1).index_add_(0, places, gradient.flatten(0, 1))
+        return spread
+
+    def _shrink(self, name: str, factor: float, active: Tensor | None) -> None:
+        rows = self.values[name]
+        one = torch.full((len(rows),), factor, dtype=rows.dtype, device=rows.device)
+        if active is not None:  # clients without such a step rest
+            one = torch.where(active, one, 1.0)
+        self.scale[name] = self.scale[name] * one if name in self.scale else one
+        rows *= by_client(one, rows)

@@ -1,0 +1,109 @@
+"""Where local training starts: from what the server sent, or from what a client kept."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from fedrec.client.stores.store import Store
+from fedrec.data.cohort import Cohort
+from fedrec.exchange import Broadcast, OneTable, Table
+from fedrec.models.recommender import Params, Recommender
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The shared parameters from which clients start a round.
+
+    Attributes:
+        broadcast: What the server sent.
+        dense: Dense parameters, ``[*shape]`` the same for all clients, or ``[B, *shape]`` if ``per_client``.
+        tables: Item tables.
+        per_client: Whether ``dense`` has a client axis.
+        features: Tables ``[J, K]`` of the cohort's J distinct items, see ``Recommender.item_features``; empty where
+            clients do not start from the same parameters.
+        slot: ``int64 [I]`` row of each such item in ``features``.
+        kept: Whether these are the clients' own copies, as they kept them.
+    """
+
+    broadcast: Broadcast
+    dense: Params
+    tables: Mapping[str, Table]
+    per_client: bool
+    features: Params
+    slot: Tensor
+    kept: bool = False
+
+    @property
+    def num_items(self) -> int:
+        """Number of items I."""
+        return next(iter(self.tables.values())).shape[0]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the parameters."""
+        return next(iter(self.tables.values())).dtype
+
+    def item_features(self, items: Tensor) -> Params:
+        """Features ``[B, S, K]`` of ``items [B, S]``."""
+        if not self.features:
+            return {}
+        slots = self.slot[items]
+        return {name: OneTable(table).rows(slots, slots) for name, table in self.features.items()}
+
+
+def received(recommender: Recommender, broadcast: Broadcast, cohort: Cohort) -> Origin:
+    """What a broadcast gives the clients of a cohort, item features of its distinct items computed once for all."""
+    tables = {name: broadcast.tables[name] for name in recommender.item_tables}
+    same = {name: table.weight for name, table in tables.items() if isinstance(table, OneTable)}
+    if len(same) < len(tables):  # features follow from tables that all clients share
+        return Origin(broadcast, broadcast.dense, tables, False, {}, cohort.items)
+    num_items = next(iter(tables.values())).shape[0]
+    touched = torch.zeros(num_items, dtype=torch.bool, device=cohort.items.device)
+    touched[cohort.items] = True
+    distinct, slot = touched.nonzero()[:, 0], (touched.cumsum(0) - 1).clamp(min=0)
+    rows = {name: weight[distinct] for name, weight in same.items()}
+    features = recommender.item_features(broadcast.dense | rows)
+    return Origin(broadcast, broadcast.dense, tables, False, features, slot)
+
+
+class Start(ABC):
+    """How a client's starting point follows from what it received and what it kept."""
+
+    @abstractmethod
+    def __call__(self, origin: Origin, kept: Store, clients: Tensor) -> Origin:
+        """The starting point of ``clients [B]``.
+
+        Args:
+            origin: What the server sent.
+            kept: What clients keep of shared parameters.
+            clients: User indices.
+        """
+
+
+class FromBroadcast(Start):
+    """Every client starts from what the server sent."""
+
+    def __call__(self, origin: Origin, kept: Store, clients: Tensor) -> Origin:
+        """See base class."""
+        return origin
+
+
+class FromOwn(Start):
+    """A client goes on with the copy that it kept; in its first round it starts from what the server sent."""
+
+    def __call__(self, origin: Origin, kept: Store, clients: Tensor) -> Origin:
+        """See base class."""
+        dense = kept.dense(origin.dense, clients)
+        return replace(
+            origin,
+            dense=dense,
+            tables=kept.tables(origin.tables),
+            per_client=dense is not origin.dense,
+            kept=True,
+            features={},
+        )

@@ -1,0 +1,59 @@
+"""``OwnCopy``: clients keep all that they moved, dense parameters too, and score with it.
+
+For clients that never mix (with the start rule ``FromOwn``), and for methods that personalise the whole model.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from fedrec.client.stores.store import Copy
+from fedrec.client.stores.tuned_rows import TunedRows
+from fedrec.models.recommender import Params
+
+
+class OwnCopy(TunedRows):
+    """Tuned item rows, and a dense copy ``[U, *shape]`` of every shared dense parameter.
+
+    Attributes:
+        names: Buffers of the dense copies by parameter.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: dict[str, str] = {}
+        self._handed_in: list[tuple[Tensor, Params]] = []
+
+    def initialise(self, num_users: int, tables: Params, dense: Params) -> None:
+        """See base class."""
+        super().initialise(num_users, tables, dense)
+        self.names = {name: f"dense_{name}" for name in dense}
+        for name, value in dense.items():
+            self.register_buffer(self.names[name], value.repeat(num_users, *(1,) * value.dim()))
+
+    def begin_round(self) -> None:
+        """See base class."""
+        super().begin_round()
+        self._handed_in.clear()
+
+    def write(self, clients: Tensor, copy: Copy) -> None:
+        """See base class."""
+        super().write(clients, copy)
+        self._handed_in.append((clients, copy.dense))
+
+    def end_round(self, broadcast: object) -> None:
+        """See base class."""
+        super().end_round(broadcast)  # type: ignore[arg-type]
+        for clients, dense in self._handed_in:
+            for name, value in dense.items():
+                self.get_buffer(self.names[name]).index_copy_(0, clients, value)
+        self._handed_in.clear()
+
+    def dense(self, served: Params, clients: Tensor) -> Params:
+        """See base class; who has not taken part uses the server's."""
+        new = self.table_of[clients] < 0
+        own = {}
+        for name, value in served.items():
+            kept = self.get_buffer(self.names[name]).index_select(0, clients)
+            own[name] = kept.where(~new.view(-1, *(1,) * value.dim()), value)
+        return own

@@ -1,0 +1,95 @@
+"""The interface of what clients keep of item tables, and what a bucket of clients hands in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from fedrec.exchange import Broadcast, Table
+from fedrec.models.recommender import Params
+
+
+@dataclass(frozen=True)
+class Copy:
+    """The copies of parameters with which B clients end a round.
+
+    Attributes:
+        items: ``int64 [B, P]`` items of the rows (padding: 0).
+        counts: ``int64 [B]`` number of rows of each client; the rest is padding.
+        dense: Dense parameters ``[B, *shape]``.
+        rows: Item rows ``[B, P, D]`` by table.
+        scale: ``[B]`` by table: by what the rows that are not listed were multiplied; empty where none changed.
+        continues: Whether the clients started from the copies that they kept, so that what is not listed is as it was
+            there, and not as the server sent it.
+    """
+
+    items: Tensor
+    counts: Tensor
+    dense: Params
+    rows: Params
+    scale: Params = field(default_factory=dict)
+    continues: bool = False
+
+    def real(self) -> Tensor:
+        """Which rows are not padding, ``bool [B, P]``."""
+        return torch.arange(self.items.shape[1], device=self.items.device) < self.counts[:, None]
+
+
+class Store(nn.Module, ABC):
+    """What clients keep of item tables from round to round; saved with the model.
+
+    A store is made without sizes, as an option of the client, and filled by :meth:`initialise`. Within a round it reads
+    as it did at the round's beginning; what buckets hand in shows from :meth:`end_round` on.
+
+    Attributes:
+        needs_copy: Whether it keeps the copies that clients moved, for which an upload rule must move some.
+    """
+
+    needs_copy = True
+
+    def initialise(self, num_users: int, tables: Params, dense: Params) -> None:
+        """Make room for all clients.
+
+        Args:
+            num_users: Number of clients U.
+            tables: The tables from which clients start, ``[I, D]``.
+            dense: The dense parameters from which clients start, ``[*shape]``.
+
+        Raises:
+            InputError: If it would take more memory than is allowed.
+        """
+
+    def begin_round(self) -> None:
+        """Forget what a round that was cut off has handed in."""
+
+    @abstractmethod
+    def write(self, clients: Tensor, copy: Copy) -> None:
+        """Take the copies of ``clients [B]``."""
+
+    @abstractmethod
+    def end_round(self, broadcast: Broadcast) -> None:
+        """Keep what the round's buckets handed in."""
+
+    @abstractmethod
+    def tables(self, served: Mapping[str, Table]) -> Mapping[str, Table]:
+        """The tables that clients read, by name.
+
+        Args:
+            served: The server's tables of the same names, for clients that keep nothing yet.
+        """
+
+    def dense(self, served: Params, clients: Tensor) -> Params:
+        """The dense parameters that ``clients [B]`` use: the server's ``[*shape]``, or their own ``[B, *shape]``."""
+        return served
+
+    def mean_tables(self, served: Mapping[str, Table]) -> Mapping[str, Table]:
+        """The tables that everybody reads where private state is replaced by its mean: by default the server's."""
+        return served
+
+    def num_bytes(self) -> int:
+        """Bytes that are held for all clients."""
+        return sum(value.numel() * value.element_size() for value in self.buffers())

@@ -1,0 +1,166 @@
+"""What travels between server and clients: the broadcast down, an upload up. Each counts its own bytes."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from fedrec.models.recommender import Params
+
+BYTES = 4  # of a float32, in which parameters travel
+
+
+class Table(Protocol):
+    """An item table ``[I, D]`` as clients read it: one for all of them, or one for each."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of items I and size of a row D."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the rows."""
+        ...
+
+    def rows(self, clients: Tensor, items: Tensor) -> Tensor:
+        """Rows ``[B, P, D]`` that ``clients [B]`` have at ``items [B, P]``.
+
+        With ``items [1, P]``, the same for all, the result may be ``[1, P, D]`` where the clients' rows are the same.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class OneTable:
+    """The same table for all clients: ``weight [I, D]``."""
+
+    weight: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """See :class:`Table`."""
+        return self.weight.shape[0], self.weight.shape[1]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """See :class:`Table`."""
+        return self.weight.dtype
+
+    def rows(self, clients: Tensor, items: Tensor) -> Tensor:
+        """See :class:`Table`."""
+        return self.weight.index_select(0, items.flatten()).view(*items.shape, self.weight.shape[1])
+
+
+@dataclass(frozen=True)
+class TablePerClient:
+    """A table for each client.
+
+    Attributes:
+        weight: ``[V, I, D]``.
+        place: ``int64 [U]`` which of them is a client's.
+    """
+
+    weight: Tensor
+    place: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """See :class:`Table`."""
+        return self.weight.shape[1], self.weight.shape[2]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """See :class:`Table`."""
+        return self.weight.dtype
+
+    def rows(self, clients: Tensor, items: Tensor) -> Tensor:
+        """See :class:`Table`."""
+        return self.weight[self.place[clients][:, None], items]
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """What the server sends to the clients of a round.
+
+    Attributes:
+        round: Number of the round, from 0.
+        dense: Shared dense parameters ``[*shape]``.
+        tables: Shared item tables.
+        extras: What a method sends beside the parameters, by a name of its own.
+    """
+
+    round: int
+    dense: Params
+    tables: Mapping[str, Table]
+    extras: Mapping[str, Tensor | Table] = field(default_factory=dict)
+
+    def num_bytes(self) -> int:
+        """Bytes that one client receives."""
+        sent = (*self.dense.values(), *self.tables.values(), *self.extras.values())
+        return BYTES * sum(math.prod(value.shape) for value in sent)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What B clients send.
+
+    Attributes:
+        clients: ``int64 [B]`` user indices.
+        dense: Dense parameters by name: ``[B, *shape]`` if ``per_client``, else summed over the clients, ``[*shape]``.
+        rows: Item rows ``[B, P, K]`` by table (padding: 0); K is the table's own D unless the method sends something
+            else in its place.
+        items: ``int64 [B, P]`` items of the rows (padding: 0).
+        counts: ``int64 [B]`` number of rows of each client; the rest is padding.
+        num_items: Number of items I.
+        per_client: Whether ``dense`` has a client axis.
+        scale: ``[B]`` by table: by what the rows that are not listed were multiplied, for clients whose whole table
+            decays; empty where those rows are as received.
+    """
+
+    clients: Tensor
+    dense: Params
+    rows: Params
+    items: Tensor
+    counts: Tensor
+    num_items: int
+    per_client: bool
+    scale: Params = field(default_factory=dict)
+
+    def num_bytes(self) -> int:
+        """Bytes that one client sends: dense parameters and whole tables, as the published codes send them."""
+        clients = len(self.clients) if self.per_client else 1
+        dense = sum(value.numel() for value in self.dense.values()) // max(1, clients)
+        return BYTES * (dense + self.num_items * sum(rows.shape[2] for rows in self.rows.values()))
+
+    def summed(self) -> Upload:
+        """The same with ``dense`` summed over the clients."""
+        if not self.per_client:
+            return self
+        return replace(self, dense={name: value.sum(0) for name, value in self.dense.items()}, per_client=False)
+
+    def real(self) -> Tensor:
+        """Which rows are not padding, ``bool [B, P]``."""
+        return torch.arange(self.items.shape[1], device=self.items.device) < self.counts[:, None]
+
+
+class UploadStep(ABC):
+    """Something that is done to every upload on its way out, and its counterpart at the server.
+
+    Steps stand between local training and aggregation, in the order of a list that is empty by default. They see
+    uploads client by client (``Upload.per_client``), never the private state.
+    """
+
+    @abstractmethod
+    def on_client(self, upload: Upload, round_: int) -> Upload:
+        """What the clients send instead; anything random is a function of (round, client)."""
+
+    def on_server(self, direction: Params, round_: int) -> Params:
+        """What the server makes of the aggregate before it steps; by default nothing."""
+        return direction

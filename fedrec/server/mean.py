@@ -1,0 +1,72 @@
+"""``MeanServer``: the unweighted mean of the uploads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Self
+
+import torch
+from torch import Tensor
+
+from fedrec.exchange import Upload
+from fedrec.models.recommender import Params
+from fedrec.server.server import Server
+
+
+class MeanServer(Server):
+    """The unweighted mean of the uploads.
+
+    FedRecGEL (arXiv:2603.11503): the mean of the clients' gradients and one Adam step. A mean of parameters (FedAvg) is
+    ``optimizer: sgd`` with ``lr: 1`` on uploaded deltas.
+
+    Args:
+        optimizer: ``adam`` (betas 0.9 and 0.999, eps 1e-8) or ``sgd``; dense over all parameters, item tables included.
+        lr: Learning rate.
+    """
+
+    def __init__(self, optimizer: Literal["adam", "sgd"] = "adam", lr: float = 0.001) -> None:
+        super().__init__(optimizer, lr)
+        self._sums: Params = {}  # of the shape of what is uploaded, which need not be that of the parameters
+        self._clients = 0
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._sums = {name: fn(value) for name, value in self._sums.items()}  # they follow the parameters
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+
+    def begin_round(self) -> None:
+        """See base class; the sums' memory is used again in every round."""
+        self._clients = 0
+        if self._sums:
+            torch._foreach_zero_(list(self._sums.values()))
+
+    def aggregate(self, upload: Upload) -> None:
+        """See base class; adds up in the order of the buckets."""
+        self._make_room(upload)
+        if upload.dense:
+            torch._foreach_add_([self._sums[name] for name in upload.dense], list(upload.dense.values()))
+        for name, rows in upload.rows.items():
+            self._sums[name].index_add_(0, upload.items.flatten(), rows.flatten(0, 1))
+        for name, scale in upload.scale.items():
+            self._add_decayed(name, 1 - scale, upload)
+        self._clients += len(upload.clients)
+
+    def direction(self) -> Params:
+        """See base class."""
+        clients, self._clients = self._clients, 0
+        torch._foreach_div_(list(self._sums.values()), clients)
+        return dict(self._sums)
+
+    def _make_room(self, upload: Upload) -> None:
+        for name, value in upload.dense.items():
+            if name not in self._sums:
+                self._sums[name] = torch.zeros_like(value)
+        for name, rows in upload.rows.items():
+            if name not in self._sums:
+                self._sums[name] = rows.new_zeros(upload.num_items, rows.shape[2])
+
+    def _add_decayed(self, name: str, shrunk: Tensor, upload: Upload) -> None:
+        """Add what decay took off the rows that are not listed: ``shrunk [B]`` of each such row of the table."""
+        table, real = self.shared[name].detach(), upload.real()
+        self._sums[name].add_(table * shrunk.sum())
+        listed = table[upload.items] * (shrunk[:, None] * real)[..., None]
+        self._sums[name].index_add_(0, upload.items.flatten(), -listed.flatten(0, 1))

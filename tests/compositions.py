@@ -1,0 +1,63 @@
+"""The shipped methods at a small size: the one table that drives the tests of whatever must hold for every method.
+
+A method is read from ``fedrec/configs/method``; a new file there is tested without a list being edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser
+
+from fedrec.cli.arguments import SHIPPED
+from fedrec.client import Client
+from fedrec.exchange import UploadStep
+from fedrec.federation import FederatedRecommender
+from fedrec.models.recommender import Recommender
+from fedrec.server import Server
+
+METHODS = SHIPPED / "method"
+SMALL = {"embedding_dim": 4, "layers": 2, "batch_size": 8}
+"""Sizes that replace the published ones, where a part has such an option."""
+PARTS: dict[str, type] = {"recommender": Recommender, "client": Client, "server": Server}
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The parts of one method, new for every caller."""
+
+    recommender: Recommender
+    client: Any
+    server: Server
+    uploads: list[UploadStep]
+
+    def module(self, kind: type[FederatedRecommender] = FederatedRecommender, **options: Any) -> FederatedRecommender:
+        """The module of this composition, not yet initialised."""
+        return kind(self.recommender, self.client, self.server, uploads=self.uploads, **options)
+
+
+def names(folder: Path = METHODS) -> list[str]:
+    """Names of the methods of a folder."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def composition(name: str, folder: Path = METHODS, small: Mapping[str, Any] = SMALL) -> Composition:
+    """Make the parts of a method, with the sizes of ``small``."""
+    parser = ArgumentParser(exit_on_error=False)
+    for part, kind in PARTS.items():
+        parser.add_subclass_arguments(kind, part)
+    parser.add_argument("--uploads", type=list[UploadStep], default=[])
+    model = yaml.safe_load((folder / f"{name}.yaml").read_text())["model"]
+    given: dict[str, Any] = {part: shrunk(model[part], small) for part in PARTS}
+    made = parser.instantiate(parser.parse_object(given | {"uploads": model.get("uploads", [])}))
+    return Composition(made.recommender, made.client, made.server, made.uploads)
+
+
+def shrunk(part: Mapping[str, Any], small: Mapping[str, Any]) -> dict[str, Any]:
+    """A part's class and options with other sizes, where it has such options."""
+    options = part.get("init_args") or {}
+    return {**part, "init_args": {k: small[k] if k in small and v is not None else v for k, v in options.items()}}
