@@ -57,7 +57,9 @@ def composition(name: str, folder: Path = METHODS, small: Mapping[str, Any] = SM
     return Composition(made.recommender, made.client, made.server, made.uploads)
 
 
-def shrunk(part: Mapping[str, Any], small: Mapping[str, Any]) -> dict[str, Any]:
+def shrunk(part: str | Mapping[str, Any], small: Mapping[str, Any]) -> dict[str, Any]:
     """A part's class and options with other sizes, where it has such options."""
+    if isinstance(part, str):
+        return {"class_path": part}
     options = part.get("init_args") or {}
     return {**part, "init_args": {k: small[k] if k in small and v is not None else v for k, v in options.items()}}

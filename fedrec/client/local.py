@@ -183,8 +183,8 @@ class LocalTraining(Client):
         private = PrivateSide(own, bucket, self.optimizer, self.weight_decay)
         losses: list[Tensor] = []
         for number, step in enumerate(bucket.steps):
-            start = shared.start(step) if self.penalties else None
-            objective = Objective(recommender, step, bucket.max_rows, self.penalties, start)
+            anchor = shared.anchor(step) if self.penalties else None
+            objective = Objective(recommender, step, bucket.max_rows, self.penalties, anchor)
             point = Point(shared.values(step), private.values(step), shared.features(step))
             gradients = self._gradients(objective, point, shared.uploads)
             unmoved = gradients.base

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from fedrec.client.part import Gradients, Part, Point, Values
-from fedrec.client.penalties import Penalty
+from fedrec.client.part import Gradients, Part, Point
+from fedrec.client.penalties import Anchor, Penalty
 from fedrec.client.plan import Step
 from fedrec.models.recommender import Recommender, Uploads
 
@@ -22,7 +22,7 @@ class Objective:
         step: Weights and targets ``[B, S]``.
         max_rows: Rows worked on at once; a step with more is evaluated in slices whose gradients are accumulated.
         penalties: What is added to the gradient of the shared side; the reported loss is that of the examples alone.
-        start: Shared side from which the clients started, which penalties may pull to.
+        anchor: What penalties hold the clients to.
     """
 
     def __init__(
@@ -31,12 +31,12 @@ class Objective:
         step: Step,
         max_rows: int,
         penalties: Sequence[Penalty] = (),
-        start: Values | None = None,
+        anchor: Anchor | None = None,
     ) -> None:
         self.recommender = recommender
         self.weight, self.target = step.weight, step.target
         self.max_rows = max_rows if len(step.weight) == 1 else step.weight.shape[1]
-        self.penalties, self.start = penalties, start
+        self.penalties, self.anchor = penalties, anchor
 
     def __call__(self, point: Point, uploads: Uploads | None, private: bool) -> Gradients:
         """Logits and gradients at ``point``.
@@ -55,10 +55,9 @@ class Objective:
                 self._gradients(point.only(part), self.weight[:, part], self.target[:, part], uploads, private)
                 for part in slices
             )
-        if uploads and self.start:
-            real = (self.weight > 0)[..., None]  # padding stands for some real row, which is pulled once
+        if uploads and self.anchor:
             for penalty in self.penalties:
-                penalty.add(gradients.shared, point.shared, self.start, real)
+                penalty.add(gradients.shared, point.shared, self.anchor)
         return gradients
 
     def loss(self, logits: Tensor) -> Tensor:

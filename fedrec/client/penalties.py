@@ -7,27 +7,54 @@ of the step at hand; rows of other steps are not pulled until their own step.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from fedrec.client.part import Part, Values
 from fedrec.errors import InputError
+from fedrec.exchange import Broadcast
 from fedrec.models.linear import ShiftedWeight, as_dense
 from fedrec.models.recommender import Params
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """What penalties of one step can hold the clients to.
+
+    Attributes:
+        start: Shared side from which the clients started, with the rows of the step's entries.
+        broadcast: What the server sent.
+        clients: ``int64 [B]`` user indices.
+        items: ``int64 [B, S]`` items of the entries (padding: any).
+        real: ``bool [B, S, 1]``, False for padding, which stands for some real row: a row is pulled once.
+    """
+
+    start: Values
+    broadcast: Broadcast
+    clients: Tensor
+    items: Tensor
+    real: Tensor
+
+    def rows(self, extra: str) -> Tensor:
+        """Rows ``[B, S, D]`` of a table that the server sent beside the parameters."""
+        table = self.broadcast.extras[extra]
+        if isinstance(table, Tensor):
+            raise InputError(f"model.client.penalties: the server sends {extra}, but not as a table")
+        return table.rows(self.clients, self.items)
 
 
 class Penalty(ABC):
     """One term of a client's objective beside the loss of its examples."""
 
     @abstractmethod
-    def add(self, gradient: Part, at: Values, start: Values, real: Tensor) -> None:
+    def add(self, gradient: Part, at: Values, anchor: Anchor) -> None:
         """Add the term's gradient, in place.
 
         Args:
             gradient: Gradient of the shared side, one per client.
             at: Shared side of the point.
-            start: Shared side from which the clients started, rows of the same entries.
-            real: ``bool [B, S, 1]``, False for padding.
+            anchor: What the clients can be held to.
         """
 
 
@@ -45,7 +72,7 @@ class Proximal(Penalty):
             raise InputError(f"model.client.penalties: Proximal.mu={mu}: expected a finite number of at least 0")
         self.mu = mu
 
-    def add(self, gradient: Part, at: Values, start: Values, real: Tensor) -> None:
+    def add(self, gradient: Part, at: Values, anchor: Anchor) -> None:
         """See base class."""
         if not self.mu:
             return
@@ -55,8 +82,8 @@ class Proximal(Penalty):
             if isinstance(base, ShiftedWeight):
                 total = total + self.mu * base.shift.dense()
                 base = base.weight
-            gradient.dense[name] = total + self.mu * (base - start.dense[name])  # type: ignore[operator]
-        pull_rows(gradient.rows, self.mu, at.rows, start.rows, real)
+            gradient.dense[name] = total + self.mu * (base - anchor.start.dense[name])  # type: ignore[operator]
+        pull_rows(gradient.rows, self.mu, at.rows, anchor.start.rows, anchor.real)
 
 
 def pull_rows(gradient: Params, strength: float, rows: Params, target: Params, real: Tensor) -> None:

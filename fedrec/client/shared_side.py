@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from fedrec.client.part import Part, Values
+from fedrec.client.penalties import Anchor
 from fedrec.client.plan import Bucket, Step
 from fedrec.client.start import Origin
 from fedrec.client.stores.store import Copy
@@ -49,6 +50,11 @@ class SharedSide(ABC):
         items = self.bucket.step_items(step)
         rows = {name: table.rows(self.bucket.clients, items) for name, table in self.origin.tables.items()}
         return Values(dict(self.origin.dense), rows)
+
+    def anchor(self, step: Step) -> Anchor:
+        """What penalties of a step can hold the clients to."""
+        items, real = self.bucket.step_items(step), (step.weight > 0)[..., None]
+        return Anchor(self.start(step), self.origin.broadcast, self.bucket.clients, items, real)
 
 
 class UploadRule(ABC):

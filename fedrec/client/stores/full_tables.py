@@ -50,12 +50,15 @@ class FullTables(Store):
         self._handed_in.append((clients, copy))
 
     def end_round(self, broadcast: Broadcast) -> None:
-        """See base class."""
+        """See base class; rows that are not listed are as the clients' tables were when the round began."""
         for clients, copy in self._handed_in:
             real = copy.real()
             owners, items = clients[:, None].expand_as(copy.items)[real], copy.items[real]
             for name, rows in copy.rows.items():
                 table = self.get_buffer(f"table_{name}")
+                if name in broadcast.tables and not copy.continues:
+                    everything = torch.arange(table.shape[1], device=table.device)[None]
+                    table[clients] = broadcast.tables[name].rows(clients, everything.expand(len(clients), -1))
                 if name in copy.scale:
                     table[clients] *= by_client(copy.scale[name], table)
                 table[owners, items] = rows[real]

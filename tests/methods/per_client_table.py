@@ -1,0 +1,53 @@
+"""A server that sends every client a table of its own, and clients that are held to another: GPFedRec's kind.
+
+GPFedRec's server smooths the clients' tables over a graph of users (Zhang et al., WWW 2024); here a client's table is
+half its own last upload and half the mean, which takes the same ways through the package.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fedrec.client.part import Part, Values
+from fedrec.client.penalties import Anchor, Penalty, pull_rows
+from fedrec.exchange import Broadcast, OneTable, TablePerClient, Upload
+from fedrec.models.recommender import Params, Uploads
+from fedrec.server import MeanServer
+
+
+class NeighbourServer(MeanServer):
+    """Holds a table per client, ``[U, I, D]``."""
+
+    uploads: Uploads = "per_client"
+
+    def __init__(self, users: int, lr: float = 1.0) -> None:
+        super().__init__("sgd", lr)
+        self.users = users
+
+    def initialise(self, shared: Params, item_tables: tuple[str, ...]) -> None:  # type: ignore[override]
+        super().initialise(shared, item_tables)
+        self.register_buffer("held", shared["item"].repeat(self.users, 1, 1))
+
+    def broadcast(self, round_: int, clients: Tensor) -> Broadcast:
+        held, mean = self.get_buffer("held"), self.shared["item"].detach()
+        self._sent = TablePerClient((held[clients] + mean) / 2, torch.empty(self.users, dtype=torch.int64))
+        self._sent.place[clients] = torch.arange(len(clients))
+        return Broadcast(round_, {}, {"item": self._sent}, {"mean": OneTable(mean)})
+
+    def aggregate(self, upload: Upload) -> None:
+        real = upload.real()
+        owners = upload.clients[:, None].expand_as(upload.items)[real]
+        sent = self._sent.rows(upload.clients, upload.items)
+        self.get_buffer("held")[owners, upload.items[real]] = (sent - upload.rows["item"])[real]
+        super().aggregate(upload.summed())
+
+
+class PullToMean(Penalty):
+    """``strength / 2 ||row - mean row||^2`` for the rows of a step."""
+
+    def __init__(self, strength: float) -> None:
+        self.strength = strength
+
+    def add(self, gradient: Part, at: Values, anchor: Anchor) -> None:
+        pull_rows(gradient.rows, self.strength, at.rows, {"item": anchor.rows("mean")}, anchor.real)

@@ -1,0 +1,292 @@
+"""Every method of this folder trains, resumes, survives a bad client, and equals one client after another, in full.
+
+The references here hold a whole table for every client and let autograd and ``torch.optim`` do the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from fedrec.data.cohort import Cohort
+from fedrec.data.datamodule import Synthetic
+from fedrec.data.protocol.presets import ProtocolOverrides
+from fedrec.data.synthetic import Plan
+from fedrec.federation import FederatedRecommender
+from fedrec.models.recommender import Params
+from tests.compositions import Composition, composition, names
+from tests.reference.adapter import BareFederation
+from tests.reference.client import ClientExamples, LocalOptions, block_loss
+from tests.reference.models import Recommender as ReferenceRecommender
+from tests.reference.order import shuffled
+from tests.reference.round import Federation, ServerOptions, run_round
+from tests.small import random_cohort, snapshot
+
+FOLDER = Path(__file__).parent
+METHODS = names(FOLDER)
+USERS, ITEMS, ROUNDS = 24, 40, 3
+EVERYBODY, EVERYTHING = torch.arange(USERS), torch.arange(ITEMS)[None]
+EXACT = {"rtol": 1e-9, "atol": 1e-11}
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*isinstance.treespec")
+
+
+def made(name: str) -> Composition:
+    return composition(name, FOLDER, small={})
+
+
+def bare(name: str, budget_mib: float = 64.0) -> Any:
+    module = made(name).module(BareFederation, memory_budget_mib=budget_mib)
+    module.initialise(USERS, ITEMS)
+    return module.to(torch.float64)
+
+
+def cohorts() -> Iterator[Cohort]:
+    """Rounds with changing clients of different sizes; some clients come back."""
+    clients = [[0, 3, 5, 9], [3, 4, 9], [0, 3, 21, 23]]
+    for number in range(ROUNDS):
+        yield random_cohort(clients[number], [13, 5, 22, 9][: len(clients[number])], ITEMS, number=number)
+
+
+def after(module: Any) -> Tensor:
+    for cohort in cohorts():
+        module.training_step(cohort, 0)
+    scores: Tensor = module.scorer()(EVERYBODY, EVERYTHING)
+    return scores
+
+
+def trainer(rounds: int) -> L.Trainer:
+    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    return L.Trainer(accelerator="cpu", max_epochs=rounds, num_sanity_val_steps=0, **off)  # type: ignore[arg-type]
+
+
+def data() -> Synthetic:
+    plan = Plan(users=USERS, items=ITEMS, rows=240)
+    return Synthetic(overrides=ProtocolOverrides(candidates=6, min_user_rows=3), plan=plan, client_fraction=0.3)
+
+
+# ---------------------------------------------------------------------- what holds for every method
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_run_cut_off_and_resumed_ends_in_the_same_bits(name: str, tmp_path: Path) -> None:
+    def fitted(rounds: int, module: FederatedRecommender, **resumed: Any) -> L.Trainer:
+        running = trainer(rounds)
+        running.fit(module, datamodule=data(), **resumed)
+        return running
+
+    whole, rest = made(name).module(), made(name).module()
+    fitted(4, whole)
+    fitted(2, made(name).module()).save_checkpoint(tmp_path / "half.ckpt")
+    fitted(4, rest, ckpt_path=tmp_path / "half.ckpt", weights_only=True)
+    expected, found = whole.state_dict(), rest.state_dict()
+    assert all(torch.equal(found[key], value) for key, value in expected.items() if isinstance(value, Tensor))
+    users, items = torch.arange(whole.private.num_users), torch.arange(whole.server.num_items)[None]
+    assert torch.equal(whole.scorer()(users, items), rest.scorer()(users, items))
+    (metrics,) = trainer(1).test(rest, datamodule=data(), verbose=False)
+    assert 0 <= metrics["test/mean_private_full_hr_10"] <= 1
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_results_do_not_depend_on_the_memory_budget(name: str) -> None:
+    assert_close(after(bare(name, budget_mib=0.002)), after(bare(name)), **EXACT)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "item_bias"])
+def test_a_client_that_is_not_finite_is_left_out(name: str) -> None:
+    module, alone = bare(name), bare(name)
+    first = module.private.names[0]
+    with torch.no_grad():
+        for one in (module, alone):
+            one.private.get_buffer(first)[5] = float("nan")
+    cohort = next(cohorts())
+    module.training_step(cohort, 0)
+    keep = torch.cat([torch.arange(0, 18), torch.arange(40, 49)])  # all but client 5's examples
+    offsets = torch.tensor([0, 13, 18, 27])
+    others = replace(
+        cohort,
+        clients=torch.tensor([0, 3, 9]),
+        offsets=offsets,
+        items=cohort.items[:, keep],
+        labels=cohort.labels[keep],
+    )
+    alone.training_step(others, 0)
+    mine, theirs = snapshot(module), snapshot(alone)
+    for key, value in mine.items():
+        assert_close(value, theirs[key], equal_nan=True, **EXACT)
+
+
+# ---------------------------------------------------------------------- against one client after another
+
+
+Logits = Callable[[Params, Tensor], Tensor]
+
+
+def batches(cohort: Cohort, place: int, epochs: int, size: int | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Items and labels of a client's steps, in production's order."""
+    start, end = cohort.offsets[place : place + 2].tolist()
+    items, labels = cohort.items[0, start:end], cohort.labels[start:end].double()
+    for epoch in range(epochs):
+        order = torch.arange(end - start)
+        if size is not None:
+            order = shuffled(cohort.seed, cohort.round, int(cohort.clients[place]), epoch, end - start)
+        yield from zip(items[order].split(size or end - start), labels[order].split(size or end - start), strict=True)
+
+
+def gradients(values: Params, logits: Logits, items: Tensor, labels: Tensor) -> Params:
+    leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
+    loss = block_loss(logits(leaves, items), labels, 128)
+    return dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+
+
+def test_private_tables_decay_and_move_as_full_tables_do() -> None:
+    module = bare("additive")
+    shared = module.server.shared["common"].detach().clone()
+    personal = module.private.tables.get_buffer("initial_personal").repeat(USERS, 1, 1)
+    own = {name: module.private.get_buffer(name).clone() for name in ("weight", "bias")}
+
+    def logits(v: Params, items: Tensor) -> Tensor:
+        return (v["personal"][items] + v["common"][items]) @ v["weight"] + v["bias"]
+
+    found = after(module)
+    for cohort in cohorts():
+        deltas = []
+        for place, u in enumerate(cohort.clients.tolist()):
+            values = {"common": shared, "personal": personal[u], "weight": own["weight"][u], "bias": own["bias"][u]}
+            rate = dict.fromkeys(("weight", "bias"), 0.1 * 0.9**cohort.round)
+            rate |= {"personal": 0.2 * 0.9**cohort.round, "common": 0.2}
+            for items, labels in batches(cohort, place, epochs=2, size=8):
+                gradient = gradients(values, logits, items, labels)
+                values = {n: v - rate[n] * (gradient[n] + 0.1 * v) for n, v in values.items()}
+            deltas.append(shared - values["common"])
+            personal[u], own["weight"][u], own["bias"][u] = values["personal"], values["weight"], values["bias"]
+        shared = shared - torch.stack(deltas).mean(0)
+    expected = torch.einsum("uid,ud->ui", personal + shared, own["weight"]) + own["bias"][:, None]
+    assert_close(found, expected, **EXACT)
+    mean = (personal.mean(0) + shared) @ own["weight"].mean(0) + own["bias"].mean()
+    assert_close(module.scorer(mean_private=True)(EVERYBODY, EVERYTHING), mean.expand(USERS, -1), **EXACT)
+
+
+def test_a_table_per_client_is_sent_held_to_and_kept() -> None:
+    module = bare("per_client_table")
+    mean, user = module.server.shared["item"].detach().clone(), module.private.get_buffer("user").clone()
+    held, kept = mean.repeat(USERS, 1, 1), mean.repeat(USERS, 1, 1)
+
+    def logits(v: Params, items: Tensor) -> Tensor:
+        return v["item"][items] @ v["user"]
+
+    found = after(module)
+    for cohort in cohorts():
+        deltas = []
+        for place, u in enumerate(cohort.clients.tolist()):
+            sent = (held[u] + mean) / 2
+            ((items, labels),) = batches(cohort, place, epochs=1, size=None)
+            gradient = gradients({"item": sent, "user": user[u]}, logits, items, labels)
+            touched = torch.zeros(ITEMS, 1, dtype=torch.float64)
+            touched[items] = 1
+            table = sent - 0.2 * (gradient["item"] + 0.3 * (sent - mean) * touched)
+            user[u] -= 0.1 * gradient["user"]
+            deltas.append(sent - table)
+            held[u, items], kept[u] = table[items], table
+        mean = mean - torch.stack(deltas).mean(0)
+    assert_close(found, torch.einsum("uid,ud->ui", kept, user), **EXACT)
+
+
+def low_rank_logits(table: Tensor, basis: Tensor, v: Params, items: Tensor) -> Tensor:
+    return (table + v["factors"] @ basis)[items] @ v["user"]
+
+
+def test_low_rank_uploads_are_those_of_a_factored_full_table() -> None:
+    module = bare("low_rank")
+    table, user = module.server.shared["item"].detach().clone(), module.private.get_buffer("user").clone()
+    vectors = [user[u].clone().requires_grad_() for u in range(USERS)]
+    optimisers = [torch.optim.Adam([vector], lr=0.05) for vector in vectors]
+    found = after(module)
+    for cohort in cohorts():
+        generator = torch.Generator().manual_seed(cohort.round)
+        basis, sent = torch.randn(2, 4, generator=generator).double(), []
+        for place, u in enumerate(cohort.clients.tolist()):
+            factors = torch.zeros(ITEMS, 2, dtype=torch.float64)
+            for items, labels in batches(cohort, place, epochs=2, size=8):
+                values = {"factors": factors, "user": vectors[u].detach()}
+                gradient = gradients(values, partial(low_rank_logits, table, basis), items, labels)
+                factors = factors - 0.5 * gradient["factors"]
+                vectors[u].grad = gradient["user"]
+                optimisers[u].step()
+            sent.append(factors)
+        table = table + torch.stack(sent).mean(0) @ basis
+    assert_close(found, torch.stack([table @ vector.detach() for vector in vectors]), rtol=1e-7, atol=1e-9)
+    # Four bytes a number, four clients, a table of two columns where rows have four.
+    assert module.logged["train/bytes_up"] == 4 * 4 * ITEMS * 2
+
+
+def test_clients_that_never_mix_do_not_depend_on_who_else_takes_part() -> None:
+    together, alone = bare("never_mixes"), bare("never_mixes")
+    found = after(together)
+    before = alone.scorer()(EVERYBODY, EVERYTHING)
+    for cohort in cohorts():
+        place = cohort.clients.tolist().index(3)
+        start, end = cohort.offsets[place : place + 2].tolist()
+        mine = replace(
+            cohort,
+            clients=torch.tensor([3]),
+            offsets=torch.tensor([0, end - start]),
+            items=cohort.items[:, start:end],
+            labels=cohort.labels[start:end],
+        )
+        alone.training_step(mine, 0)
+    scores = alone.scorer()(EVERYBODY, EVERYTHING)
+    assert_close(scores[3], found[3], **EXACT)
+    assert not torch.allclose(scores[3], before[3])
+    assert torch.equal(scores[4], before[4])
+
+
+def test_a_recommender_without_private_parameters() -> None:
+    class ItemBiasReference(ReferenceRecommender):
+        private_names = ()
+        tables = ("bias",)
+
+        def logits(self, shared: Params, private: Params, items: Tensor) -> Tensor:
+            return shared["bias"][items, 0] + shared["offset"]
+
+        def options(self) -> dict[str, Any]:
+            return {}
+
+        def scales(self, users: int, items: int) -> dict[str, tuple[float, tuple[int, ...]]]:
+            return {"bias": (1.0, (items, 1)), "offset": (1.0, ())}
+
+    module = bare("item_bias")
+    shared = {name: value.detach().clone() for name, value in module.server.shared.items()}
+    federation = Federation(shared, [{} for _ in range(USERS)])
+    found = after(module)
+    options = LocalOptions(rho_shared=0.1, rho_private=0.1, loss_block=16)
+    for cohort in cohorts():
+        examples = []
+        for place, u in enumerate(cohort.clients.tolist()):
+            start, end = cohort.offsets[place : place + 2].tolist()
+            examples.append(ClientExamples(u, cohort.items[:, start:end], cohort.labels[start:end].double()))
+        run_round(federation, ItemBiasReference(), options, ServerOptions("adam", 0.05), examples)
+    expected = federation.shared["bias"][:, 0] + federation.shared["offset"]
+    assert_close(found, expected.expand(USERS, -1), rtol=1e-7, atol=1e-9)
+
+
+def test_an_upload_step_whose_sides_cancel_leaves_every_bit() -> None:
+    with_step, without = bare("halved"), bare("halved")
+    without.uploads = []
+    found, expected = after(with_step), after(without)
+    assert with_step.wanted == "per_client"
+    assert without.wanted == "summed"
+    assert_close(found, expected, **EXACT)
+    without = bare("halved")
+    without.uploads, without.server.uploads = [], "per_client"
+    without.server.aggregate = lambda upload: type(without.server).aggregate(without.server, upload.summed())
+    assert torch.equal(after(without), found)
