@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -70,9 +72,10 @@ def federation(
     server: Server | None = None,
     dtype: torch.dtype = torch.float64,
     budget_mib: float = 64.0,
+    **options: Any,
 ) -> BareFederation:
     """Make an initialised module that needs no trainer."""
-    module = BareFederation(recommender, client, server or MeanServer("sgd", 1.0), 0, budget_mib)
+    module = BareFederation(recommender, client, server or MeanServer("sgd", 1.0), 0, budget_mib, **options)
     module.initialise(users, items)
     return module.to(dtype)
 

@@ -70,7 +70,7 @@ class RoundFigures:
                 f"round {self.cohort.round}: the loss or upload of all {clients} clients is not "
                 "finite; lower the learning rates or rho"
             )
-        if clients - used > max_left_out * clients:
+        if (clients - used) / clients > max_left_out:  # the quotient rounds as the option did, a product need not
             raise DivergenceError(
                 f"round {self.cohort.round}: the loss or upload of {clients - used} of {clients} clients is not "
                 f"finite, more than the share model.max_left_out={max_left_out:g}; lower the learning rates or rho"

@@ -52,7 +52,7 @@ class PrivateSide:
     def update(self) -> OwnUpdate:
         """What the clients keep."""
         bucket, rows = self._bucket, self._rows
-        tables = Copy(bucket.items, bucket.counts, {}, rows.values, rows.scale) if rows.values else None
+        tables = Copy(bucket.items, bucket.counts, {}, rows.values, rows.scale, continues=True) if rows.values else None
         return OwnUpdate(bucket.clients, self._dense, self._state, tables, shared=None)
 
     def length(self) -> Tensor:

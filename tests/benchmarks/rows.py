@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from fedrec.client import LocalTraining
+from fedrec.client import DeltaUpload, LocalTraining
+from fedrec.client.stores import TunedRows
 from fedrec.data.cohort import Cohort, draw_cohort
 from fedrec.data.datamodule import FederatedData
 from fedrec.data.protocol.heldout import HeldOut
@@ -43,9 +44,8 @@ def pfedrec() -> BareFederation:
         loss_block=256,
         optimizer="sgd",
         lr=0.1,
-        upload="delta",
-        shared_lr=8.0,
-        shared_lr_per_item=True,
+        upload=DeltaUpload(lr=8.0, lr_per_item=True),
+        store=TunedRows(),
     )
     return BareFederation(PFedRec(), client, MeanServer(optimizer="sgd", lr=1.0))
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.testing import assert_close
 
-from fedrec.client import LocalTraining
+from fedrec.client import DeltaUpload, LocalTraining
+from fedrec.client.penalties import Proximal
+from fedrec.client.sam import Joint
+from fedrec.client.start import FromOwn
+from fedrec.client.stores import DecayedRows, OwnCopy, TunedRows
 from fedrec.errors import DivergenceError, InputError
 from fedrec.models import NCF, PFedRec
-from fedrec.models.recommender import Recommender
+from fedrec.models.recommender import Params, Recommender
 from fedrec.server import MeanServer
 from tests.reference.adapter import BareFederation, working_floats
 from tests.small import cohort, federation, normal, random_cohort, snapshot
@@ -27,11 +34,14 @@ USERS, ITEMS = 6, 12
         ({"rho_private": float("inf")}, "model.client.rho_private=inf: a radius"),
         ({"rho_private": float("nan")}, "model.client.rho_private=nan: a radius"),
         ({"lr": 0.0}, "model.client.lr=0.0: a learning rate"),
-        ({"shared_lr": float("nan")}, "model.client.shared_lr=nan: a learning rate"),
+        ({"weight_decay": -1.0}, "model.client.weight_decay=-1.0: expected a finite number"),
+        ({"weight_decay": 0.1}, "model.client.weight_decay: needs optimizer=sgd"),
         ({"local_epochs": 0}, "model.client.local_epochs=0: expected at least 1"),
         ({"batch_size": 0}, "model.client.batch_size=0: expected at least 1"),
         ({"loss_block": -1}, "model.client.loss_block=-1: expected at least 1"),
-        ({"perturb": "joint", "order": "private_first"}, "joint needs order=together"),
+        ({"perturbation": Joint(), "order": "private_first"}, "perturbation=Joint needs order=together"),
+        ({"store": TunedRows()}, "store=TunedRows keeps what clients moved; upload=GradientUpload moves nothing"),
+        ({"store": DecayedRows()}, "store=DecayedRows: keeps private tables, as table_store"),
     ],
 )
 def test_options_out_of_range_are_refused(options: Any, message: str) -> None:
@@ -41,12 +51,22 @@ def test_options_out_of_range_are_refused(options: Any, message: str) -> None:
 
 # ---------------------------------------------------------------------- clients that are not finite
 
-METHODS = [
-    (NCF(8, 2), {"upload": "gradient"}),
-    (NCF(8, 2), {"rho_shared": 0.3, "rho_private": 0.3, "upload": "gradient"}),
-    (NCF(8, 2), {"rho_shared": 0.3, "rho_private": 0.3, "perturb": "joint", "upload": "gradient"}),
-    (NCF(8, 2), {"rho_shared": 0.3, "upload": "delta", "batch_size": 4, "shared_lr": 0.1, "shared_optimizer": "adam"}),
-    (PFedRec(4), {"upload": "delta", "order": "private_first", "local_epochs": 2, "batch_size": 4, "shared_lr": 0.1}),
+METHODS: list[tuple[Recommender, dict[str, Any]]] = [
+    (NCF(8, 2), {}),
+    (NCF(8, 2), {"rho_shared": 0.3, "rho_private": 0.3}),
+    (NCF(8, 2), {"rho_shared": 0.3, "rho_private": 0.3, "perturbation": Joint()}),
+    (NCF(8, 2), {"rho_shared": 0.3, "upload": DeltaUpload("adam", 0.1), "store": TunedRows(), "batch_size": 4}),
+    (
+        PFedRec(4),
+        {
+            "upload": DeltaUpload(lr=0.1),
+            "store": TunedRows(),
+            "order": "private_first",
+            "local_epochs": 2,
+            "batch_size": 4,
+        },
+    ),
+    (NCF(8, 2), {"upload": DeltaUpload(lr=0.1), "store": OwnCopy(), "start": FromOwn(), "penalties": [Proximal(0.5)]}),
 ]
 # Enough for all clients at once; for one client at a time.
 BUDGETS = [64.0, 0.001]
@@ -135,7 +155,7 @@ def test_a_loss_that_overflows_at_the_perturbed_point_alone_leaves_its_client_ou
     # The gradient of (weight, bias) at one example is a multiple of (item, 1), and rho = 1e38 moves that far along it:
     # client 0, whose item is (10, 10), to a logit of 14 * 1e38, infinite in float32; client 1, whose item is (1e-3,
     # 1e-3), to one of 1e38, which is finite. All gradients are finite: a sigmoid is 1 at most.
-    client = LocalTraining(rho_private=1e38, upload="delta", shared_lr=1e-3)
+    client = LocalTraining(rho_private=1e38, upload=DeltaUpload(lr=1e-3), store=TunedRows())
     module = federation(PFedRec(2), client, 2, 2, dtype=torch.float32)
     with torch.no_grad():
         module.server.shared["item"].copy_(torch.tensor([[10.0, 10.0], [1e-3, 1e-3]]))
@@ -148,10 +168,10 @@ def test_a_loss_that_overflows_at_the_perturbed_point_alone_leaves_its_client_ou
 def test_mean_divides_by_the_clients_kept() -> None:
     # SGD with rate 1 on the gradients: the output bias moves by the mean over clients 0, 4 and 5 of their loss's
     # derivative by it, the mean over a client's examples (one block of the loss) of sigmoid(z) - y.
-    module, whole, rest = one_is_bad(NCF(8, 2), {"upload": "gradient", "lr": 1e-12}, 64.0, float("nan"))
+    module, whole, rest = one_is_bad(NCF(8, 2), {"lr": 1e-12}, 64.0, float("nan"))
     shared = {name: normal(k, *value.shape) for k, (name, value) in enumerate(module.server.shared.items())}
     module.server = MeanServer("sgd", 1.0)
-    module.server.initialise(shared)
+    module.server.initialise(shared, module.recommender.item_tables)
     bias, moved = module.server.shared["output_bias"].item(), 0.0
     scores = {c: module.scorer()(torch.tensor([c]), torch.arange(ITEMS)[None])[0] for c in (0, 4, 5)}
     for place, client in enumerate((0, 4, 5)):
@@ -176,10 +196,10 @@ def test_a_round_in_which_all_fail_stops_with_its_number_and_changes_nothing(
     assert not hasattr(module, "logged")
 
 
-@pytest.mark.parametrize(("options", "rate"), [({}, 0.2), ({"shared_lr_per_item": True}, 0.2 * ITEMS)])
+@pytest.mark.parametrize(("options", "rate"), [({}, 0.2), ({"lr_per_item": True}, 0.2 * ITEMS)])
 def test_shared_rate_may_be_given_per_item(options: Any, rate: float) -> None:
     # One client, one example: the item row moves by rate * dz * score_weight, and that is what the server takes over.
-    module = federation(PFedRec(3), LocalTraining(upload="delta", shared_lr=0.2, **options), 1, ITEMS)
+    module = federation(PFedRec(3), LocalTraining(upload=DeltaUpload(lr=0.2, **options)), 1, ITEMS)
     before = module.server.shared["item"].detach().clone()
     weight, bias = (module.private.get_buffer(name)[0].clone() for name in ("score_weight", "score_bias"))
     module.training_step(cohort((0, [5], [1])), 0)
@@ -189,8 +209,91 @@ def test_shared_rate_may_be_given_per_item(options: Any, rate: float) -> None:
 
 
 def test_sharpness_is_zero_without_a_radius() -> None:
-    for options in ({}, {"order": "private_first", "lr": 0.5}, {"perturb": "joint"}):
-        module = federation(PFedRec(3), LocalTraining(upload="delta", **options), USERS, ITEMS)  # type: ignore[arg-type]
+    variants: list[dict[str, Any]] = [{}, {"order": "private_first", "lr": 0.5}, {"perturbation": Joint()}]
+    for options in variants:
+        module = federation(PFedRec(3), LocalTraining(upload=DeltaUpload(), **options), USERS, ITEMS)
         module.training_step(random_cohort([0, 2], [5, 8], ITEMS), 0)
         assert float(module.logged["train/sharpness_shared"]) == 0, options
         assert float(module.logged["train/sharpness_private"]) == 0, options
+
+
+# ---------------------------------------------------------------------- other seams
+
+
+class Popularity(Recommender):
+    """``logit(u, i) = e_i . w``: the same for everybody, with nothing private."""
+
+    item_tables: ClassVar[tuple[str, ...]] = ("e",)
+
+    def initial_shared(self, num_items: int, generator: torch.Generator) -> Params:
+        return {"e": torch.randn(num_items, 2, generator=generator), "w": torch.ones(2)}
+
+    def forward(self, shared: Mapping[str, Any], private: Mapping[str, Tensor]) -> Tensor:
+        w = shared["w"]
+        return (shared["e"] * (w if w.dim() == 1 else w[:, None])).sum(-1)
+
+    @property
+    def dense_dims(self) -> Mapping[str, int]:
+        return {"w": 1}
+
+    def working_floats(self) -> tuple[int, int]:
+        return 8, 4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"rho_shared": 0.1, "rho_private": 0.1},
+        {"rho_shared": 0.1, "perturbation": Joint()},
+        {"optimizer": "sgd", "order": "private_first", "upload": DeltaUpload(lr=0.1), "store": TunedRows()},
+    ],
+)
+def test_a_recommender_without_private_parameters_trains(options: Any) -> None:
+    module = federation(Popularity(), LocalTraining(**options), USERS, ITEMS, MeanServer("sgd", 0.1))
+    before, drawn = snapshot(module), cohort((0, [1, 2], [1, 0]), (4, [2, 3], [1, 1]))
+    losses = []
+    for _ in range(10):
+        module.training_step(drawn, 0)
+        losses.append(float(module.logged["train/loss"]))
+    assert losses[-1] < losses[0] - 0.01
+    assert float(module.logged["train/norm_private"]) == 0
+    assert not torch.equal(module.server.shared["e"], before["server.shared.e"])
+    for mean_private in (False, True):
+        scores = module.scorer(mean_private)(torch.tensor([0, 3]), torch.arange(ITEMS)[None])
+        assert scores.shape == (2, ITEMS)
+        assert bool(scores.isfinite().all())
+
+
+def test_one_step_of_it_is_autograds() -> None:
+    module = federation(Popularity(), LocalTraining(), 1, ITEMS)
+    e, w = (module.server.shared[name].detach().clone().requires_grad_() for name in ("e", "w"))
+    binary_cross_entropy_with_logits(e[[3, 5]] @ w, torch.tensor([1.0, 0.0]).double()).backward()
+    module.training_step(cohort((0, [3, 5], [1, 0])), 0)
+    for name, value in {"e": e, "w": w}.items():
+        assert value.grad is not None
+        assert_close(module.server.shared[name].detach(), (value - value.grad).detach())
+
+
+@pytest.mark.parametrize(("most", "stops"), [(0.49, True), (0.5, False), (1.0, False)])
+def test_a_round_that_loses_more_than_the_share_stops_and_is_not_recorded(most: float, stops: bool) -> None:
+    module = federation(NCF(4, 1), LocalTraining(), USERS, ITEMS, max_left_out=most)
+    module.private.get_buffer(module.private.names[0])[[1, 2]] = float("nan")
+    drawn = random_cohort([0, 1, 2, 4], [3, 4, 5, 6], ITEMS, number=9)
+    before = {name: value.detach().clone() for name, value in module.server.shared.items()}
+    if stops:
+        with pytest.raises(
+            DivergenceError, match=r"round 9: the loss or upload of 2 of 4 clients .*max_left_out=0\.49"
+        ):
+            module.training_step(drawn, 0)
+        assert all(torch.equal(module.server.shared[name], value) for name, value in before.items())
+        assert not hasattr(module, "logged")
+        return
+    module.training_step(drawn, 0)
+    assert module.logged["train/clients_left_out"] == 2
+
+
+@pytest.mark.parametrize("most", [-0.1, 1.1, float("nan")])
+def test_a_share_out_of_range_is_refused(most: float) -> None:
+    with pytest.raises(InputError, match=r"model\.max_left_out="):
+        federation(NCF(4, 1), LocalTraining(), USERS, ITEMS, max_left_out=most)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from fedrec.client import LocalTraining, sam
-from fedrec.client.objective import Gradients, Point
+from fedrec.client import DeltaUpload, GradientUpload, LocalTraining, sam
+from fedrec.client.part import Gradients, Part, Point, Values
+from fedrec.client.sam import Joint, Perturbation, Radii, Separate
+from fedrec.client.stores import TunedRows
+from fedrec.exchange import OneTable
 from fedrec.models import NCF, PFedRec
 from fedrec.models.linear import OuterProducts
 from fedrec.models.recommender import Params, Recommender
@@ -30,15 +33,15 @@ class Quadratic:
     def __init__(self) -> None:
         self.points: list[Point] = []
 
-    def __call__(self, point: Point, reduce: Any, private: bool) -> Gradients:
+    def __call__(self, point: Point, uploads: Any, private: bool) -> Gradients:
         self.points.append(point)
-        w, e, u = point.dense["w"], point.rows["e"], point.private["u"]
-        assert isinstance(w, Tensor)
+        w, e, u = parameters(point)
         squares = A * (w.square().sum(1) + e.square().sum((1, 2))) + B * u.square().sum(1)
         own = (A * w + u).expand(len(u), -1)
-        dense = {"w": own.sum(0) if reduce == "sum" else own} if reduce else {}
-        rows = {"e": A * e} if reduce else {}
-        return Gradients(squares / 2 + (w * u).sum(1), dense, rows, {"u": B * u + w} if private else {})
+        shared = Part(
+            {"w": own.sum(0) if uploads == "summed" else own} if uploads else {}, {"e": A * e} if uploads else {}
+        )
+        return Gradients(squares / 2 + (w * u).sum(1), shared, Part({"u": B * u + w} if private else {}, {}))
 
 
 def start(scale: float = 1.0) -> Point:
@@ -46,22 +49,29 @@ def start(scale: float = 1.0) -> Point:
     w, e, u = normal(0, 2, 3) * scale, normal(1, 2, 4, 2) * scale, normal(2, 2, 3) * scale
     for value in (w, e, u):
         value[1] = 0
-    return Point({"w": w}, {"e": e}, {}, {"u": u})
+    return Point(Values({"w": w}, {"e": e}), Values({"u": u}, {}), {})
+
+
+def parameters(point: Point) -> tuple[Tensor, Tensor, Tensor]:
+    """w, e and u at a point."""
+    w, u = point.shared.dense["w"], point.private.dense["u"]
+    assert isinstance(w, Tensor)
+    assert isinstance(u, Tensor)
+    return w, point.shared.rows["e"], u
 
 
 def vectors(point: Point) -> tuple[Tensor, Tensor]:
     """The shared and the private side as vectors, ``[B, *]``."""
-    w = point.dense["w"]
-    assert isinstance(w, Tensor)
-    return torch.cat([w, point.rows["e"].flatten(1)], 1), point.private["u"]
+    w, e, u = parameters(point)
+    return torch.cat([w, e.flatten(1)], 1), u
 
 
 def gradients_at(point: Point) -> tuple[Params, Params]:
-    w, e, u = point.dense["w"], point.rows["e"], point.private["u"]
-    return {"w": A * w + u, "e": A * e}, {"u": B * u + w}  # type: ignore[operator]
+    w, e, u = parameters(point)
+    return {"w": A * w + u, "e": A * e}, {"u": B * u + w}
 
 
-def both(shared: Params) -> Tensor:
+def both(shared: Mapping[str, Any]) -> Tensor:
     return torch.cat([shared["w"], shared["e"].flatten(1)], 1)
 
 
@@ -70,10 +80,14 @@ def test_separate_perturbations_in_closed_form() -> None:
     # side g + B eps: neither perturbation is seen by the other side.
     point, quadratic = start(), Quadratic()
     shared, private = gradients_at(point)
-    found = sam.separate(quadratic, point, 0.3, 0.05, "each")  # type: ignore[arg-type]
+    found = Separate().gradients(quadratic, point, Radii(0.3, 0.05), "per_client")  # type: ignore[arg-type]
     length, private_length = both(shared)[0].norm(), private["u"][0].norm()
-    assert_close(both(found.shared.dense | found.shared.rows)[0], (1 + A * 0.3 / length) * both(shared)[0], **EXACT)
-    assert_close(found.private.private["u"][0], (1 + B * 0.05 / private_length) * private["u"][0], **EXACT)
+    assert_close(
+        both({**found.for_shared.shared.dense, **found.for_shared.shared.rows})[0],
+        (1 + A * 0.3 / length) * both(shared)[0],
+        **EXACT,
+    )
+    assert_close(found.for_private.private.dense["u"][0], (1 + B * 0.05 / private_length) * private["u"][0], **EXACT)
     assert len(quadratic.points) == 3
 
 
@@ -81,12 +95,12 @@ def test_joint_perturbation_in_closed_form() -> None:
     # One norm n over both sides and one point: g_w + A rho_s g_w / n + rho_p g_u / n, and so on.
     point, quadratic = start(), Quadratic()
     shared, private = gradients_at(point)
-    found = sam.joint(quadratic, point, 0.3, 0.05, "each")  # type: ignore[arg-type]
+    found = Joint().gradients(quadratic, point, Radii(0.3, 0.05), "per_client")  # type: ignore[arg-type]
     n = torch.cat([both(shared)[0], private["u"][0]]).norm()
     eps_w, eps_u = 0.3 * shared["w"][0] / n, 0.05 * private["u"][0] / n
-    assert_close(found.shared.dense["w"][0], shared["w"][0] + A * eps_w + eps_u, **EXACT)  # type: ignore[index]
-    assert_close(found.shared.rows["e"][0], (1 + A * 0.3 / n) * shared["e"][0], **EXACT)
-    assert_close(found.private.private["u"][0], private["u"][0] + B * eps_u + eps_w, **EXACT)
+    assert_close(found.for_shared.shared.dense["w"][0], shared["w"][0] + A * eps_w + eps_u, **EXACT)  # type: ignore[index]
+    assert_close(found.for_shared.shared.rows["e"][0], (1 + A * 0.3 / n) * shared["e"][0], **EXACT)
+    assert_close(found.for_private.private.dense["u"][0], private["u"][0] + B * eps_u + eps_w, **EXACT)
     assert len(quadratic.points) == 2
 
 
@@ -94,7 +108,7 @@ def test_joint_perturbation_in_closed_form() -> None:
 @pytest.mark.parametrize(("rho_shared", "rho_private"), [(0.3, 0.05), (2.0, 0.0), (0.0, 1.0)])
 def test_perturbations_have_the_length_rho(scale: float, rho_shared: float, rho_private: float) -> None:
     point, quadratic = start(scale), Quadratic()
-    sam.separate(quadratic, point, rho_shared, rho_private, "each")  # type: ignore[arg-type]
+    Separate().gradients(quadratic, point, Radii(rho_shared, rho_private), "per_client")  # type: ignore[arg-type]
     here = vectors(point)
     moved = [
         [(there - at)[0].norm().item() for there, at in zip(vectors(p), here, strict=True)] for p in quadratic.points
@@ -111,41 +125,36 @@ def test_perturbations_have_the_length_rho(scale: float, rho_shared: float, rho_
 
 def test_joint_perturbation_with_equal_radii_has_the_length_rho() -> None:
     point, quadratic = start(), Quadratic()
-    sam.joint(quadratic, point, 0.4, 0.4, "each")  # type: ignore[arg-type]
+    Joint().gradients(quadratic, point, Radii(0.4, 0.4), "per_client")  # type: ignore[arg-type]
     there, here = torch.cat(vectors(quadratic.points[1]), 1), torch.cat(vectors(point), 1)
     assert (there - here)[0].norm().item() == pytest.approx(0.4, rel=1e-9)
 
 
-@pytest.mark.parametrize("perturb", [sam.separate, sam.joint])
-def test_zero_gradient_leaves_the_point(perturb: Any) -> None:
+@pytest.mark.parametrize("perturbation", [Separate(), Joint()])
+def test_zero_gradient_leaves_the_point(perturbation: Perturbation) -> None:
     point, quadratic = start(), Quadratic()
-    found = perturb(quadratic, point, 0.3, 0.3, "each")
+    found = perturbation.gradients(quadratic, point, Radii(0.3, 0.3), "per_client")  # type: ignore[arg-type]
     for there in quadratic.points:
         assert all(torch.equal(a[1], b[1]) for a, b in zip(vectors(there), vectors(point), strict=True))
-    assert not found.shared.dense["w"][1].any()
-    assert not found.private.private["u"][1].any()
+    assert not found.for_shared.shared.dense["w"][1].any()
+    assert not found.for_private.private.dense["u"][1].any()
 
 
-@pytest.mark.parametrize("perturb", [sam.separate, sam.joint])
-def test_no_radius_means_the_gradient_at_the_point_itself(perturb: Any) -> None:
+@pytest.mark.parametrize("perturbation", [Separate(), Joint()])
+def test_no_radius_means_the_gradient_at_the_point_itself(perturbation: Perturbation) -> None:
     point, quadratic = start(), Quadratic()
-    found = perturb(quadratic, point, 0.0, 0.0, "sum")
-    assert found.shared is found.base
-    assert found.private is found.base
+    found = perturbation.gradients(quadratic, point, Radii(0.0, 0.0), "summed")  # type: ignore[arg-type]
+    assert found.for_shared is found.base
+    assert found.for_private is found.base
     assert len(quadratic.points) == 1
 
 
-@pytest.mark.parametrize("perturb", [sam.separate, sam.joint])
-def test_the_point_is_not_written_to(perturb: Any) -> None:
+@pytest.mark.parametrize("perturbation", [Separate(), Joint()])
+def test_the_point_is_not_written_to(perturbation: Perturbation) -> None:
     point = start()
-    before = replace(
-        point,
-        dense={"w": point.dense["w"].clone()},
-        rows={"e": point.rows["e"].clone()},
-        private={"u": point.private["u"].clone()},
-    )  # type: ignore[union-attr]
-    perturb(Quadratic(), point, 0.3, 0.3, "each")
-    assert all(torch.equal(a, b) for a, b in zip(vectors(point), vectors(before), strict=True))
+    before = [side.clone() for side in vectors(point)]
+    perturbation.gradients(Quadratic(), point, Radii(0.3, 0.3), "per_client")  # type: ignore[arg-type]
+    assert all(torch.equal(a, b) for a, b in zip(vectors(point), before, strict=True))
 
 
 def test_scale_of_a_gradient_that_is_not_a_number_is_not_a_number() -> None:
@@ -179,9 +188,9 @@ def after_round(recommender: Recommender, client: LocalTraining) -> dict[str, Te
 @pytest.mark.parametrize("recommender", [NCF(8, 2), PFedRec(4)])
 def test_without_a_radius_each_side_is_the_base_optimisers_bit_for_bit(recommender: Recommender, options: Any) -> None:
     """A radius of 0 on one side gives that side's plain bits; where both sides' steps mix (several steps), on both."""
-    given = {"upload": "delta", "shared_lr": 0.1, **options}
+    given: dict[str, Any] = {"upload": DeltaUpload(lr=0.1), "store": TunedRows(), **options}
     plain = after_round(recommender, LocalTraining(**given))
-    none = after_round(recommender, LocalTraining(0.0, 0.0, perturb="joint", **given))
+    none = after_round(recommender, LocalTraining(0.0, 0.0, perturbation=Joint(), **given))
     assert all(torch.equal(plain[name], none[name]) for name in plain)
     if options:
         return
@@ -190,24 +199,25 @@ def test_without_a_radius_each_side_is_the_base_optimisers_bit_for_bit(recommend
     for name in plain:
         side, other = (shared_alone, private_alone) if name.startswith("private.") else (private_alone, shared_alone)
         assert torch.equal(plain[name], side[name]), name
-        if name not in ("private.steps", "private.tuned.table_of"):
+        if name not in ("private.steps", "private.kept.table_of"):
             assert not torch.equal(plain[name], other[name]), name
 
 
-@pytest.mark.parametrize("upload", ["gradient", "delta"])
-@pytest.mark.parametrize("options", [{}, {"perturb": "joint"}, {"order": "private_first"}, {"batch_size": 3}])
+@pytest.mark.parametrize("upload", [GradientUpload(), DeltaUpload()])
+@pytest.mark.parametrize("options", [{}, {"perturbation": Joint()}, {"order": "private_first"}, {"batch_size": 3}])
 def test_local_training_restores_what_the_server_sent(upload: Any, options: Any) -> None:
     module = federation(NCF(8, 2), LocalTraining(0.5, 0.5, upload=upload, **options), 6, 12)
     drawn = random_cohort([0, 1, 4], [9, 14, 3], 12)
-    broadcast = module.broadcast(drawn)
-    sent = {**broadcast.dense, **broadcast.tables, **broadcast.features}
+    broadcast = module.server.broadcast(0, drawn.clients)
+    origin = module.client.receive(module.recommender, broadcast, drawn)
+    tables = {name: table.weight for name, table in broadcast.tables.items() if isinstance(table, OneTable)}
+    sent = {**broadcast.dense, **tables, **origin.features}
     before = {name: value.clone() for name, value in sent.items()}
     state = snapshot(module)
-    for bucket in module.client.buckets(drawn, module.recommender, broadcast, module.budget):
-        private = module.private.values(bucket.clients)
-        given = {name: value.clone() for name, value in private.items()}
-        moments = module.private.optimizer_state(bucket.clients)
-        module.client.train(module.recommender, broadcast, private, moments, bucket)
-        assert all(torch.equal(private[name], given[name]) for name in given)
+    for bucket in module.client.buckets(module.recommender, drawn, origin, module.budget):
+        own = module.private.read(bucket.clients)
+        given = {name: value.clone() for name, value in own.dense.items()}
+        module.client.train(module.recommender, origin, own, bucket)
+        assert all(torch.equal(own.dense[name], given[name]) for name in given)
     assert all(torch.equal(before[name], value) for name, value in sent.items())
     assert all(torch.equal(state[name], value) for name, value in snapshot(module).items())

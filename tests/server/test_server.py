@@ -1,135 +1,23 @@
-"""The server: means of uploads, steps of its optimiser, and its state."""
+"""The server: steps of its optimiser, its state, rounds whose sums or steps overflow."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from fedrec.errors import InputError
+from fedrec.client import LocalTraining
+from fedrec.errors import DivergenceError, InputError
+from fedrec.exchange import OneTable, Upload, UploadStep
+from fedrec.models import NCF
 from fedrec.models.recommender import Params
 from fedrec.server import MeanServer
-from tests.small import normal
-
-ITEMS, D = 6, 2
-EXACT = {"rtol": 1e-10, "atol": 1e-12}
-
-
-@dataclass(frozen=True)
-class Uploaded:
-    """A bucket's uploads."""
-
-    clients: Tensor
-    dense: Params
-    rows: Params
-    items: Tensor
-
-
-def server(optimizer: Any = "sgd", lr: float = 1.0) -> MeanServer:
-    made = MeanServer(optimizer, lr)
-    made.initialise({"w": normal(0, 3, 2), "b": normal(1), "e": normal(2, ITEMS, D)})
-    return made
-
-
-def uploads(seed: int, clients: int) -> list[dict[str, Tensor]]:
-    """Full uploads of clients, one after another, as tables."""
-    return [
-        {"w": normal(seed + c, 3, 2), "b": normal(seed + 100 + c), "e": normal(seed + 200 + c, ITEMS, D)}
-        for c in range(clients)
-    ]
-
-
-def bucket(parts: list[dict[str, Tensor]], padding: int = 2) -> Uploaded:
-    """Put full uploads side by side: dense summed, rows with their items in any order, padded with zero rows."""
-    order = [torch.randperm(ITEMS, generator=torch.Generator().manual_seed(c)) for c in range(len(parts))]
-    items = torch.stack([torch.cat([own, own.new_zeros(padding)]) for own in order])
-    rows = torch.stack(
-        [torch.cat([part["e"][own], normal(0, padding, D) * 0]) for part, own in zip(parts, order, strict=True)]
-    )
-    dense = {name: torch.stack([part[name] for part in parts]).sum(0) for name in ("w", "b")}
-    return Uploaded(torch.arange(len(parts)), dense, {"e": rows}, items)
-
-
-def directed(made: MeanServer, *buckets: Uploaded) -> Params:
-    for part in buckets:
-        made.aggregate(part)
-    return {name: value.clone() for name, value in made.direction().items()}
-
-
-def test_equal_uploads_have_themselves_as_mean() -> None:
-    one = uploads(5, 1)[0]
-    for counts in ([1], [3], [2, 4, 1]):
-        found = directed(server(), *(bucket([one] * count) for count in counts))
-        for name, value in one.items():
-            assert_close(found[name], value, **EXACT)
-
-
-def test_sums_follow_a_change_of_dtype_in_the_midst_of_a_round() -> None:
-    made, one = server(), uploads(5, 1)[0]
-    double = bucket([one])
-    made.aggregate(double)
-    made.float()
-    dense = {name: value.float() for name, value in double.dense.items()}
-    found = directed(made, Uploaded(double.clients, dense, {"e": double.rows["e"].float()}, double.items))
-    for name, value in one.items():  # the mean of twice the same
-        assert_close(found[name], value.float())
-
-
-@settings(max_examples=25, deadline=None)
-@given(order=st.permutations(range(5)), cut=st.integers(1, 4), seed=st.integers(0, 99))
-def test_order_and_buckets_of_clients_make_no_difference(order: list[int], cut: int, seed: int) -> None:
-    parts = uploads(seed, 5)
-    permuted = [parts[c] for c in order]
-    found = directed(server(), bucket(permuted[:cut], padding=0), bucket(permuted[cut:]))
-    for name in parts[0]:
-        assert_close(found[name], torch.stack([part[name] for part in parts]).mean(0), **EXACT)
-
-
-def test_mean_is_linear_in_the_uploads() -> None:
-    parts = uploads(3, 4)
-    scaled = [{name: -7 * value for name, value in part.items()} for part in parts]
-    once, often = directed(server(), bucket(parts)), directed(server(), bucket(scaled))
-    for name, value in once.items():
-        assert_close(often[name], -7 * value, **EXACT)
-
-
-def test_rows_without_an_upload_have_no_gradient() -> None:
-    # Two clients; client 0 sends row 4 twice (it adds up), client 1 row 1; the mean is over both clients.
-    rows = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [0.0, 0.0]]], dtype=torch.float64)
-    part = Uploaded(torch.tensor([3, 8]), {}, {"e": rows}, torch.tensor([[4, 4], [1, 0]]))
-    found = directed(server(), part)
-    expected = torch.zeros(ITEMS, D, dtype=torch.float64)
-    expected[4], expected[1] = torch.tensor([2.0, 3.0]), torch.tensor([2.5, 3.0])
-    assert_close(found["e"], expected)
-    assert not found["w"].any()
-
-
-def test_a_bucket_of_nobody_counts_for_nothing() -> None:
-    parts = uploads(3, 2)
-    whole = bucket(parts)
-    nobody = Uploaded(
-        whole.clients[:0],
-        {n: torch.zeros_like(v) for n, v in whole.dense.items()},
-        {"e": whole.rows["e"][:0]},
-        whole.items[:0],
-    )
-    found = directed(server(), nobody, whole, nobody)
-    assert_close(found["w"], (parts[0]["w"] + parts[1]["w"]) / 2)
-
-
-def test_a_round_that_was_cut_off_leaves_nothing() -> None:
-    made, parts = server(), uploads(3, 2)
-    made.aggregate(bucket(uploads(50, 3)))
-    made.broadcast(1, torch.tensor([0, 1]))
-    found = directed(made, bucket(parts))
-    assert_close(found["w"], (parts[0]["w"] + parts[1]["w"]) / 2)
+from tests.server.test_mean import EXACT, ITEMS, D, bucket, server, uploads
+from tests.small import federation, random_cohort
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -141,8 +29,9 @@ def test_steps_are_torchs(optimizer: Any) -> None:
     reference = (torch.optim.Adam if optimizer == "adam" else torch.optim.SGD)(theirs.values(), lr=0.1)
     for number in range(5):
         parts = uploads(10 * number, 1 + number % 3)
+        made.begin_round()
         made.aggregate(bucket(parts))
-        norm = made.step(own)
+        norm = made.step(own, number)
         mean = {name: torch.stack([part[name] for part in parts]).mean(0) for name in theirs}
         assert_close(norm, torch.cat([value.flatten() for value in mean.values()]).norm())
         for name, value in theirs.items():
@@ -154,10 +43,11 @@ def test_steps_are_torchs(optimizer: Any) -> None:
 
 def test_state_round_trip() -> None:
     first, second = server("adam", 0.1), MeanServer("adam", 0.1)
-    second.initialise({name: torch.zeros_like(value) for name, value in first.shared.items()})
+    second.initialise({name: torch.zeros_like(value) for name, value in first.shared.items()}, ["e"])
     optimisers = first.make_optimizer(), second.make_optimizer()
+    first.begin_round()
     first.aggregate(bucket(uploads(1, 2)))
-    first.step(optimisers[0])
+    first.step(optimisers[0], 0)
     file = io.BytesIO()
     torch.save((first.state_dict(), optimisers[0].state_dict()), file)
     file.seek(0)
@@ -165,19 +55,24 @@ def test_state_round_trip() -> None:
     second.load_state_dict(state)
     optimisers[1].load_state_dict(optimizer_state)
     for made, own in zip((first, second), optimisers, strict=True):
+        made.begin_round()
         made.aggregate(bucket(uploads(7, 3)))
-        made.step(own)
+        made.step(own, 1)
     assert all(torch.equal(first.shared[name], value) for name, value in second.shared.items())
 
 
 def test_broadcast_is_the_parameters_without_their_graph() -> None:
     made = server()
     sent = made.broadcast(3, torch.tensor([0, 1]))
-    assert set(sent) == set(made.shared)
-    for name, value in sent.items():
+    assert sent.round == 3
+    assert set(sent.dense) == {"w", "b"}
+    assert set(sent.tables) == {"e"}
+    table = sent.tables["e"]
+    assert isinstance(table, OneTable)
+    for name, value in {**sent.dense, "e": table.weight}.items():
         assert torch.equal(value, made.shared[name])
         assert not value.requires_grad
-    sent.pop("w")  # the dictionary is the caller's
+    sent.dense.pop("w")  # the dictionary is the caller's
     assert "w" in made.shared
 
 
@@ -185,3 +80,91 @@ def test_broadcast_is_the_parameters_without_their_graph() -> None:
 def test_rates_out_of_range_are_refused(lr: float) -> None:
     with pytest.raises(InputError, match=r"model\.server\.lr="):
         MeanServer(lr=lr)
+
+
+# ---------------------------------------------------------------------- overflow
+
+SHAPES = {"w": (2, 3, 2), "b": (2,), "e": (2, ITEMS, D)}
+
+
+def two_uploads(name: str, value: Tensor) -> Upload:
+    """What two clients send: one parameter as given, zeros for the others."""
+    parts = {other: torch.zeros(shape) for other, shape in SHAPES.items()} | {name: value}
+    items, counts = torch.arange(ITEMS).repeat(2, 1), torch.tensor([ITEMS, ITEMS])
+    rows = {"e": parts.pop("e")}
+    return Upload(torch.tensor([0, 1]), parts, rows, items, counts, ITEMS, per_client=True).summed()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_finite_uploads_whose_sum_overflows_stop_the_run_before_the_step(name: str) -> None:
+    made, value = server("sgd", 0.1).float(), torch.full(SHAPES[name], 3e38)
+    before = {n: parameter.detach().clone() for n, parameter in made.shared.items()}
+    assert bool(value.isfinite().all())
+    made.begin_round()
+    made.aggregate(two_uploads(name, value))
+    with pytest.raises(DivergenceError, match="round 6: the sum of the clients' uploads overflows"):
+        made.step(made.make_optimizer(), 6)
+    assert all(torch.equal(made.shared[n].detach(), parameter) for n, parameter in before.items())
+
+
+def test_infinities_that_cancel_in_the_total_are_seen() -> None:
+    made, rows = server("sgd", 0.1).float(), torch.zeros(SHAPES["e"])
+    rows[:, 0], rows[:, 1] = 3e38, -3e38
+    made.begin_round()
+    made.aggregate(two_uploads("e", rows))
+    with pytest.raises(DivergenceError, match="round 0: the sum"):
+        made.step(made.make_optimizer(), 0)
+
+
+def test_a_step_that_overflows_stops_the_run() -> None:
+    made = server("sgd", 10.0).float()
+    made.begin_round()
+    made.aggregate(two_uploads("b", torch.full((2,), 1e38)))  # their mean is 1e38, ten times that is not finite
+    with pytest.raises(DivergenceError, match="round 4: the server's step overflows"):
+        made.step(made.make_optimizer(), 4)
+
+
+def test_values_whose_total_alone_overflows_are_no_overflow() -> None:
+    made = server("sgd", 1e-38).float()
+    made.begin_round()
+    made.aggregate(two_uploads("e", torch.full(SHAPES["e"], 1.5e38)))
+    made.step(made.make_optimizer(), 0)
+    assert all(bool(value.isfinite().all()) for value in made.shared.values())
+
+
+class Amplify(UploadStep):
+    """Multiplies what the clients send, and the aggregate, by a factor each."""
+
+    def __init__(self, on_client: float = 1.0, on_server: float = 1.0) -> None:
+        self.factors = on_client, on_server
+
+    def on_client(self, upload: Upload, round_: int) -> Upload:
+        for value in (*upload.dense.values(), *upload.rows.values()):
+            value *= self.factors[0]
+        return upload
+
+    def on_server(self, direction: Params, round_: int) -> Params:
+        return {name: value * self.factors[1] for name, value in direction.items()}
+
+
+class Huge(UploadStep):
+    """Every number of every upload is finite; two of them are too much for float32."""
+
+    def on_client(self, upload: Upload, round_: int) -> Upload:
+        dense = {name: torch.full_like(value, 3e38) for name, value in upload.dense.items()}
+        return replace(upload, dense=dense)
+
+
+@pytest.mark.parametrize(
+    ("step", "lr", "message"),
+    [
+        (Huge(), 0.1, "the sum of the clients' uploads overflows"),
+        (Amplify(on_client=1e30, on_server=1e30), 0.1, "the sum of the clients' uploads overflows"),
+        (Amplify(on_client=1e30), 1e30, "the server's step overflows"),
+    ],
+)
+def test_a_round_that_overflows_at_the_server_is_not_recorded(step: UploadStep, lr: float, message: str) -> None:
+    module = federation(NCF(4, 1), LocalTraining(), 6, 12, MeanServer("sgd", lr), torch.float32, uploads=[step])
+    with pytest.raises(DivergenceError, match=f"round 8: {message}"):
+        module.training_step(random_cohort([0, 3], [5, 4], 12, number=8), 0)
+    assert not hasattr(module, "logged")

@@ -40,7 +40,7 @@ class DecayedRows(Store):
         self._names, self._num_items = tuple(tables), len(next(iter(tables.values())))
         for name, table in tables.items():
             self.register_buffer(f"initial_{name}", table)
-            self.register_buffer(f"scale_{name}", torch.ones(num_users))
+            self.register_buffer(f"scale_{name}", table.new_ones(num_users))
 
     def begin_round(self) -> None:
         """See base class."""

@@ -1,15 +1,21 @@
-"""``FullTables``: a whole item table for each client, for methods that by definition have one."""
+"""``FullTables``: a whole item table for each client, for methods that by definition have one.
+
+As ``table_store`` these are private tables, the clients' own from the start. As ``store`` they are copies of the
+server's: a client reads the server's until it has taken part, and its copy is made anew in every round that it starts
+from what the server sent.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from fedrec.client.stores.store import Copy, Store
 from fedrec.errors import InputError
-from fedrec.exchange import Broadcast, OneTable, Table, TablePerClient
+from fedrec.exchange import Broadcast, OneTable, Table
 from fedrec.models.linear import by_client
 from fedrec.models.recommender import Params
 
@@ -19,13 +25,19 @@ class FullTables(Store):
 
     Args:
         limit_mib: How much all clients' tables may take.
+
+    Attributes:
+        taken: ``bool [U]`` clients that have taken part.
     """
+
+    taken: Tensor
 
     def __init__(self, limit_mib: float = 2048.0) -> None:
         super().__init__()
         if not 0 < limit_mib < float("inf"):
             raise InputError(f"model.client.store.limit_mib={limit_mib}: expected a finite number of MiB above 0")
         self.limit_mib = limit_mib
+        self.register_buffer("taken", torch.zeros(0, dtype=torch.bool))
         self._names: tuple[str, ...] = ()
         self._handed_in: list[tuple[Tensor, Copy]] = []
 
@@ -37,7 +49,7 @@ class FullTables(Store):
                 f"model.client.store=FullTables: a table for each of {num_users} clients takes {needed:,.0f} MiB, "
                 f"above limit_mib={self.limit_mib:g}; raise it if the memory is there"
             )
-        self._names = tuple(tables)
+        self._names, self.taken = tuple(tables), torch.zeros(num_users, dtype=torch.bool)
         for name, table in tables.items():
             self.register_buffer(f"table_{name}", table.repeat(num_users, 1, 1))
 
@@ -54,21 +66,60 @@ class FullTables(Store):
         for clients, copy in self._handed_in:
             real = copy.real()
             owners, items = clients[:, None].expand_as(copy.items)[real], copy.items[real]
+            renewed = clients[~self.taken[clients]] if copy.continues else clients
             for name, rows in copy.rows.items():
                 table = self.get_buffer(f"table_{name}")
-                if name in broadcast.tables and not copy.continues:
-                    everything = torch.arange(table.shape[1], device=table.device)[None]
-                    table[clients] = broadcast.tables[name].rows(clients, everything.expand(len(clients), -1))
+                if name in broadcast.tables:
+                    table[renewed] = broadcast.tables[name].rows(renewed, _all_items(table))
                 if name in copy.scale:
                     table[clients] *= by_client(copy.scale[name], table)
                 table[owners, items] = rows[real]
+            self.taken[clients] = True
         self._handed_in.clear()
 
     def tables(self, served: Mapping[str, Table]) -> Mapping[str, Table]:
         """See base class."""
-        tables = {name: self.get_buffer(f"table_{name}") for name in self._names}
-        return {name: TablePerClient(t, torch.arange(len(t), device=t.device)) for name, t in tables.items()}
+        return {name: _Full(self.get_buffer(f"table_{name}"), self.taken, served.get(name)) for name in self._names}
 
     def mean_tables(self, served: Mapping[str, Table]) -> Mapping[str, Table]:
-        """The mean of all clients' tables."""
-        return {name: OneTable(self.get_buffer(f"table_{name}").mean(0)) for name in self._names}
+        """The mean of the tables that clients read."""
+        return {name: OneTable(self._mean(name, served.get(name))) for name in self._names}
+
+    def _mean(self, name: str, served: Table | None) -> Tensor:
+        table = self.get_buffer(f"table_{name}")
+        if served is None:
+            return table.mean(0)
+        new = (~self.taken).nonzero()[:, 0]
+        theirs = served.rows(new, _all_items(table)).expand(len(new), -1, -1)
+        own = (self.taken.to(table.dtype) @ table.flatten(1)).view_as(table[0])
+        return (own + theirs.sum(0)) / len(table)
+
+
+def _all_items(table: Tensor) -> Tensor:
+    return torch.arange(table.shape[1], device=table.device)[None]
+
+
+@dataclass(frozen=True)
+class _Full:
+    """One table as clients read it, through :class:`FullTables`: ``weight [U, I, D]``, or the server's at first."""
+
+    weight: Tensor
+    taken: Tensor
+    served: Table | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """See :class:`~fedrec.exchange.Table`."""
+        return self.weight.shape[1], self.weight.shape[2]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """See :class:`~fedrec.exchange.Table`."""
+        return self.weight.dtype
+
+    def rows(self, clients: Tensor, items: Tensor) -> Tensor:
+        """See :class:`~fedrec.exchange.Table`."""
+        own = self.weight[clients[:, None], items]
+        if self.served is None:
+            return own
+        return torch.where(self.taken[clients][:, None, None], own, self.served.rows(clients, items))

@@ -68,7 +68,7 @@ class TunedRows(Store):
     def write(self, clients: Tensor, copy: Copy) -> None:
         """See base class."""
         if copy.scale:
-            raise InputError("model.client.store=TunedRows: rows that decay need a store that scales them, DecayedRows")
+            raise InputError("model.client.store=TunedRows: rows that decay need a store that scales them, FullTables")
         self._clients.append(clients)
         self._continues = copy.continues
         self.own.write(clients, copy, self._num_items)
