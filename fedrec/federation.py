@@ -74,6 +74,7 @@ class FederatedRecommender(L.LightningModule):
         self.seed, self.budget = seed, int(memory_budget_mib * 2**20)
         self.method = method
         self.uploads, self.max_left_out = uploads or [], max_left_out
+        self.logs_itself = True
         self._validation_metrics = RankHistogram()
 
     # ------------------------------------------------------------------ the round

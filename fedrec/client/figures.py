@@ -67,12 +67,12 @@ class RoundFigures:
         used = sum(len(figures.loss) for figures in self._buckets)
         if not used:
             raise DivergenceError(
-                f"round {self.cohort.round}: the loss or upload of all {clients} clients is not "
+                f"round {self.cohort.round + 1}: the loss or upload of all {clients} clients is not "
                 "finite; lower the learning rates or rho"
             )
         if (clients - used) / clients > max_left_out:  # the quotient rounds as the option did, a product need not
             raise DivergenceError(
-                f"round {self.cohort.round}: the loss or upload of {clients - used} of {clients} clients is not "
+                f"round {self.cohort.round + 1}: the loss or upload of {clients - used} of {clients} clients is not "
                 f"finite, more than the share model.max_left_out={max_left_out:g}; lower the learning rates or rho"
             )
 

@@ -82,7 +82,7 @@ class Server(nn.Module, ABC):
 
         Args:
             optimizer: The optimiser of :attr:`shared`.
-            round_: Number of the round.
+            round_: Number of the round, from 0.
             steps: What was done to the uploads on their way; the server's side of each is done here.
 
         Returns:
@@ -90,16 +90,16 @@ class Server(nn.Module, ABC):
 
         Raises:
             DivergenceError: If the aggregate or a parameter after the step is not finite: sums of finite uploads may
-                overflow, and nothing of such a round may be recorded.
+                overflow, and nothing of such a round may be recorded. It names the round as people count, from 1.
         """
         direction = self.direction()
         for step in steps:
             direction = step.on_server(direction, round_)
-        _require_finite(direction, f"round {round_}: the sum of the clients' uploads overflows")
+        _require_finite(direction, f"round {round_ + 1}: the sum of the clients' uploads overflows")
         for name, value in direction.items():
             self.shared[name].grad = value
         optimizer.step()
-        _require_finite(self.parameters_now(), f"round {round_}: the server's step overflows")
+        _require_finite(self.parameters_now(), f"round {round_ + 1}: the server's step overflows")
         norm: Tensor = torch.stack(torch._foreach_norm(list(direction.values()))).norm()
         return norm
 

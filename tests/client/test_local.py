@@ -189,7 +189,7 @@ def test_a_round_in_which_all_fail_stops_with_its_number_and_changes_nothing(
     module, _, _ = one_is_bad(recommender, options, 64.0, float("nan"))
     module.private.get_buffer(module.private.names[0]).fill_(float("nan"))
     before = snapshot(module)
-    with pytest.raises(DivergenceError, match="round 7: the loss or upload of all 2 clients is not finite"):
+    with pytest.raises(DivergenceError, match="round 8: the loss or upload of all 2 clients is not finite"):
         module.training_step(random_cohort([1, 3], [5, 4], ITEMS, number=7), 0)
     after = snapshot(module)
     assert all(torch.equal(after[name].nan_to_num(), value.nan_to_num()) for name, value in before.items())
@@ -283,7 +283,7 @@ def test_a_round_that_loses_more_than_the_share_stops_and_is_not_recorded(most: 
     before = {name: value.detach().clone() for name, value in module.server.shared.items()}
     if stops:
         with pytest.raises(
-            DivergenceError, match=r"round 9: the loss or upload of 2 of 4 clients .*max_left_out=0\.49"
+            DivergenceError, match=r"round 10: the loss or upload of 2 of 4 clients .*max_left_out=0\.49"
         ):
             module.training_step(drawn, 0)
         assert all(torch.equal(module.server.shared[name], value) for name, value in before.items())

@@ -103,7 +103,7 @@ def test_finite_uploads_whose_sum_overflows_stop_the_run_before_the_step(name: s
     assert bool(value.isfinite().all())
     made.begin_round()
     made.aggregate(two_uploads(name, value))
-    with pytest.raises(DivergenceError, match="round 6: the sum of the clients' uploads overflows"):
+    with pytest.raises(DivergenceError, match="round 7: the sum of the clients' uploads overflows"):
         made.step(made.make_optimizer(), 6)
     assert all(torch.equal(made.shared[n].detach(), parameter) for n, parameter in before.items())
 
@@ -113,7 +113,7 @@ def test_infinities_that_cancel_in_the_total_are_seen() -> None:
     rows[:, 0], rows[:, 1] = 3e38, -3e38
     made.begin_round()
     made.aggregate(two_uploads("e", rows))
-    with pytest.raises(DivergenceError, match="round 0: the sum"):
+    with pytest.raises(DivergenceError, match="round 1: the sum"):
         made.step(made.make_optimizer(), 0)
 
 
@@ -121,7 +121,7 @@ def test_a_step_that_overflows_stops_the_run() -> None:
     made = server("sgd", 10.0).float()
     made.begin_round()
     made.aggregate(two_uploads("b", torch.full((2,), 1e38)))  # their mean is 1e38, ten times that is not finite
-    with pytest.raises(DivergenceError, match="round 4: the server's step overflows"):
+    with pytest.raises(DivergenceError, match="round 5: the server's step overflows"):
         made.step(made.make_optimizer(), 4)
 
 
@@ -166,6 +166,6 @@ class Huge(UploadStep):
 )
 def test_a_round_that_overflows_at_the_server_is_not_recorded(step: UploadStep, lr: float, message: str) -> None:
     module = federation(NCF(4, 1), LocalTraining(), 6, 12, MeanServer("sgd", lr), torch.float32, uploads=[step])
-    with pytest.raises(DivergenceError, match=f"round 8: {message}"):
+    with pytest.raises(DivergenceError, match=f"round 9: {message}"):
         module.training_step(random_cohort([0, 3], [5, 4], 12, number=8), 0)
     assert not hasattr(module, "logged")
