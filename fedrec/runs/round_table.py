@@ -85,7 +85,7 @@ class RoundTable:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._names: list[str] = []
-        self._left: tuple[int, ...] | None = None
+        self._left: int | None = None
 
     def cut(self, rounds: int) -> int:
         """Keep the rows of the first ``rounds`` rounds and drop the rest, a line cut short by a kill included.
@@ -125,13 +125,11 @@ class RoundTable:
         with self.path.open("rb+") as file:
             os.fsync(file.fileno())
 
-    def _state(self) -> tuple[int, ...]:
-        """What tells this file in this folder from another: not its times, which a backup may touch."""
-        try:
-            folder, file = self.path.parent.stat(), self.path.stat()
-        except FileNotFoundError:
-            return (self.path.parent.stat().st_ino,) if self.path.parent.exists() else ()
-        return folder.st_ino, file.st_ino, file.st_size
+    def _state(self) -> int:
+        """The file's size, or that it or its folder is not there; times and inodes change on some file systems."""
+        if not self.path.parent.is_dir():
+            return -2
+        return self.path.stat().st_size if self.path.exists() else -1
 
     def _write(self, rows: Sequence[Sequence[str]]) -> None:
         with replacing(self.path) as temporary:
