@@ -79,30 +79,19 @@ def encode(column: pa.ChunkedArray, ids: IdType, missing: MissingIds) -> Encoded
     present = np.zeros(len(values), dtype=np.bool_)
     present[codes[codes >= 0] if column.null_count else codes] = True
     used = np.flatnonzero(present)
-    values, trimmed = values.take(pa.array(used)), 0
-    real = np.ones(len(used), dtype=np.bool_)
-    if not pa.types.is_integer(values.type):
-        values, trimmed = _trimmed(values)
-        words = pa.array(MISSING if missing != "ids" else [""])
-        absent = pc.or_(pc.is_in(pc.utf8_lower(values), words), values.is_null())
-        real = ~absent.to_numpy(zero_copy_only=False)
-
-    def refuse(place: int, reason: str) -> UnusableIdError:
-        old = used[np.flatnonzero(real)[place]]
-        return UnusableIdError(values[int(np.flatnonzero(real)[place])].as_py(), int(np.argmax(codes == old)), reason)
-
-    kept = values.filter(pa.array(real))
-    bad = _first_unusable(kept, ids)
-    if bad is not None:
-        raise refuse(*bad)
-    odd = _odd(kept, ids)
-    if len(odd) == 1:
-        raise refuse(odd[0], f"is the only one of {len(kept)} ids that is no number; if it is an id: layout.ids 'text'")
-    distinct, rank = np.unique(_raw(kept, ids), return_inverse=True)
+    values, trimmed = _trimmed(values.take(pa.array(used)))
+    real = _real(values, missing)
+    used, values = used[real], values.filter(pa.array(real))
+    odd = _odd(values, ids)
+    fault = _first_fault(values, ids, odd)
+    if fault is not None:
+        place, reason = fault
+        raise UnusableIdError(values[place].as_py(), int(np.argmax(codes == used[place])), reason)
+    distinct, rank = np.unique(_raw(values, ids), return_inverse=True)
     index = np.full(len(present) + 1, -1, dtype=np.int64)  # the last is for null, whose code is -1
-    index[used[real]] = rank
-    found = None if pa.types.is_integer(kept.type) else twins(kept)
-    return Encoded(index[codes], distinct, trimmed, found, tuple(kept[place].as_py() for place in odd[:3]))
+    index[used] = rank
+    found = None if pa.types.is_integer(values.type) else twins(values)
+    return Encoded(index[codes], distinct, trimmed, found, tuple(values[place].as_py() for place in odd[:3]))
 
 
 def restrict(index: Int64s, ids: NDArray[np.generic], kept: NDArray[np.bool_]) -> tuple[Int64s, NDArray[np.generic]]:
@@ -142,11 +131,23 @@ def _dictionary(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], pa.Array]:
 
 
 def _trimmed(values: pa.Array) -> tuple[pa.Array, int]:
+    """The values without blanks and invisible characters around them, and how many had some."""
+    if pa.types.is_integer(values.type):
+        return values, 0
     outer = pc.sum(pc.match_substring_regex(values, _OUTER_ENDS)).as_py() or 0
     return (pc.utf8_trim(values, _OUTER), outer) if outer else (values, 0)
 
 
-def _first_unusable(values: pa.Array, ids: IdType) -> tuple[int, str] | None:
+def _real(values: pa.Array, missing: MissingIds) -> NDArray[np.bool_]:
+    """Which values are ids, and not nothing or a word for it."""
+    if pa.types.is_integer(values.type):
+        return np.ones(len(values), dtype=np.bool_)
+    words = pa.array(MISSING if missing != "ids" else [""])
+    absent = pc.or_(pc.is_in(pc.utf8_lower(values), words), values.is_null())
+    return np.asarray(~absent.to_numpy(zero_copy_only=False))
+
+
+def _first_fault(values: pa.Array, ids: IdType, odd: list[int]) -> tuple[int, str] | None:
     """Place of the first id that cannot be one, and why."""
     if pa.types.is_integer(values.type):
         if values.type != pa.uint64():
@@ -159,6 +160,8 @@ def _first_unusable(values: pa.Array, ids: IdType) -> tuple[int, str] | None:
     for usable, reason in checks:
         if not pc.all(usable, min_count=0).as_py():
             return int(pc.index(usable, False).as_py()), reason
+    if len(odd) == 1:
+        return odd[0], f"is the only one of {len(values)} ids that is no number; if it is an id: layout.ids 'text'"
     return None
 
 

@@ -64,7 +64,7 @@ def times_of(column: pa.ChunkedArray, wanted: TimeFormat) -> Times:
     scaled = _from_decimals(column) if pa.types.is_decimal(column.type) else _from_numbers(column)
     if scaled is None:
         ranks = np.unique(column.cast(pa.float64()).to_numpy(), return_inverse=True)[1].astype(np.int64)
-        return Times(ranks, None, "times are fractions of no unit since 1970, and used for their order alone")
+        return Times(ranks, None, "times have more digits than 64 bits hold, and are used for their order alone")
     ticks, digits = scaled
     while digits and not (ticks % 1000).any():
         ticks, digits = ticks // 1000, digits - 3
