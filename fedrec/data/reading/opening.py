@@ -27,6 +27,8 @@ from fedrec.errors import InputError
 DAMAGE = (
     OSError,
     EOFError,
+    LookupError,
+    ArithmeticError,
     RuntimeError,
     NotImplementedError,
     ValueError,

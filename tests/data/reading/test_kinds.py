@@ -119,3 +119,10 @@ def test_an_archive_of_several_files_asks_which(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"layout\.member must say which .* ml/links\.csv, ml/ratings\.csv, ml/README"):
         read_interactions(path, Layout(), "x")
     assert len(read_interactions(path, Layout(member="ml/ratings.csv"), "x")) == 1
+
+
+def test_a_file_without_a_name_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "rows.zip"
+    path.write_bytes(archive(""))
+    with pytest.raises(InputError, match="is a damaged or unfinished ZIP archive"):
+        read_interactions(path, Layout(), "x")
