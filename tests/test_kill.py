@@ -25,7 +25,7 @@ from tests.runs.moments import States, before_each_change, copy_tree
 # One process imports torch and Lightning, once; the training processes are forked from it before it uses them.
 TRAINING = multiprocessing.get_context("forkserver")
 TRAINING.set_forkserver_preload(["fedrec.cli.training", "tests.test_kill"])
-ROUNDS, LONG = 4, 60
+ROUNDS, LONG = 4, 30
 EVERY = pytest.mark.slow  # a sample of moments always, every moment where there is time
 
 
@@ -164,7 +164,7 @@ def test_killed_and_asked_to_end_at_random_moments(tmp_path: Path) -> None:
     small_runs.call(small_runs.options(tmp_path / "never", LONG))
     folder, draw = tmp_path / "runs" / "whole", random.Random()
     process = start(small_runs.options(tmp_path, LONG), tmp_path)
-    for ask, status in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)) * 2:
+    for ask, status in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)):
         wait_for_rows(folder, rows(folder) + draw.randint(2, 4), process)
         time.sleep(draw.uniform(0, 0.03))
         os.kill(process.pid or 0, ask)
