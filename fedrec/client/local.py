@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fedrec.client import sam
 from fedrec.client.client import Client
+from fedrec.client.combinations import check_order, check_what_is_kept
 from fedrec.client.figures import Figures
 from fedrec.client.gradient_upload import GradientUpload
 from fedrec.client.objective import Objective
@@ -109,17 +110,8 @@ class LocalTraining(Client):
         for name, count in counts.items():
             if count is not None and count < 1:
                 raise InputError(f"model.client.{name}={count}: expected at least 1")
-        if self.perturbation.joins and self.order == "private_first":
-            name = type(self.perturbation).__name__
-            raise InputError(f"model.client.perturbation={name} needs order=together: both sides move at one point")
-        if self.store.needs_copy and not self.upload.moves:
-            names = type(self.store).__name__, type(self.upload).__name__
-            raise InputError(
-                f"model.client.store={names[0]} keeps what clients moved; upload={names[1]} moves nothing, "
-                "DeltaUpload does"
-            )
-        if isinstance(self.store, DecayedRows):
-            raise InputError("model.client.store=DecayedRows: keeps private tables, as table_store; expected TunedRows")
+        check_order(self.perturbation, self.order)
+        check_what_is_kept(self.upload, self.start, self.store, self.table_store)
 
     def check(self, recommender: Recommender) -> None:
         """See base class."""

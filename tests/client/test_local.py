@@ -16,7 +16,7 @@ from fedrec.client import DeltaUpload, LocalTraining
 from fedrec.client.penalties import Proximal
 from fedrec.client.sam import Joint
 from fedrec.client.start import FromOwn
-from fedrec.client.stores import DecayedRows, OwnCopy, TunedRows
+from fedrec.client.stores import DecayedRows, FullTables, Nothing, OwnCopy, TunedRows
 from fedrec.errors import DivergenceError, InputError
 from fedrec.models import NCF, PFedRec
 from fedrec.models.recommender import Params, Recommender
@@ -42,6 +42,15 @@ USERS, ITEMS = 6, 12
         ({"perturbation": Joint(), "order": "private_first"}, "perturbation=Joint needs order=together"),
         ({"store": TunedRows()}, "store=TunedRows keeps what clients moved; upload=GradientUpload moves nothing"),
         ({"store": DecayedRows()}, "store=DecayedRows: keeps private tables, as table_store"),
+        ({"start": FromOwn()}, "start=FromOwn: clients keep nothing to start from"),
+        ({"upload": DeltaUpload(weight_decay=0.1), "store": TunedRows()}, "which store=TunedRows does not hold"),
+        ({"upload": DeltaUpload(weight_decay=0.1), "store": OwnCopy()}, "which store=OwnCopy does not hold"),
+        (
+            {"upload": DeltaUpload(weight_decay=0.1), "store": FullTables(), "start": FromOwn()},
+            "with start=FromOwn clients start from other tables",
+        ),
+        ({"table_store": Nothing()}, "table_store=Nothing: holds no private tables"),
+        ({"table_store": TunedRows()}, "table_store=TunedRows: holds no private tables"),
     ],
 )
 def test_options_out_of_range_are_refused(options: Any, message: str) -> None:

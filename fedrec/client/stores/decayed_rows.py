@@ -27,6 +27,9 @@ class DecayedRows(Store):
     """
 
     needs_copy = False
+    holds_shared = False
+    holds_private = True
+    scales = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -32,6 +32,9 @@ class FullTables(Store):
 
     taken: Tensor
 
+    holds_private = True
+    scales = True
+
     def __init__(self, limit_mib: float = 2048.0) -> None:
         super().__init__()
         if not 0 < limit_mib < float("inf"):

@@ -47,9 +47,15 @@ class Store(nn.Module, ABC):
 
     Attributes:
         needs_copy: Whether it keeps the copies that clients moved, for which an upload rule must move some.
+        holds_shared: Whether it can be the store of what clients keep of shared parameters.
+        holds_private: Whether it can be the store of private tables.
+        scales: Whether it holds tables whose unlisted rows shrink together.
     """
 
     needs_copy = True
+    holds_shared = True
+    holds_private = False
+    scales = False
 
     def initialise(self, num_users: int, tables: Params, dense: Params) -> None:
         """Make room for all clients.
