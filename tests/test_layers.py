@@ -35,7 +35,7 @@ FLOORS = (
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # Module -> where in the package it may be imported: files, or folders with all they hold.
 HOMES = {
-    "lightning": ("federation.py", "data/federated.py", "runs/checkpoints.py", "tracking/", "cli/training.py"),
+    "lightning": ("federation.py", "data/federated.py", "runs/checkpoints.py", "tracking/", "cli/"),
     "wandb": ("tracking/", "analysis/runs.py", "sweep/", "commands/sweep.py"),
 }
 TORCH_ONLY = ("models/",)

@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, get_type_hints
+from typing import Any
 
 import yaml
 from jsonargparse.typing import NonNegativeInt
@@ -19,7 +19,9 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from fedrec.cli.arguments import check_trainer, prepare
 from fedrec.cli.messages import one_sentence
+from fedrec.cli.options import GROUPS, OWN, TRAINER_DEFAULTS, Parser, check_trainer, parts
 from fedrec.cli.resumed import as_option, limited_imports
+from fedrec.cli.values import check_values
 from fedrec.data.audit.audit import audit_split
 from fedrec.data.audit.text import short
 from fedrec.data.datamodule import FederatedData
@@ -32,28 +34,9 @@ from fedrec.runs.folder import RunFolder
 from fedrec.runs.identity import check_settings, deciding_settings
 from fedrec.runs.progress import checkpoint_to_resume
 from fedrec.runs.saved import names_to_trust, read_run
-from fedrec.tracking.predictions import PredictionWriter
-from fedrec.tracking.progress import RoundProgress
 from fedrec.tracking.recorder import RoundRecorder
 from fedrec.tracking.results import TestReport
 from fedrec.tracking.start import RunStart
-
-TRAINER_DEFAULTS = {
-    "accelerator": "cpu",
-    "devices": 1,
-    "max_epochs": 100,
-    "num_sanity_val_steps": 0,
-    "log_every_n_steps": 1,
-    "enable_model_summary": False,
-    "use_distributed_sampler": False,
-}
-# Groups of options that fedrec adds, and what stands in every group: a value, a class's arguments, or a subclass.
-OWN = {"checkpoint": RoundRecorder, "progress": RoundProgress, "recommend": PredictionWriter}
-GROUPS: dict[str, Any] = {
-    "seed_everything": int,
-    "data": FederatedData,
-    **{name: (made,) for name, made in {"trainer": Trainer, "model": FederatedRecommender, **OWN}.items()},
-}
 
 
 def main(argv: Sequence[str]) -> FederatedCLI:
@@ -83,16 +66,6 @@ def main(argv: Sequence[str]) -> FederatedCLI:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from None
     except InputError as error:
         raise worded(error, lambda group, field: f"--data.{group}.{field}") from error.__cause__
-
-
-class Parser(LightningArgumentParser):
-    """A parser whose errors are one sentence."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the error as bad input."""
-        if not self.exit_on_error:  # a parser of one class's options; its report becomes part of another's
-            super().error(message, ex)
-        raise InputError(one_sentence(message, self._option_string_actions, _parts()))
 
 
 class FederatedCLI(LightningCLI):
@@ -147,7 +120,9 @@ class FederatedCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and take the checkpoint out: Lightning would let what a checkpoint says override the command line."""
         self.config = parser.parse_args(args)
-        path = self.config[self.config.subcommand].pop("ckpt_path", None)
+        chosen = self.config[self.config.subcommand]
+        path = chosen.pop("ckpt_path", None)
+        check_values({name: value for name, value in chosen.as_dict().items() if name in GROUPS}, GROUPS)
         self._named_checkpoint = Path(path) if path else None
 
     def instantiate_classes(self) -> None:
@@ -157,7 +132,7 @@ class FederatedCLI(LightningCLI):
         except ValueError as error:
             if not str(error).startswith("Does not validate against"):
                 raise
-            raise InputError(one_sentence(str(error), (), _parts())) from None
+            raise InputError(one_sentence(str(error), (), parts())) from None
 
     # ------------------------------------------------------------------ the trainer
 
@@ -189,7 +164,7 @@ class FederatedCLI(LightningCLI):
                 plugins=[*_listed(given.plugins), WholeCheckpoints()],
                 enable_progress_bar=True,
             )
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise InputError(f"trainer: {' '.join(str(error).split())}") from None
         if given.enable_progress_bar is False:
             self._get(self.config_init, "progress").disable()
@@ -243,12 +218,3 @@ class FederatedCLI(LightningCLI):
 
 def _listed(value: Any) -> list[Any]:
     return [] if value is None else value if isinstance(value, list) else [value]
-
-
-def _parts() -> dict[str, type]:
-    """By option that takes a class: what the class must be."""
-    hints = get_type_hints(FederatedRecommender.__init__)
-    parts = {
-        f"model.{name}": hint for name, hint in hints.items() if getattr(hint, "__module__", "").startswith("fedrec")
-    }
-    return {"data": FederatedData, **parts}

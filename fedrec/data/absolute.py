@@ -11,7 +11,13 @@ class AbsolutePath(str):
     """A path that means the same in every folder."""
 
     def __new__(cls, path: str) -> AbsolutePath:
-        """Make ``path`` absolute; nothing stays nothing."""
+        """Make ``path`` absolute; nothing stays nothing.
+
+        Raises:
+            ValueError: If it is no text.
+        """
+        if not isinstance(path, str):
+            raise ValueError(f"expected a path, got {path!r}")
         return super().__new__(cls, Path(path).expanduser().absolute() if path else "")
 
 

@@ -21,6 +21,7 @@ from fedrec.errors import InputError
 from fedrec.models.linear import dot, linear, linear_transposed, summed_weight_gradient, weight_gradient
 from fedrec.models.recommender import Params, Pullback, Recommender, Uploads
 
+LARGEST_INPUT = 2**14
 _relu_backward = torch.ops.aten.threshold_backward.grad_input
 
 
@@ -35,7 +36,7 @@ class NCF(Recommender):
         layers: Number n of MLP layers, at least 1.
 
     Raises:
-        InputError: If ``embedding_dim`` or ``layers`` is below 1.
+        InputError: If ``embedding_dim`` or ``layers`` is below 1, or the first layer has more than 16,384 inputs.
     """
 
     item_tables: ClassVar[tuple[str, ...]] = ("item_gmf", "item_mlp")
@@ -43,6 +44,11 @@ class NCF(Recommender):
     def __init__(self, embedding_dim: int = 32, layers: int = 3) -> None:
         if embedding_dim < 1 or layers < 1:
             raise InputError(f"NCF: embedding_dim={embedding_dim}, layers={layers}; both must be at least 1")
+        if embedding_dim * 2**layers > LARGEST_INPUT:
+            raise InputError(
+                f"NCF: embedding_dim={embedding_dim}, layers={layers}; the first layer would have "
+                f"{embedding_dim * 2**layers:,} inputs, expected at most {LARGEST_INPUT:,}"
+            )
         self.embedding_dim = embedding_dim
         self.layers = layers
         self.widths = [embedding_dim * 2 ** (layers - k) for k in range(1, layers + 1)]  # outputs of layers 1 .. n

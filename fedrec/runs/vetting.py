@@ -75,14 +75,14 @@ class Vetting:
             if isinstance(expected, tuple):
                 self._arguments(expected[0], value, name)
             else:
-                self._value(_members(expected), value, name)
+                self._value(members_of(expected), value, name)
 
     def _arguments(self, made: type, values: Any, where: str) -> None:
         if not isinstance(values, Mapping):
             self.wrong.append(f"{where} is {values!r}; expected names and values")
             return
         trusted, parameters = self._is_trusted(made), inspect.signature(made).parameters
-        hints = _hints(made, trusted)
+        hints = hints_of(made, trusted)
         rest = [one.name for one in parameters.values() if one.kind is inspect.Parameter.VAR_KEYWORD]
         for name, value in values.items():
             known = name in parameters and name not in rest
@@ -92,7 +92,7 @@ class Vetting:
             hint = hints.get(name, Any) if known else Any
             if not trusted and _is_place(made, hint, value):
                 self.wrong.append(f"{where}.{name} is {value!r}; a run's own configuration may not say where to write")
-            self._value(_members(hint), value, f"{where}.{name}")
+            self._value(members_of(hint), value, f"{where}.{name}")
 
     def _value(self, members: list[Any], value: Any, where: str) -> None:
         """Compare a value with types, as far as a wrong one could do anything but be refused by the parser."""
@@ -182,11 +182,11 @@ def _path_of(found: type) -> str:
     return f"{found.__module__}.{found.__qualname__}"
 
 
-def _members(hint: Any) -> list[Any]:
+def members_of(hint: Any) -> list[Any]:
     """The alternatives of a type, without the marks of ``Annotated``."""
     if get_origin(hint) in (Union, types.UnionType):
-        return [member for one in get_args(hint) for member in _members(one)]
-    return _members(hint.__origin__) if hasattr(hint, "__metadata__") else [hint]
+        return [member for one in get_args(hint) for member in members_of(one)]
+    return members_of(hint.__origin__) if hasattr(hint, "__metadata__") else [hint]
 
 
 def _is_text(hint: Any, or_text: bool) -> bool:
@@ -196,7 +196,8 @@ def _is_text(hint: Any, or_text: bool) -> bool:
     return or_text and get_origin(hint) in (list, dict) and all(_is_text(one, False) for one in get_args(hint))
 
 
-def _hints(made: type, trusted: bool) -> dict[str, Any]:
+def hints_of(made: type, trusted: bool) -> dict[str, Any]:
+    """The types of a class's arguments; none if they are unknown and the class is trusted."""
     try:  # fields that a data class inherits are known where its base is
         return get_type_hints(made if is_dataclass(made) else inspect.getattr_static(made, "__init__"))
     except (NameError, TypeError):  # names that exist while types are checked alone
@@ -211,7 +212,7 @@ def _is_list(hint: Any) -> bool:
 
 
 def _elements(hint: Any) -> list[Any]:
-    return [member for one in get_args(hint) or (Any,) for member in _members(one)]
+    return [member for one in get_args(hint) or (Any,) for member in members_of(one)]
 
 
 def _is_place(made: type, hint: Any, value: Any) -> bool:
@@ -219,4 +220,4 @@ def _is_place(made: type, hint: Any, value: Any) -> bool:
     path = _path_of(made)
     if not value or not isinstance(value, str) or path not in LOGGERS + CALLBACKS:
         return False
-    return Path in _members(hint) or (path in LOGGERS and not _FILE_NAME.fullmatch(value))
+    return Path in members_of(hint) or (path in LOGGERS and not _FILE_NAME.fullmatch(value))
