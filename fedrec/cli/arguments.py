@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fedrec.errors import InputError
 from fedrec.runs.folder import RunFolder
@@ -86,24 +85,6 @@ def each_run(argv: Sequence[str]) -> list[list[str]]:
     first = words.index("--resume") + 1
     last = next((place for place in range(first, len(words)) if _is_option(words[place])), len(words))
     return [[*words[:first], run, *words[last:]] for run in words[first:last]] or [words]
-
-
-def check_trainer(trainer: Any) -> None:
-    """Refuse options of the trainer that have no meaning for rounds, before anything is read.
-
-    Args:
-        trainer: The options below ``--trainer``.
-
-    Raises:
-        InputError: If one has a value that makes no round.
-    """
-    if trainer.precision not in (None, 32, "32", "32-true"):
-        raise InputError(f"trainer.precision={trainer.precision}: expected 32-true; rounds are computed in float32")
-    every = trainer.check_val_every_n_epoch
-    if every is not None and every < 1:
-        raise InputError(f"trainer.check_val_every_n_epoch={every}: expected a number of rounds, at least 1")
-    if trainer.limit_train_batches == 0:
-        raise InputError("trainer.limit_train_batches=0: expected at least 1; a round is one batch")
 
 
 def shipped_configurations() -> list[str]:

@@ -17,7 +17,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from fedrec.cli.arguments import check_trainer, prepare
+from fedrec.cli.arguments import prepare
 from fedrec.cli.messages import one_sentence
 from fedrec.cli.options import GROUPS, OWN, TRAINER_DEFAULTS, Parser, check_trainer, parts
 from fedrec.cli.resumed import as_option, limited_imports
