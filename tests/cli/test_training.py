@@ -154,7 +154,7 @@ WRONG = {
         "there is no column 'nobody' for --data.layout.user",
     ),
     "column by its position": ([*FILE, "--data.layout.user=7"], "there is no column 7 for --data.layout.user"),
-    "tuned alone": (["fit", "--config=tuned/filmtrust_fedrecgel.yaml"], "model.server: not chosen yet"),
+    "tuned alone": (["fit", "--config=tuned/filmtrust_fedrecgel.yaml"], "model.client: not chosen yet"),
     "method before data": (["fit", "--config=method/fedncf.yaml", "--config=data/filmtrust.yaml"], "choose it first"),
     "no run": (["fit", "--resume=nosuch"], "nosuch: not a run folder"),
     "no run named": (["fit", "--resume"], "--resume: expected a run folder after it"),
