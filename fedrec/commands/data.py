@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
@@ -78,6 +78,12 @@ def _parser() -> Parser:
     auditing.add_argument("--variant", default=argparse.SUPPRESS, help="variant of the data set, such as listens")
     auditing.add_argument("--json", action="store_true", help="print JSON instead of the table")
     auditing.add_argument("--picture", type=Path, metavar="FILE", help="also draw it: .png, .svg or .pdf")
+    auditing.add_argument(
+        "--split_seeds",
+        type=int,
+        metavar="N",
+        help="also: scores without learning over split seeds 0 to N - 1",
+    )
     add_protocol(auditing.add_argument_group("protocol, and parts of it that are to differ"))
     columns = "columns of a file of your own, by name or by position; default: usual names"
     _add_layout(auditing.add_argument_group(columns))
@@ -131,10 +137,19 @@ def _listing(root: str | None) -> str:
 
 def _audit(arguments: argparse.Namespace) -> None:
     from fedrec.data.audit.audit import audit
+    from fedrec.data.audit.over_seeds import lines, over_split_seeds
     from fedrec.data.audit.text import plain, table
 
     options = chosen(arguments, arguments.name if arguments.name in DATA_SETS else "file")
-    found = audit(_interactions(arguments, options), options.protocol, options.overrides, options.split_seed)
+    interactions = _interactions(arguments, options)
+    found = audit(interactions, options.protocol, options.overrides, options.split_seed)
+    content, text = plain(found), table(found)
+    if (seeds := arguments.split_seeds) is not None:
+        figures = over_split_seeds(interactions, options.protocol, options.overrides, seeds)
+        text = "\n".join([text, "", *lines(figures, seeds)])
+        content["over_split_seeds"] = {
+            name: {metric: asdict(figure) for metric, figure in metrics.items()} for name, metrics in figures.items()
+        }
     if arguments.picture:
         from fedrec.analysis.plots.audit import audit_figure
 
@@ -144,7 +159,7 @@ def _audit(arguments: argparse.Namespace) -> None:
         with replacing(arguments.picture) as temporary:
             audit_figure(found).savefig(temporary, format=kind)
         print(f"picture: {arguments.picture}", file=sys.stderr)
-    print(json.dumps(plain(found), indent=2) if arguments.json else table(found))
+    print(json.dumps(content, indent=2) if arguments.json else text)
 
 
 def _interactions(arguments: argparse.Namespace, options: ProtocolOptions) -> Interactions:

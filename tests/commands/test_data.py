@@ -157,3 +157,18 @@ def test_light_commands_import_neither_torch_nor_lightning(command: list[str], c
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stderr.strip() == "set()"
+
+
+def test_an_audit_over_split_seeds_adds_its_lines(clicks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["data", "audit", str(clicks), "--user", "who", "--item", "what", "--time", "when", "--candidates", "9"]
+    assert main(options) == 0
+    plain = capsys.readouterr().out
+    assert main([*options, "--split_seeds", "3"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(plain.rstrip())
+    assert "most popular over split seeds 0 to 2, mean (range): HR@10 " in text
+    assert main([*options, "--split_seeds", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["over_split_seeds"]["most popular"]["HR@10"]
+    assert found["low"] <= found["mean"] <= found["high"]
+    assert main([*options, "--split_seeds", "0"]) == 2
+    assert "--split_seeds 0: expected at least 1" in capsys.readouterr().err
