@@ -46,8 +46,20 @@ class FederatedRecommender(L.LightningModule):
 
     Attributes:
         private: Private state of all clients.
-        logs_itself: Whether the metrics of a round go to the trainer's loggers from here; where a recorder hands each
-            round to them, whole, they do not.
+        logs_itself: Whether this module hands the metrics of a round to the trainer's loggers. False where a recorder
+            does, which hands them all metrics of a round at once.
+
+    Example:
+        Before training, and without a trainer, which would call :meth:`initialise`:
+
+        >>> from fedrec.client import LocalTraining
+        >>> from fedrec.models import NCF
+        >>> from fedrec.server import MeanServer
+        >>> model = FederatedRecommender(NCF(embedding_dim=4), LocalTraining(rho_shared=0.02), MeanServer(lr=0.01))
+        >>> model.initialise(num_users=3, num_items=5)
+        >>> users, items = torch.tensor([0, 2]), torch.arange(5)[None]
+        >>> model.scorer()(users, items).shape
+        torch.Size([2, 5])
     """
 
     private: PrivateState

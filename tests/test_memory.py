@@ -169,7 +169,7 @@ def test_a_budget_for_everything_takes_few_buckets_and_the_least_takes_slices() 
         origin = module.client.receive(module.recommender, broadcast, DRAWN)
         buckets[room] = list(module.client.buckets(module.recommender, DRAWN, origin, module.budget))
     least, more, all_at_once = buckets.values()
-    assert all(bucket.max_rows == 10 < bucket.items.shape[1] for bucket in least)
+    assert all(bucket.max_entries == 10 < bucket.items.shape[1] for bucket in least)
     assert len(least) == COHORT > len(more) > len(all_at_once)
 
 

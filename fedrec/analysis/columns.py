@@ -75,6 +75,15 @@ def one_sided_radii(frame: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The rows with the columns ``radius`` and ``side`` (``shared``, ``private`` or ``both``); runs without SAM stand
         once in each side that has other runs, at radius 0.
+
+    Example:
+        >>> runs = pd.DataFrame([[0.0, 0.0], [0.1, 0.0], [0.2, 0.2]], columns=RADII)
+        >>> one_sided_radii(runs)[["side", "radius"]]
+             side  radius
+        0  shared     0.0
+        1  shared     0.1
+        2    both     0.0
+        3    both     0.2
     """
     shared, private = RADII
     require(frame, RADII)

@@ -40,7 +40,7 @@ class _Run:
 
 
 def load_runs(source: str | Path) -> pd.DataFrame:
-    """Load runs: one row per (run, round); a run that cannot be read is left out with a warning.
+    r"""Load runs: one row per (run, round); a run that cannot be read is left out with a warning.
 
     Columns are ``run`` (its id), ``round`` (from 1), the union of the runs' settings as flat dotted keys
     (``model.client.rho_shared``; a class by its name, ``model.recommender`` = "NCF") and the metrics by their names
@@ -52,6 +52,18 @@ def load_runs(source: str | Path) -> pd.DataFrame:
 
     Raises:
         InputError: The source holds no runs, or none that can be read.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     run = Path(folder, "runs", "a")
+        ...     run.mkdir(parents=True)
+        ...     _ = (run / "config.yaml").write_text("seed_everything: 3")
+        ...     _ = (run / "metrics.csv").write_text("round,val/hr_10\n1,0.25\n2,0.5\n")
+        ...     load_runs(folder)
+          run  round  seed_everything  val/hr_10
+        0   a      1                3       0.25
+        1   a      2                3       0.50
     """
     frame, left_out = read_runs(source)
     for reason in left_out:
@@ -73,15 +85,15 @@ def read_runs(source: str | Path) -> tuple[pd.DataFrame, list[str]]:
     """
     path = Path(source)
     if path.is_dir():
-        found: Sequence[Callable[[], _Run]] = [partial(_run_of_folder, run) for run in run_folders(path)]
-        if not found:
+        readers: Sequence[Callable[[], _Run]] = [partial(_run_of_folder, run) for run in run_folders(path)]
+        if not readers:
             raise InputError(f"{path}: no runs here; expected run folders in it or in its runs/")
     elif _PROJECT.fullmatch(str(source)):
-        found = _runs_of_project(str(source))
+        readers = _runs_of_project(str(source))
     else:
         raise InputError(f"{source}: expected a folder of runs, or entity/project on W&B")
     runs, left_out = [], []
-    for read in found:
+    for read in readers:
         try:
             runs.append(read())
         except InputError as error:
@@ -97,12 +109,21 @@ def run_folders(folder: str | Path) -> list[Path]:
 
     Args:
         folder: Where to look.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     run = Path(folder, "runs", "a")
+        ...     run.mkdir(parents=True)
+        ...     _ = (run / "config.yaml").write_text("seed_everything: 3")
+        ...     [path.name for path in run_folders(folder)]
+        ['a']
     """
     folder = Path(folder)
-    for found in ([folder], [*folder.glob("runs/*/")], [*folder.glob("*/")]):
-        found = sorted(path for path in found if RunFolder(path).config.exists() or RunFolder(path).metrics.exists())
-        if found:
-            return found
+    for paths in ([folder], [*folder.glob("runs/*/")], [*folder.glob("*/")]):
+        runs = sorted(path for path in paths if RunFolder(path).config.exists() or RunFolder(path).metrics.exists())
+        if runs:
+            return runs
     return []
 
 
@@ -113,6 +134,16 @@ def first_folders(frame: pd.DataFrame, source: str | Path, by: str) -> dict[str,
         frame: Runs of a folder.
         source: The folder they were loaded from.
         by: The column.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     run = Path(folder, "runs", "a")
+        ...     run.mkdir(parents=True)
+        ...     _ = (run / "config.yaml").write_text("seed_everything: 3")
+        ...     runs = pd.DataFrame({"run": ["a"], "model": ["FedNCF"]})
+        ...     {model: path.name for model, path in first_folders(runs, folder, "model").items()}
+        {'FedNCF': 'a'}
     """
     folders = {path.resolve().name: path for path in run_folders(source)}
     firsts = frame.drop_duplicates(by)
@@ -139,12 +170,12 @@ def _runs_of_project(project: str) -> list[Callable[[], _Run]]:
     import wandb
 
     try:
-        found = list(wandb.Api().runs(project, order="+created_at"))
+        runs = list(wandb.Api().runs(project, order="+created_at"))
     except (ValueError, wandb.Error, wandb.errors.CommError) as error:
         raise InputError(f"{project}: no such folder, and W&B answers: {error}") from None
-    if not found:
+    if not runs:
         raise InputError(f"{project}: the project holds no runs")
-    return [partial(_run_of_project, project, run) for run in sorted(found, key=lambda run: str(run.id))]
+    return [partial(_run_of_project, project, run) for run in sorted(runs, key=lambda run: str(run.id))]
 
 
 def _run_of_project(project: str, run: Any) -> _Run:
@@ -170,8 +201,8 @@ def _tidy(runs: Iterable[_Run]) -> pd.DataFrame:
 def _rows(run: _Run) -> pd.DataFrame:
     """One row per round of a run: what was logged for a round in several steps is put together."""
     history = run.history
-    kept = [name for name in history.columns if is_metric(name) and not name.startswith(("test/", "trainer/"))]
-    values = history[[ROUND, *kept]].dropna(subset=[ROUND]).apply(pd.to_numeric, errors="coerce")
+    metrics = [name for name in history.columns if is_metric(name) and not name.startswith(("test/", "trainer/"))]
+    values = history[[ROUND, *metrics]].dropna(subset=[ROUND]).apply(pd.to_numeric, errors="coerce")
     rows: pd.DataFrame = values.groupby(ROUND).last().reset_index()
     rows[ROUND] = rows[ROUND].astype("int64")
     rows.insert(0, RUN, run.name)

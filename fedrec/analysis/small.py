@@ -42,6 +42,10 @@ def grid(**values: Sequence[Any]) -> list[dict[str, Any]]:
 
     Returns:
         Options by dotted key, the last option varying fastest.
+
+    Example:
+        >>> grid(method=["fedncf"], seed_everything=[0, 1])
+        [{'method': 'fedncf', 'seed_everything': 0}, {'method': 'fedncf', 'seed_everything': 1}]
     """
     keys = [name.replace("__", ".") for name in values]
     return [dict(zip(keys, chosen, strict=True)) for chosen in itertools.product(*values.values())]

@@ -60,6 +60,11 @@ def costs(frame: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per setting: ``rounds``, ``up`` and ``down`` (10^6 bytes a round, all clients together), ``total`` (10^6
         bytes of a run), ``left out`` (clients a run), ``seconds`` (a round, evaluation included); NaN where not known.
+
+    Example:
+        >>> runs = pd.DataFrame({"run": "a", "setting": "FedNCF", "train/bytes_up": [1e6] * 2, "train/bytes_down": 3e6})
+        >>> costs(runs).loc["FedNCF", ["rounds", "up", "down", "total"]].to_dict()
+        {'rounds': 2.0, 'up': 1.0, 'down': 3.0, 'total': 8.0}
     """
     columns = {
         "up": "train/bytes_up",

@@ -30,6 +30,13 @@ def load_ranks(run: str | Path) -> pd.DataFrame:
 
     Raises:
         InputError: The run was not tested, or the file cannot be read.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as run:
+        ...     pd.DataFrame({"user": ["ann", "bob"], "sampled": [1, 7]}).to_parquet(Path(run, "ranks.parquet"))
+        ...     load_ranks(run)["sampled"].to_dict()
+        {'ann': 1, 'bob': 7}
     """
     path = RunFolder(Path(run)).ranks
     if not path.exists():
@@ -48,7 +55,17 @@ def load_ranks(run: str | Path) -> pd.DataFrame:
 
 
 def tested_ranks(runs: Iterable[Path]) -> dict[str, pd.DataFrame]:
-    """Ranks of those run folders that were tested, by run; what cannot be read is left out with a warning."""
+    """Ranks of those run folders that were tested, by run; what cannot be read is left out with a warning.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     tested, new = Path(folder, "tested"), Path(folder, "new")
+        ...     tested.mkdir()
+        ...     pd.DataFrame({"user": ["ann", "bob"], "sampled": [1, 7]}).to_parquet(tested / "ranks.parquet")
+        ...     list(tested_ranks([tested, new]))
+        ['tested']
+    """
     tested = {}
     for folder in map(RunFolder, runs):
         try:

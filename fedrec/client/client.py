@@ -1,4 +1,4 @@
-"""What a client is to the round: how its cohort is divided, what it trains, what it keeps."""
+"""The interface of a client: how a cohort is divided into buckets, what is trained, what is kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Client(ABC):
     """The client's part of an algorithm, for all clients of a cohort.
 
     Attributes:
-        local_epochs: Passes over a client's examples in a round, for which the data may draw negatives each.
+        local_epochs: Passes over a client's examples in a round. The data may draw other negatives for each of them.
     """
 
     local_epochs: int = 1
@@ -46,7 +46,7 @@ class Client(ABC):
         """
 
     def receive(self, recommender: Recommender, broadcast: Broadcast, cohort: Cohort) -> Origin:
-        """What the clients of a cohort make of a broadcast on arrival, once for all of them."""
+        """Where the clients of a cohort stand when the broadcast has arrived; computed once for all of them."""
         return received(recommender, broadcast, cohort)
 
     @abstractmethod
@@ -63,8 +63,8 @@ class Client(ABC):
 
         Args:
             recommender: The model.
-            origin: What the clients received.
-            own: What they brought.
+            origin: The shared parameters that the clients received.
+            own: Their private state.
             bucket: The clients and their steps.
             uploads: Whether dense uploads are given summed over the bucket's clients or one for each.
         """

@@ -127,6 +127,5 @@ class MovingCopy(SharedSide):
 
     def copy(self) -> Copy | None:
         """See base class."""
-        bucket = self.bucket
-        rows = self._rows
-        return Copy(bucket.items, bucket.counts, self._dense, rows.values, rows.scale, self.origin.kept)
+        bucket, rows, continues = self.bucket, self._rows, self.origin.continues
+        return Copy(bucket.items, bucket.counts, self._dense, rows.values, rows.scale, continues)

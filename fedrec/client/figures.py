@@ -1,4 +1,4 @@
-"""Figures of local training: per client in a bucket, and their means over a round for its line in the log."""
+"""What local training measures: figures of each client, and their means over a round for the log."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from fedrec.exchange import Upload
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures of B clients.
+    """Figures of B clients. Losses are sums over a client's steps.
 
     Attributes:
-        loss: ``float64 [B]`` the loss at the points themselves, summed over steps.
-        loss_shared: ``float64 [B]`` likewise at the points whose shared gradient was used.
-        loss_private: ``float64 [B]`` likewise for the private gradient.
-        rise_shared: ``float64 [B]`` by how much ``loss_shared`` is above the loss with the shared side unmoved (which
-            is not ``loss`` where the private step comes first).
-        blocks: ``float64 [B]`` number of loss blocks: ``loss / blocks`` is a mean binary cross-entropy.
+        loss: ``float64 [B]`` loss at the clients' parameters.
+        loss_shared: ``float64 [B]`` loss at the points at which the shared gradients were taken: those that SAM has
+            moved.
+        loss_private: ``float64 [B]`` the same for the private gradients.
+        rise_shared: ``float64 [B]`` how much ``loss_shared`` is above the loss before SAM moved the shared side. The
+            latter is ``loss``, except where the private step comes first: then it is the loss after this step.
+        blocks: ``float64 [B]`` number of loss blocks; ``loss / blocks`` is a mean binary cross-entropy.
         examples: ``int64 [B]`` number of examples.
         private_step: ``[B]`` length of the change of the private dense parameters.
     """
@@ -49,7 +50,7 @@ class RoundFigures:
         self._bytes_up = 0
 
     def add(self, figures: Figures, upload: Upload) -> None:
-        """Take a bucket's figures and count its upload's bytes; the upload itself is not held on to."""
+        """Add a bucket's figures, and the bytes of its upload."""
         self._buckets.append(figures)
         self._bytes_up += len(upload.clients) * upload.num_bytes()
 
@@ -77,7 +78,7 @@ class RoundFigures:
             )
 
     def metrics(self, bytes_down: int) -> dict[str, Tensor | float]:
-        """Figures of the round: means over the clients whose updates were used.
+        """The round's figures by the names under which they are logged: means over the clients that were not left out.
 
         ``train/loss`` is the mean binary cross-entropy of a loss block; ``train/sharpness_*`` by how much the loss
         rises at the points that SAM looks at (0 where rho is 0).

@@ -1,4 +1,4 @@
-"""Local training: what a client does with the shared parameters it receives."""
+"""Local training: what clients do with the shared parameters that they receive."""
 
 from __future__ import annotations
 
@@ -66,6 +66,12 @@ class LocalTraining(Client):
 
     Raises:
         InputError: If an option is outside its range, or two do not go together.
+
+    Example:
+        >>> fedrecgel = LocalTraining(rho_shared=0.02, rho_private=0.02, lr=0.1)
+        >>> LocalTraining(lr=-1.0)
+        Traceback (most recent call last):
+        fedrec.errors.InputError: model.client.lr=-1.0: a learning rate is a finite number above 0
     """
 
     def __init__(
@@ -122,8 +128,9 @@ class LocalTraining(Client):
     def private_state(
         self, recommender: Recommender, num_users: int, shared: Params, generator: torch.Generator
     ) -> PrivateState:
-        """See base class; the stores among the options are models of those that are filled."""
+        """See base class."""
         values = recommender.initial_private(num_users, generator)
+        # Copies: the stores among the options have no sizes, and one client object may serve several models.
         kept, tables = copy.deepcopy(self.store), None
         item_tables = {name: shared[name] for name in recommender.item_tables}
         dense = {name: value for name, value in shared.items() if name not in item_tables}
@@ -142,7 +149,7 @@ class LocalTraining(Client):
         return plan.buckets(budget, *self.working_floats(recommender, dense, row), origin.dtype)
 
     def working_floats(self, recommender: Recommender, dense: int, row: int) -> tuple[int, int]:
-        """Working memory of local training in float32 numbers: (per row of a client, per client).
+        """Working memory of local training in float32 numbers: (per item row of a client, per client).
 
         Args:
             recommender: The model.
@@ -157,12 +164,15 @@ class LocalTraining(Client):
     ) -> ClientUpdates:
         """See base class.
 
-        Since a sum over clients cannot say whose infinity it holds, a bucket whose sum is not finite is trained again
-        with one upload for each client.
+        A bucket whose summed upload is not finite is trained a second time, with one upload for each client.
         """
         origin = self.start(origin, own.kept, bucket.clients)
+        # Penalties pull every client by its own distance, which a gradient summed over clients cannot hold.
         updates = self._train(recommender, origin, own, bucket, "per_client" if self.penalties else uploads)
         if not updates.all_finite():
+            # A sum over clients does not tell whose infinity it holds, and leaving out the whole bucket would make the
+            # result depend on who shares it. Training again costs one bucket, in the rare round where it is needed;
+            # uploads per client in every round would cost a copy of the dense parameters for each client.
             if not updates.upload.per_client:
                 updates = self._train(recommender, origin, own, bucket, "per_client")
             updates = updates.only(updates.finite())
@@ -176,7 +186,7 @@ class LocalTraining(Client):
         losses: list[Tensor] = []
         for number, step in enumerate(bucket.steps):
             anchor = shared.anchor(step) if self.penalties else None
-            objective = Objective(recommender, step, bucket.max_rows, self.penalties, anchor)
+            objective = Objective(recommender, step, bucket.max_entries, self.penalties, anchor)
             point = Point(shared.values(step), private.values(step), shared.features(step))
             gradients = self._gradients(objective, point, shared.uploads)
             unmoved = gradients.base
@@ -184,12 +194,13 @@ class LocalTraining(Client):
             if self.order == "private_first":
                 point = point.with_private(private.values(step))
                 unmoved = objective(point, "per_client" if self.radii.shared else shared.uploads, private=False)
-                moved = sam.at_shared(objective, point, unmoved, self.radii.shared, shared.uploads)
-                gradients = replace(gradients, for_shared=moved)
+                for_shared = sam.at_shared(objective, point, unmoved, self.radii.shared, shared.uploads)
+                gradients = replace(gradients, for_shared=for_shared)
             shared.take(gradients.for_shared.shared, step, number)
             # One pass over all four, though some are the same where a radius is 0: telling them apart costs more.
             logits = [g.logits for g in (gradients.base, gradients.for_shared, gradients.for_private, unmoved)]
             losses.append(objective.loss(torch.stack(logits)))
+        # In float64: sharpness is a difference of two nearly equal losses.
         loss, loss_shared, loss_private, loss_unmoved = torch.stack(losses).sum(0, dtype=torch.float64)
         figures = Figures(
             loss=loss,
@@ -200,8 +211,8 @@ class LocalTraining(Client):
             examples=bucket.examples,
             private_step=private.length(),
         )
-        kept = shared.copy() if own.kept.needs_copy else None
-        return ClientUpdates(shared.upload(), replace(private.update(), shared=kept), figures)
+        own_copy = shared.copy() if own.kept.needs_copy else None
+        return ClientUpdates(shared.upload(), replace(private.update(), shared=own_copy), figures)
 
     def _rate(self, round_: int, step: int) -> Rate:
         """Learning rates of the private parameters in one step of a round."""

@@ -1,4 +1,4 @@
-"""A client's loss and its gradients at a point, for a bucket of clients at once."""
+"""The loss of one local step and its gradients, for all clients of a bucket at once."""
 
 from __future__ import annotations
 
@@ -15,42 +15,49 @@ from fedrec.models.recommender import Recommender, Uploads
 
 
 class Objective:
-    """The loss of one local step: ``sum_s weight softplus(z_s) - target z_s`` (weighted BCE with logits).
+    """The loss of one local step, as a function of the parameters.
+
+    For each client it is ``sum_s weight_s softplus(z_s) - target_s z_s`` over the step's entries s with logits z: the
+    binary cross-entropy of the examples that were merged into the entries. Call it with a point to get logits and
+    gradients there; :meth:`loss` gives the value.
 
     Args:
         recommender: Computes the logits.
-        step: Weights and targets ``[B, S]``.
-        max_rows: Rows worked on at once; a step with more is evaluated in slices whose gradients are accumulated.
-        penalties: What is added to the gradient of the shared side; the reported loss is that of the examples alone.
-        anchor: What penalties hold the clients to.
+        step: Weights and targets of the entries, ``[B, S]``.
+        max_entries: How many entries fit into the working memory. The step of a client that has more is evaluated in
+            slices, one after another, whose gradients are put together.
+        penalties: Further terms of the objective. They are added to the gradient of the shared side; the reported loss
+            stays that of the examples alone.
+        anchor: The parameters near which penalties hold the clients; needed where there are penalties.
     """
 
     def __init__(
         self,
         recommender: Recommender,
         step: Step,
-        max_rows: int,
+        max_entries: int,
         penalties: Sequence[Penalty] = (),
         anchor: Anchor | None = None,
     ) -> None:
         self.recommender = recommender
         self.weight, self.target = step.weight, step.target
-        self.max_rows = max_rows if len(step.weight) == 1 else step.weight.shape[1]
+        self.max_entries = max_entries if len(step.weight) == 1 else step.weight.shape[1]
         self.penalties, self.anchor = penalties, anchor
 
     def __call__(self, point: Point, uploads: Uploads | None, private: bool) -> Gradients:
-        """Logits and gradients at ``point``.
+        """Logits and gradients at a point.
 
         Args:
-            point: Where.
-            uploads: Shared gradients summed over clients, one per client, or none.
-            private: Whether the private gradients are wanted.
+            point: The parameters at which they are taken.
+            uploads: Whether shared dense gradients are summed over the clients (``summed``) or given one for each
+                (``per_client``). None: no shared gradient is computed.
+            private: Whether private gradients are computed.
         """
         width = self.weight.shape[1]
-        if width <= self.max_rows:
+        if width <= self.max_entries:
             gradients = self._gradients(point, self.weight, self.target, uploads, private)
         else:
-            slices = (slice(first, first + self.max_rows) for first in range(0, width, self.max_rows))
+            slices = (slice(first, first + self.max_entries) for first in range(0, width, self.max_entries))
             gradients = Gradients.joined(
                 self._gradients(point.only(part), self.weight[:, part], self.target[:, part], uploads, private)
                 for part in slices

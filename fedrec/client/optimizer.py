@@ -61,7 +61,7 @@ def step(
     steps = state.steps + (1 if active is None else active.long())
     if kind == "sgd":
         moved = {
-            name: _kept(active, value, torch.sub(value, gradients[name], alpha=rate_of(name)))
+            name: _where_active(active, value, torch.sub(value, gradients[name], alpha=rate_of(name)))
             for name, value in params.items()
         }
         return moved, OptimizerState({}, steps)
@@ -77,13 +77,13 @@ def step(
         mean, square = before[0].lerp(grad, 1 - BETA1), before[1].mul(BETA2).addcmul_(grad, grad, value=1 - BETA2)
         scale = (square / by_client(correction, value)).sqrt_().add_(EPS)
         rate = by_client(rates[rate_of(name)], value)
-        moved[name] = _kept(active, value, torch.addcdiv(value, mean * rate, scale, value=-1))
+        moved[name] = _where_active(active, value, torch.addcdiv(value, mean * rate, scale, value=-1))
         moments[f"{name}.mean"], moments[f"{name}.square"] = (
-            _kept(active, old, new) for old, new in zip(before, (mean, square), strict=True)
+            _where_active(active, old, new) for old, new in zip(before, (mean, square), strict=True)
         )
     return moved, OptimizerState(moments, steps)
 
 
-def _kept(active: Tensor | None, before: Tensor, after: Tensor) -> Tensor:
+def _where_active(active: Tensor | None, before: Tensor, after: Tensor) -> Tensor:
     """``after [B, *shape]`` for the clients that are ``active [B]``, ``before`` for the others."""
     return after if active is None else torch.where(by_client(active, after), after, before)

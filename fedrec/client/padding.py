@@ -19,10 +19,16 @@ def bucket_bounds(sizes: Int64s, budget: int, row_floats: int, client_floats: in
     """Where buckets of clients begin, and where the last one ends.
 
     Args:
-        sizes: ``int64 [C]`` rows of each client, descending.
+        sizes: ``int64 [C]`` number of item rows of each client, descending.
         budget: Working memory of a bucket, in float32 numbers; a bucket has one client even if that takes more.
-        row_floats: Working memory of a row.
-        client_floats: Working memory of a client beyond its rows.
+        row_floats: Working memory of an item row.
+        client_floats: Working memory of a client beyond its item rows.
+
+    Example:
+        Two large clients fit side by side; the small ones would be padded too much in their bucket:
+
+        >>> bucket_bounds(np.array([900, 800, 30, 20, 10]), budget=10**7, row_floats=1000, client_floats=0)
+        [0, 2, 5]
     """
     total, bounds = np.cumsum(sizes), [0]
     first_of_size = np.searchsorted(-sizes, -sizes)
@@ -63,7 +69,7 @@ class Padded:
         self.at = torch.where(self.real, start[client] + column, 0)
 
     def take(self, values: Tensor) -> list[Tensor]:
-        """Of each bucket the entries' values ``[B, width]``, 0 for padding."""
+        """Values of the entries, padded with 0: a tensor ``[B, width]`` for each bucket."""
         taken = torch.where(self.real, values[self.at], 0)
         parts = taken.split_with_sizes([clients * width for clients, width in self.shapes])
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]

@@ -1,4 +1,8 @@
-"""Points in parameter space and gradients there: two sides of the same make, each dense parameters and item rows."""
+"""Points in parameter space, and gradients.
+
+Both consist of two sides, the shared one and the private one. The sides are built alike, of dense parameters and item
+rows, so that SAM and the optimisers are written once for either.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ SMALL = 1024
 
 @dataclass(frozen=True)
 class Values:
-    """One side of a point, shared or private, for B clients.
+    """Parameter values of one side, shared or private, of B clients.
 
     Attributes:
         dense: Dense parameters: ``[*shape]`` the same for all clients, or ``[B, *shape]``.
@@ -28,14 +32,18 @@ class Values:
     rows: Params
 
     def only(self, entries: slice) -> Values:
-        """The same with some of the entries."""
+        """The same values, with the item rows of some of the entries alone."""
         return Values(self.dense, {name: value[:, entries] for name, value in self.rows.items()})
 
     def moved(self, along: Part, scale: Tensor) -> Values:
-        """The side moved along a gradient by ``scale [B]`` of each client.
+        """``value + scale * gradient``, with a factor ``scale [B]`` for each client.
 
-        The gradient's rows are overwritten with the result: they are the largest tensors of a step and are needed
-        once, so nothing is allocated for a second copy.
+        The gradient is used up: the moved item rows are written into the memory of its row gradients. These are the
+        largest tensors of a step and nothing reads them afterwards, so a second copy would only cost time and memory.
+
+        Args:
+            along: Gradient of this side, one per client.
+            scale: How far each client moves along it.
         """
         dense = {name: _shifted(value, along.dense[name], scale) for name, value in self.dense.items()}
         rows = {
@@ -46,19 +54,23 @@ class Values:
 
 @dataclass(frozen=True)
 class Part:
-    """One side of a gradient; empty if the side was not asked for or has no parameters.
+    """Gradient of one side; empty if it was not asked for, or if the side has no parameters.
 
     Attributes:
-        dense: Gradients of dense parameters: summed over clients ``[*shape]`` or one per client (``[B, *shape]`` or in
-            factors).
-        rows: Gradients of the entries' item rows, ``[B, S, D]`` by table, always per client.
+        dense: Gradients of dense parameters: summed over the clients, ``[*shape]``, or one per client, ``[B, *shape]``
+            or as :class:`~fedrec.models.linear.OuterProducts`.
+        rows: Gradients of the entries' item rows, ``[B, S, D]`` by table. They are always per client, since each entry
+            belongs to one.
     """
 
     dense: dict[str, Gradient]
     rows: Params
 
     def norm(self) -> Tensor:
-        """Norm of each client's gradient, ``[B]``: dense parameters (one gradient per client) and rows together."""
+        """Norm of each client's gradient, ``[B]``, over dense parameters and item rows together.
+
+        It needs dense gradients per client: a sum over the clients has lost their norms.
+        """
         return norm([*self.dense.values(), *self.rows.values()])
 
 
@@ -69,8 +81,8 @@ class Point:
     Attributes:
         shared: Shared side.
         private: Private side.
-        features: What follows from items and shared dense parameters alone (see ``Recommender.item_features``),
-            ``[B, S, K]``; empty where the clients' shared parameters differ.
+        features: Features ``[B, S, K]`` of the entries' items, computed once for all clients from the shared
+            parameters (see ``Recommender.item_features``); empty where the clients' shared parameters differ.
     """
 
     shared: Values
@@ -83,7 +95,7 @@ class Point:
         return Point(self.shared.only(entries), self.private.only(entries), features)
 
     def with_shared(self, shared: Values) -> Point:
-        """The point with another shared side, which the features no longer follow from."""
+        """The point with another shared side; without features, which were computed from the old one."""
         return replace(self, shared=shared, features={})
 
     def with_private(self, private: Values) -> Point:
@@ -101,7 +113,10 @@ class Gradients:
 
     @staticmethod
     def joined(slices: Iterator[Gradients]) -> Gradients:
-        """Of one client's step from those of its slices: rows and logits stand side by side, the rest adds up."""
+        """Put the gradients of the slices of a step together.
+
+        Logits and item rows of the slices stand side by side; gradients of dense parameters add up.
+        """
         first = next(slices)
         logits, sides = [first.logits], (_Joining(first.shared), _Joining(first.private))
         for part in slices:
@@ -112,7 +127,7 @@ class Gradients:
 
 
 class _Joining:
-    """One side's gradient while its slices come in; no slice's dense gradient outlives its addition."""
+    """One side's gradient while slices come in; the dense gradient of a slice is freed when it has been added."""
 
     def __init__(self, first: Part) -> None:
         self._dense = {name: as_dense(gradient) for name, gradient in first.dense.items()}
@@ -130,7 +145,7 @@ class _Joining:
 
 
 def norm(gradients: Sequence[Gradient]) -> Tensor:
-    """Norm per client, ``[B]``, of gradients ``[B, *shape]`` or their factors taken together; of nothing, 0."""
+    """Norm per client, ``[B]``, over several gradients ``[B, *shape]`` or in factors; 0 if there are none."""
     flat = [g.flatten(1) if g.dim() > 1 else g[:, None] for g in gradients if not isinstance(g, OuterProducts)]
     large = [g for g in flat if g.shape[1] >= SMALL]
     small = [g for g in flat if g.shape[1] < SMALL]  # biases and the like

@@ -20,7 +20,7 @@ from fedrec.models.recommender import Params
 
 @dataclass(frozen=True)
 class Anchor:
-    """What penalties of one step can hold the clients to.
+    """The parameters near which penalties can hold the clients in one step.
 
     Attributes:
         start: Shared side from which the clients started, with the rows of the step's entries.

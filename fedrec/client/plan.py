@@ -1,10 +1,17 @@
 """From a cohort's flat examples to the steps of local training, in padded buckets of clients of similar size.
 
+Three words are used throughout. A *pair* is a client and an item. An *entry* of a step stands for all of the step's
+examples of one pair. An *item row* is a row of an item table; a client's item rows are those of its distinct items.
+
 Two exact reductions happen here, so that no later code repeats work:
 
-- The logit of an example depends on its (client, item) pair alone, so the examples of a pair within a step are merged
-  into one *row* with a weight and a target: ``sum_t w_t BCE(z, y_t) = (sum w) softplus(z) - (sum w y) z``.
-- A client's rows are its distinct items, sorted: its copy of the shared item tables exists only there.
+- The logit z of an example depends on its pair alone. The examples t of a pair within a step are therefore merged into
+  one entry with a weight and a target: ``sum_t w_t BCE(z, y_t) = (sum_t w_t) softplus(z) - (sum_t w_t y_t) z``.
+- A client only ever reads and moves its own item rows, so no copy of a whole item table is made for it.
+
+Clients have different numbers of examples, so a client's batches end where its own examples do: the last batch of an
+epoch may be short, and a small client is in its second epoch while a large one is still in its first. Step number k of
+a bucket therefore means "the k-th step of each client", and clients that have no k-th step rest.
 """
 
 from __future__ import annotations
@@ -31,7 +38,8 @@ class Step:
     """One step of local training of a bucket.
 
     Attributes:
-        rows: ``int64 [B, S]`` each entry's place among its client's rows (padding: 0), or None: all rows, in order.
+        rows: ``int64 [B, S]`` place of each entry's item among the items of its client (padding: 0), or None: the
+            entries are all of the client's items, in order.
         weight: ``[B, S]`` sum of the weights of the entry's examples (padding: 0).
         target: ``[B, S]`` sum of weight times label.
         active: ``bool [B]`` clients that have such a step, or None: all.
@@ -50,13 +58,13 @@ class Bucket:
     Attributes:
         position: ``int64 [B]`` place of each client in the cohort.
         clients: ``int64 [B]`` user indices.
-        items: ``int64 [B, P]`` items of the clients' rows, ascending (padding: 0).
-        counts: ``int64 [B]`` number of rows of each client.
+        items: ``int64 [B, P]`` distinct items of each client, ascending (padding: 0).
+        counts: ``int64 [B]`` how many each client has.
         examples: ``int64 [B]`` number of examples of each client.
         blocks: ``float64 [B]`` number of loss blocks of each client, all steps together.
         steps: The steps, in order.
-        max_rows: Rows that may be worked on at once: fewer than a step's rows only for one client alone, which is then
-            processed in slices.
+        max_entries: How many entries of a client fit into the working memory. Only a client that is alone in its
+            bucket can have more of them in a step, which is then evaluated in slices.
     """
 
     position: Tensor
@@ -66,7 +74,7 @@ class Bucket:
     examples: Tensor
     blocks: Tensor
     steps: list[Step]
-    max_rows: int
+    max_entries: int
 
     def step_items(self, step: Step) -> Tensor:
         """Items ``[B, S]`` of a step's entries."""
@@ -107,6 +115,8 @@ class LocalPlan:
 
         place = torch.arange(len(client), device=client.device) - cohort.offsets[:-1][client]
         steps, weights = [], []
+        # Each client counts its steps by itself: its epoch e begins at e times its own number of batches. If an epoch
+        # began at one step for all, a client's step numbers, and so its rates, would depend on who else is drawn.
         for epoch in range(local_epochs):
             order = place if batch_size is None else _shuffled_place(cohort, client, place, epoch)
             step, weight = _step_and_weight(order, counts[client], batch_size, loss_block)
@@ -125,7 +135,7 @@ class LocalPlan:
         entries, entry = (None, row) if num_steps == 1 else torch.unique(step * rows + row, return_inverse=True)
         size = rows if entries is None else len(entries)
         label = self.cohort.labels.double().repeat(epochs)
-        # Sums in float64, in the order of the examples: the same bits for any bucket.
+        # Sums in float64, in the order of the examples, and rounded once at the end: the same bits for any bucket.
         self.weight = torch.zeros(size, dtype=torch.float64, device=row.device).index_add_(0, entry, weight)
         self.target = torch.zeros_like(self.weight).index_add_(0, entry, weight * label)
         owner = torch.repeat_interleave(torch.arange(self.num_clients, device=row.device), self.row_counts)
@@ -142,12 +152,12 @@ class LocalPlan:
 
         Args:
             budget_bytes: Bytes that a bucket's working memory may take.
-            row_floats: Working memory of a row, in float32 numbers.
-            client_floats: Working memory of a client beyond its rows.
+            row_floats: Working memory of an item row, in float32 numbers.
+            client_floats: Working memory of a client beyond its item rows.
             dtype: Floating-point type of weights and targets.
 
         Raises:
-            InputError: If not even one row of one client fits.
+            InputError: If not even one item row of one client fits.
         """
         if budget_bytes < BYTES * (row_floats + client_floats):
             needed = math.ceil(BYTES * (row_floats + client_floats) / 2**20 * 1000) / 1000
@@ -155,8 +165,10 @@ class LocalPlan:
                 f"model.memory_budget_mib={budget_bytes / 2**20:g}: too small for one client; "
                 f"at least {needed:g} MiB are needed"
             )
+        # By size, since all clients of a bucket are padded to its largest: neighbours in this order need least.
+        # Largest first: the width of a bucket is then known from its first client.
         order = torch.argsort(self.row_counts, descending=True, stable=True)
-        max_rows = (budget_bytes // BYTES - client_floats) // row_floats
+        max_entries = (budget_bytes // BYTES - client_floats) // row_floats
         bounds = bucket_bounds(self.row_counts[order].cpu().numpy(), budget_bytes // BYTES, row_floats, client_floats)
         rows = Padded(self.row_offsets[order], self.row_counts[order], bounds)
         weight, target = self.weight.to(dtype), self.target.to(dtype)
@@ -165,12 +177,12 @@ class LocalPlan:
         positions = order.split_with_sizes(sizes)
         clients, counts, examples, blocks = (values[order].split_with_sizes(sizes) for values in of_client)
         steps: Iterable[list[Step]]
-        if self.entry_row is None:  # every row of every client is an entry of the one step, in order
+        if self.entry_row is None:  # every item of every client is an entry of the one step, in order
             steps = [[Step(None, *own, None)] for own in zip(rows.take(weight), rows.take(target), strict=True)]
         else:
             steps = (self._steps(self.entry_row, position, weight, target) for position in positions)
         for b, (items, own_steps) in enumerate(zip(rows.take(self.row_items), steps, strict=True)):
-            yield Bucket(positions[b], clients[b], items, counts[b], examples[b], blocks[b], own_steps, max_rows)
+            yield Bucket(positions[b], clients[b], items, counts[b], examples[b], blocks[b], own_steps, max_entries)
 
     def _steps(self, entry_row: Tensor, position: Tensor, weight: Tensor, target: Tensor) -> list[Step]:
         """All steps of a bucket: as many as its client with the most of them has."""

@@ -21,8 +21,8 @@ class Own:
     Attributes:
         dense: Private dense parameters ``[B, *shape]``.
         optimizer: State of their optimiser.
-        tables: Private item tables.
-        kept: What the clients keep of shared parameters.
+        tables: Their private item tables.
+        kept: The store of what clients have kept of shared parameters (of all clients, not of these B alone).
     """
 
     dense: Params
@@ -51,14 +51,17 @@ class OwnUpdate:
 
 
 class PrivateState(nn.Module):
-    """Private state of all clients: dense rows with moments and step counts as buffers, and two stores.
+    """Private state of all clients.
+
+    Private dense parameters, the moments of their optimisers and their step counts are buffers with a row per client.
+    Two stores hold the item rows: those of private item tables, and those that clients keep of shared parameters.
 
     Args:
         values: Initial private dense parameters ``[U, *shape]``.
         optimizer: Their optimiser.
         num_users: Number of clients U.
-        kept: Store for what clients keep of shared item tables, initialised.
-        tables: Store for private item tables, initialised.
+        kept: Store for what clients keep of shared parameters, initialised; None: they keep nothing.
+        tables: Store for private item tables, initialised; None: there are none.
 
     Attributes:
         names: Names of the private dense parameters.

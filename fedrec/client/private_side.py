@@ -1,4 +1,4 @@
-"""The client's private side during local training: dense parameters with their optimiser, and private item rows."""
+"""The private parameters of clients during local training: dense ones with their optimiser, and item rows."""
 
 from __future__ import annotations
 

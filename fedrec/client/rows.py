@@ -1,4 +1,4 @@
-"""Item rows of a bucket's clients that local training moves: a copy for each client, of its own items alone."""
+"""Item rows while local training moves them: each client has a copy of its own item rows, and of no others."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ from fedrec.models.recommender import Params
 
 
 class MovingRows:
-    """Copies ``[B, P, D]`` by table of the rows of a bucket's items.
+    """The clients' copies of their item rows, which move in every step.
+
+    Weight decay shrinks all rows of a table, also those that have no copy here. These all shrink by the same factor,
+    so one number per client and table says exactly what became of them.
+
+    Args:
+        bucket: The clients and their items.
+        values: The item rows from which they start, ``[B, P, D]`` by table.
 
     Attributes:
-        values: The rows as they are now.
-        scale: ``[B]`` by table: by what all rows of the table that are not here have been multiplied; empty while none
-            has.
+        values: The item rows as they are now.
+        scale: ``[B]`` by table: the factor by which decay has shrunk the rows that have no copy here; a table that did
+            not decay is not in it.
     """
 
     def __init__(self, bucket: Bucket, values: Params) -> None:
@@ -26,14 +33,14 @@ class MovingRows:
         self.scale: Params = {}
 
     def at(self, step: Step) -> Params:
-        """Rows ``[B, S, D]`` of a step's entries."""
+        """The item rows of a step's entries, ``[B, S, D]`` by table."""
         if step.rows is None:
             return self.values
         places, shape = self.bucket.places(step), step.rows.shape
         return {n: x.flatten(0, 1).index_select(0, places).view(*shape, -1) for n, x in self.values.items()}
 
     def descend(self, gradients: Params, step: Step, rate: Callable[[str], float], decay: float = 0.0) -> None:
-        """One step of SGD: the step's rows move along their gradients; with decay, every row of the table shrinks.
+        """One step of SGD: the rows of the step's entries move; with decay, every row of the table shrinks first.
 
         Args:
             gradients: ``[B, S, D]`` by table; 0 for padding and for clients that rest.
@@ -49,7 +56,7 @@ class MovingRows:
             self.values[name].flatten(0, 1).index_add_(0, places, gradient.flatten(0, 1), alpha=-rate(name))
 
     def spread(self, gradients: Params, step: Step) -> Params:
-        """Gradients ``[B, S, D]`` of a step's entries as gradients ``[B, P, D]`` of all rows."""
+        """Gradients of all item rows ``[B, P, D]``: those of the step's entries ``[B, S, D]``, and 0 elsewhere."""
         places, spread = self.bucket.places(step), {}
         for name, gradient in gradients.items():
             spread[name] = torch.zeros_like(self.values[name])

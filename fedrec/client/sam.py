@@ -4,9 +4,10 @@ Source: FedRecGEL, arXiv:2603.11503 (two radii, one per side), after Foret et al
 ``theta + rho g / (||g|| + 1e-12)`` and the gradient is taken there. A zero gradient or rho = 0 leaves the point unmoved
 and the gradient at the point itself is used: rho = 0 is the base optimiser bit for bit.
 
-The two sides are of the same make, so everything is written once for any side. A perturbation of the shared side needs
-its gradient client by client, since every client is moved by its own norm; the gradient that is then uploaded may be a
-sum over clients.
+The two sides are built alike, so everything is written once for either. SAM on the shared side needs the first gradient
+client by client: every client divides by the norm of its own gradient, and a sum over clients has lost these norms. The
+second gradient, at the moved point, is only uploaded; where the server takes sums, it may be a sum over clients, which
+is much cheaper for dense parameters.
 """
 
 from __future__ import annotations
@@ -32,10 +33,16 @@ class Radii:
 
 @dataclass(frozen=True)
 class StepGradients:
-    """Gradients of one step: at the point itself, and those that each side uses (the same where rho is 0).
+    """Gradients of one step: at the point itself, and those with which each side steps (the same where rho is 0).
 
-    The row gradients of ``base`` are overwritten by the perturbation. The loss at ``for_shared`` minus that at ``base``
-    is the sharpness that SAM on the shared side sees, likewise for the private side.
+    The loss at ``for_shared`` minus that at ``base`` is the sharpness that SAM on the shared side sees; likewise for
+    the private side.
+
+    Attributes:
+        base: Logits and gradients at the point itself. Where rho is above 0, the perturbation has written the moved
+            item rows over its row gradients: of ``base`` only the logits can still be used.
+        for_shared: What the shared side uses.
+        for_private: What the private side uses.
     """
 
     base: Gradients
@@ -72,6 +79,7 @@ class Separate(Perturbation):
     def gradients(self, objective: Objective, point: Point, radii: Radii, uploads: Uploads) -> StepGradients:
         """See base class."""
         base = objective(point, "per_client" if radii.shared else uploads, private=True)
+        # Each side consumes its own row gradients of `base`, so the order of the two does not matter.
         for_private = at_private(objective, point, base, radii.private)
         return StepGradients(base, at_shared(objective, point, base, radii.shared, uploads), for_private)
 
@@ -92,25 +100,29 @@ class Joint(Perturbation):
         norm = torch.hypot(base.shared.norm(), base.private.norm())
         moved = moved_private(point, base, radius_scale(radii.private, norm))
         moved = moved_shared(moved, base, radius_scale(radii.shared, norm))
-        there = objective(moved, uploads, private=True)
-        return StepGradients(base, there, there)
+        at_moved = objective(moved, uploads, private=True)
+        return StepGradients(base, at_moved, at_moved)
 
 
 def radius_scale(rho: float, norm: Tensor) -> Tensor:
     """Factor ``[B]`` that makes a gradient of norm ``norm [B]`` a perturbation of length rho; 0 for a zero gradient.
 
-    The norm of a gradient in factors may be 0 by rounding where the factors are not, so 0 is told apart.
+    Example:
+        >>> radius_scale(0.1, torch.tensor([2.0, 0.0]))
+        tensor([0.0500, 0.0000])
     """
+    # The sign tells 0 apart: of a gradient in factors the norm may be rounded to 0 where the factors are not 0, and
+    # they must not be multiplied by rho / 1e-12.
     return norm.sign() * rho / (norm + 1e-12)
 
 
 def moved_shared(point: Point, gradients: Gradients, scale: Tensor) -> Point:
-    """The point moved along the shared gradients by ``scale [B]`` of each client; overwrites their rows."""
+    """The point, its shared side moved by ``scale [B]`` times the shared gradients; uses up their row gradients."""
     return point.with_shared(point.shared.moved(gradients.shared, scale))
 
 
 def moved_private(point: Point, gradients: Gradients, scale: Tensor) -> Point:
-    """The point moved along the private gradients by ``scale [B]`` of each client; overwrites their rows."""
+    """The point, its private side moved by ``scale [B]`` times the private gradients; uses up their row gradients."""
     return point.with_private(point.private.moved(gradients.private, scale))
 
 

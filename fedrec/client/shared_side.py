@@ -1,4 +1,4 @@
-"""The client's side of the shared parameters: where it reads them in each step, and what it uploads."""
+"""The shared parameters on the clients: what they are in each step, what a gradient does to them, what is uploaded."""
 
 from __future__ import annotations
 
@@ -14,10 +14,18 @@ from fedrec.models.recommender import Params, Uploads
 
 
 class SharedSide(ABC):
-    """Shared parameters of a bucket's clients during local training.
+    """The shared parameters of a bucket's clients during one round of local training.
+
+    In each step, :meth:`values` says at which parameters the gradient is taken, and :meth:`take` receives it. After the
+    last step, :meth:`upload` says what is sent to the server.
+
+    Args:
+        origin: The shared parameters from which the clients start.
+        bucket: The clients.
 
     Attributes:
-        uploads: How :meth:`take` wants the dense gradients, and whether the upload's dense part is per client.
+        uploads: Whether :meth:`take` needs dense gradients summed over the clients or one for each; the upload's dense
+            part comes in the same form.
     """
 
     uploads: Uploads
@@ -35,14 +43,14 @@ class SharedSide(ABC):
 
     @abstractmethod
     def take(self, gradient: Part, step: Step, number: int) -> None:
-        """Use the shared gradient of the step with this number."""
+        """Receive the shared gradient of a step; ``number`` counts the steps of the round from 0."""
 
     @abstractmethod
     def upload(self) -> Upload:
         """What the clients send."""
 
     def copy(self) -> Copy | None:
-        """The clients' own copy at the end; None where it is what they started from."""
+        """The clients' copies of the shared parameters after the last step; None if none has moved."""
         return None
 
     def start(self, step: Step) -> Values:
@@ -52,16 +60,16 @@ class SharedSide(ABC):
         return Values(dict(self.origin.dense), rows)
 
     def anchor(self, step: Step) -> Anchor:
-        """What penalties of a step can hold the clients to."""
+        """The parameters near which penalties can hold the clients in this step."""
         items, real = self.bucket.step_items(step), (step.weight > 0)[..., None]
         return Anchor(self.start(step), self.origin.broadcast, self.bucket.clients, items, real)
 
 
 class UploadRule(ABC):
-    """What clients do with their shared gradients, and what they send: one class per method.
+    """What clients do with their shared gradients, and what they send; a subclass for each way.
 
     Attributes:
-        moves: Whether a client moves a copy of the shared parameters of its own, which it may keep.
+        moves: Whether each client moves a copy of the shared parameters, which it can then keep.
     """
 
     moves = False
@@ -77,7 +85,7 @@ class UploadRule(ABC):
         """
 
     def working_floats(self, dense: int, row: int) -> tuple[int, int]:
-        """Working memory beyond the recommender's, in float32 numbers: (per row of a client, per client).
+        """Working memory beyond the recommender's, in float32 numbers: (per item row of a client, per client).
 
         Args:
             dense: Number of shared dense parameters.

@@ -17,17 +17,18 @@ from fedrec.models.recommender import Params, Recommender
 
 @dataclass(frozen=True)
 class Origin:
-    """The shared parameters from which clients start a round.
+    """The shared parameters from which the clients of a cohort, or of one bucket, start a round.
 
     Attributes:
         broadcast: What the server sent.
         dense: Dense parameters, ``[*shape]`` the same for all clients, or ``[B, *shape]`` if ``per_client``.
         tables: Item tables.
         per_client: Whether ``dense`` has a client axis.
-        features: Tables ``[J, K]`` of the cohort's J distinct items, see ``Recommender.item_features``; empty where
-            clients do not start from the same parameters.
-        slot: ``int64 [I]`` row of each such item in ``features``.
-        kept: Whether these are the clients' own copies, as they kept them.
+        features: Features of the cohort's J distinct items, tables ``[J, K]`` by name (see
+            ``Recommender.item_features``); empty where clients do not start from the same parameters.
+        slot: ``int64 [I]`` in which row of ``features`` an item stands; of no meaning for items that are not in the
+            cohort.
+        continues: Whether clients go on with the copies that they kept, instead of what the server sent.
     """
 
     broadcast: Broadcast
@@ -36,7 +37,7 @@ class Origin:
     per_client: bool
     features: Params
     slot: Tensor
-    kept: bool = False
+    continues: bool = False
 
     @property
     def num_items(self) -> int:
@@ -57,7 +58,10 @@ class Origin:
 
 
 def received(recommender: Recommender, broadcast: Broadcast, cohort: Cohort) -> Origin:
-    """What a broadcast gives the clients of a cohort, item features of its distinct items computed once for all."""
+    """The starting point of clients that start from a broadcast.
+
+    Item features are computed here, once for all clients and only for the items that the cohort has.
+    """
     tables = {name: broadcast.tables[name] for name in recommender.item_tables}
     same = {name: table.weight for name, table in tables.items() if isinstance(table, OneTable)}
     if len(same) < len(tables):  # features follow from tables that all clients share
@@ -72,15 +76,15 @@ def received(recommender: Recommender, broadcast: Broadcast, cohort: Cohort) -> 
 
 
 class Start(ABC):
-    """How a client's starting point follows from what it received and what it kept."""
+    """Where a client starts a round, given what it received and what it has kept."""
 
     @abstractmethod
     def __call__(self, origin: Origin, kept: Store, clients: Tensor) -> Origin:
         """The starting point of ``clients [B]``.
 
         Args:
-            origin: What the server sent.
-            kept: What clients keep of shared parameters.
+            origin: The starting point that the server's broadcast gives.
+            kept: The store of what clients have kept of shared parameters.
             clients: User indices.
         """
 
@@ -104,6 +108,6 @@ class FromOwn(Start):
             dense=dense,
             tables=kept.tables(origin.tables),
             per_client=dense is not origin.dense,
-            kept=True,
+            continues=True,
             features={},
         )

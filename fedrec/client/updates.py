@@ -38,7 +38,7 @@ class ClientUpdates:
         return all(bool(part.isfinite().all()) for part in parts)
 
     def finite(self) -> Tensor:
-        """Which clients' losses, uploads and new private state are finite, ``bool [B]``; needs uploads per client."""
+        """Whether each client's losses, upload and private state are finite, ``bool [B]``; needs uploads per client."""
         parts = (*self._by_client(), *self.upload.dense.values())
         return torch.stack([part.reshape(len(part), -1).isfinite().all(1) for part in parts]).all(0)
 
@@ -52,7 +52,7 @@ class ClientUpdates:
             yield from own.tables.rows.values()
 
     def only(self, chosen: Tensor) -> ClientUpdates:
-        """The updates of the clients ``chosen``, ``bool [B]``; needs uploads per client."""
+        """The updates of some of the clients, those where ``chosen [B]`` is True; needs uploads per client."""
         return _only(self, chosen)  # type: ignore[no-any-return]
 
     def summed(self) -> ClientUpdates:

@@ -118,11 +118,11 @@ def _listing(root: str | None) -> str:
     lines = [list(_COLUMNS)]
     for data_set in DATA_SETS.values():
         for variant, files in data_set.variants.items():
-            found = find_file(data_set, variant, root)
+            there = find_file(data_set, variant, root) is not None
             name = data_set.name if variant == data_set.default else f"{data_set.name} ({variant})"
             counts = [f"{count:,}" for count in (files[0].counts.users, files[0].counts.items, files[0].counts.rows)]
             home = data_set.home if any(file.origin for file in files) else f"by hand: {data_set.home}"
-            lines.append([name, *counts, "yes" if found else "no", data_set.licence, home])
+            lines.append([name, *counts, "yes" if there else "no", data_set.licence, home])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     numbers = ("users", "items", "rows")
     text = [
@@ -142,8 +142,8 @@ def _audit(arguments: argparse.Namespace) -> None:
 
     options = chosen(arguments, arguments.name if arguments.name in DATA_SETS else "file")
     interactions = _interactions(arguments, options)
-    found = audit(interactions, options.protocol, options.overrides, options.split_seed)
-    content, text = plain(found), table(found)
+    made = audit(interactions, options.protocol, options.overrides, options.split_seed)
+    content, text = plain(made), table(made)
     if (seeds := arguments.split_seeds) is not None:
         figures = over_split_seeds(interactions, options.protocol, options.overrides, seeds)
         text = "\n".join([text, "", *lines(figures, seeds)])
@@ -157,7 +157,7 @@ def _audit(arguments: argparse.Namespace) -> None:
         if kind not in ("png", "svg", "pdf"):
             raise InputError(f"--picture {arguments.picture}: expected a name that ends in .png, .svg or .pdf")
         with replacing(arguments.picture) as temporary:
-            audit_figure(found).savefig(temporary, format=kind)
+            audit_figure(made).savefig(temporary, format=kind)
         print(f"picture: {arguments.picture}", file=sys.stderr)
     print(json.dumps(content, indent=2) if arguments.json else text)
 

@@ -125,8 +125,8 @@ class _Display:
         self._task = progress.add_task("", total=number_of_trials(sweep))
 
     def __call__(self, ended: int, running: int, best: Trial | None) -> None:
-        found = "" if best is None else f" · best {self._sweep.metric} {best.best:.4f} (trial {best.number})"
-        self._progress.update(self._task, completed=ended, description=f"{running} running{found}")
+        leader = "" if best is None else f" · best {self._sweep.metric} {best.best:.4f} (trial {best.number})"
+        self._progress.update(self._task, completed=ended, description=f"{running} running{leader}")
 
 
 @contextmanager

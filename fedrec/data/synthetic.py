@@ -125,8 +125,8 @@ def _items(mix: Floats, taste: Floats, user: Int64s, first: Floats, second: Floa
     for column in mix[:, :-1].T:
         chosen += first >= column[user]
     # One search for all: the distribution function of taste k runs from k to k + 1.
-    found = np.searchsorted((taste + np.arange(rank)[:, None]).ravel(), chosen + second, side="right")
-    return np.asarray(np.minimum(found - chosen * num_items, num_items - 1))
+    place = np.searchsorted((taste + np.arange(rank)[:, None]).ravel(), chosen + second, side="right")
+    return np.asarray(np.minimum(place - chosen * num_items, num_items - 1))
 
 
 def _mixes(plan: Plan, seed: int) -> Floats:

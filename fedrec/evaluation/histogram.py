@@ -33,5 +33,5 @@ class RankHistogram(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Means by name, ``float64 []``; NaN before any user."""
-        found = means(self.counts.cpu().numpy(), self.cutoffs)
-        return {name: torch.tensor(value, dtype=torch.float64) for name, value in found.items()}
+        by_name = means(self.counts.cpu().numpy(), self.cutoffs)
+        return {name: torch.tensor(value, dtype=torch.float64) for name, value in by_name.items()}

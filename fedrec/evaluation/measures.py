@@ -32,6 +32,8 @@ def ranks(held_out: Any, others: Any, allowed: Any = None) -> Any:
         >>> ranks(np.array([3.0, 1.0]), np.array([[1.0, 2.0], [4.0, 1.0]])).tolist()
         [1, 3]
     """
+    # Ties and NaN come before the held-out item: a model that gives all items one score must not look good, as it would
+    # with ties in its favour, nor average, as with ties broken at random.
     before = ~(others < held_out[:, None])
     if allowed is not None:
         before &= allowed
@@ -39,18 +41,33 @@ def ranks(held_out: Any, others: Any, allowed: Any = None) -> Any:
 
 
 def hit_rate(rank: ArrayLike, k: int) -> Floats:
-    """HR@K of each rank, ``float64`` of the same shape: 1 if the held-out item is among the first K."""
+    """HR@K of each rank, ``float64`` of the same shape: 1 if the held-out item is among the first K.
+
+    Example:
+        >>> hit_rate([1, 10, 11], k=10).tolist()
+        [1.0, 1.0, 0.0]
+    """
     return (np.asarray(rank) <= k).astype(np.float64)
 
 
 def ndcg(rank: ArrayLike, k: int) -> Floats:
-    """NDCG@K of each rank, ``float64`` of the same shape: ``1 / log2(rank + 1)`` within the first K, else 0."""
+    """NDCG@K of each rank, ``float64`` of the same shape: ``1 / log2(rank + 1)`` within the first K, else 0.
+
+    Example:
+        >>> ndcg([1, 3, 11], k=10).tolist()
+        [1.0, 0.5, 0.0]
+    """
     rank = np.asarray(rank)
     return np.where(rank <= k, 1 / np.log2(rank + 1.0), 0.0)
 
 
 def reciprocal_rank(rank: ArrayLike, k: int) -> Floats:
-    """MRR@K of each rank, ``float64`` of the same shape: ``1 / rank`` within the first K, else 0."""
+    """MRR@K of each rank, ``float64`` of the same shape: ``1 / rank`` within the first K, else 0.
+
+    Example:
+        >>> reciprocal_rank([1, 4, 11], k=10).tolist()
+        [1.0, 0.25, 0.0]
+    """
     rank = np.asarray(rank)
     return np.where(rank <= k, 1.0 / rank, 0.0)
 

@@ -22,8 +22,8 @@ class Tiles:
     """How many pairs of a user and an item are scored at once.
 
     Attributes:
-        candidates: Among candidates.
-        items: Among all items.
+        candidates: Where held-out items are ranked among their candidates.
+        items: Where they are ranked among all items.
     """
 
     candidates: int
@@ -31,7 +31,7 @@ class Tiles:
 
     @classmethod
     def within(cls, budget: int, floats: int, device: torch.device | str = "cpu") -> Tiles:
-        """As many as fit.
+        """As many pairs as fit into the working memory.
 
         Args:
             budget: Bytes of working memory.
@@ -53,13 +53,30 @@ def evaluate(scores: Mapping[str, Score], held_out: HeldOut, tiles: Tiles) -> di
 
     Returns:
         Ranks ``int64 [V]`` by name and ranking: ``sampled``, ``full``, ``popular_sampled``, ``popular_full``, ….
+
+    Example:
+        Most popular items, for two users of four items; user 0 has seen item 1, user 1 item 0:
+
+        >>> held_out = HeldOut(
+        ...     stage="test",
+        ...     users=torch.tensor([0, 1]),
+        ...     items=torch.tensor([3, 1]),
+        ...     candidates=torch.tensor([[0], [2]]),
+        ...     seen_indptr=torch.tensor([0, 1, 2]),
+        ...     seen_items=torch.tensor([1, 0]),
+        ...     popularity=torch.tensor([9, 6, 4, 1]),
+        ... )
+        >>> popular = lambda users, items: held_out.popularity[items].expand(len(users), -1)
+        >>> ranks = evaluate({"popular": popular}, held_out, Tiles(candidates=100, items=100))
+        >>> {name: rank.tolist() for name, rank in ranks.items()}
+        {'popular_sampled': [2, 1], 'popular_full': [3, 1]}
     """
-    found = {}
+    by_name = {}
     for name, score in scores.items():
         prefix = f"{name}_" if name else ""
-        found[f"{prefix}sampled"] = sampled_ranks(score, held_out, tiles.candidates)
-        found[f"{prefix}full"] = full_ranks(score, held_out, tiles.items)
-    return found
+        by_name[f"{prefix}sampled"] = sampled_ranks(score, held_out, tiles.candidates)
+        by_name[f"{prefix}full"] = full_ranks(score, held_out, tiles.items)
+    return by_name
 
 
 def sampled_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:
@@ -68,31 +85,43 @@ def sampled_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:
     Args:
         score: Scores.
         held_out: Users, their held-out items and candidates.
-        tile: User-item pairs scored at once.
+        tile: Pairs of a user and an item that are scored at once.
     """
     items = torch.cat([held_out.items[:, None], held_out.candidates], 1)
-    found = []
+    parts = []
     for users in _slices(len(items), max(1, tile // items.shape[1])):
         scores = score(held_out.users[users], items[users])
-        found.append(ranks(scores[:, 0], scores[:, 1:]))
-    return torch.cat(found)
+        parts.append(ranks(scores[:, 0], scores[:, 1:]))
+    return torch.cat(parts)
 
 
 def full_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:
-    """Ranks of the held-out items among all items that their users have not seen, ``int64 [V]``."""
-    found = []
+    """Ranks of the held-out items among all items that their users have not seen, ``int64 [V]``.
+
+    Args:
+        score: Scores.
+        held_out: Users, their held-out items and what they have seen.
+        tile: Pairs of a user and an item that are scored at once.
+    """
+    parts = []
     for users, scores in _all_scores(score, held_out, tile):
         items = held_out.items[users, None]
         allowed = _unseen(held_out, users)
         allowed.scatter_(1, items, value=False)
-        found.append(ranks(scores.gather(1, items)[:, 0], scores, allowed))
-    return torch.cat(found)
+        parts.append(ranks(scores.gather(1, items)[:, 0], scores, allowed))
+    return torch.cat(parts)
 
 
 def top_items(score: Score, held_out: HeldOut, tile: int, k: int) -> tuple[Tensor, Tensor]:
     """The K best unseen items of each user, best first, with their scores: ``int64 [V, K]`` and ``[V, K]``.
 
     Places for which a user has no unseen item left hold the item -1 and the score minus infinity.
+
+    Args:
+        score: Scores.
+        held_out: Users and what they have seen.
+        tile: Pairs of a user and an item that are scored at once.
+        k: How many items each user gets.
     """
     items, values = [], []
     for users, scores in _all_scores(score, held_out, tile):

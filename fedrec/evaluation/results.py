@@ -20,14 +20,20 @@ def test_metrics(ranks: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Args:
         ranks: ``int64 [V]`` by name, as :func:`fedrec.evaluation.ranking.evaluate` gives them.
+
+    Example:
+        >>> import torch
+        >>> metrics = test_metrics({"sampled": torch.tensor([1, 12]), "popular_full": torch.tensor([30, 40])})
+        >>> metrics["test/hr_10"].item(), metrics["test/popular_full_hr_10"].item()
+        (0.5, 0.0)
     """
-    found: dict[str, Tensor] = {}
+    by_name: dict[str, Tensor] = {}
     for name, rank in ranks.items():
         metrics = RankHistogram().to(rank.device)
         metrics.update(rank)
         prefix = name.removesuffix("sampled") if name.endswith("sampled") else f"{name}_"
-        found |= {f"test/{prefix}{metric}": value for metric, value in metrics.compute().items()}
-    return found
+        by_name |= {f"test/{prefix}{metric}": value for metric, value in metrics.compute().items()}
+    return by_name
 
 
 def write_results(

@@ -37,6 +37,13 @@ class NCF(Recommender):
 
     Raises:
         InputError: If ``embedding_dim`` or ``layers`` is below 1, or the first layer has more than 16,384 inputs.
+
+    Example:
+        >>> model, random = NCF(embedding_dim=4, layers=2), torch.Generator().manual_seed(0)
+        >>> shared, private = model.initial_shared(num_items=9, generator=random), model.initial_private(3, random)
+        >>> rows = {name: shared[name].expand(3, -1, -1) for name in model.item_tables}  # all items for 3 clients
+        >>> model.forward(shared | rows, private).shape
+        torch.Size([3, 9])
     """
 
     item_tables: ClassVar[tuple[str, ...]] = ("item_gmf", "item_mlp")

@@ -22,6 +22,26 @@ class MeanServer(Server):
     Args:
         optimizer: ``adam`` (betas 0.9 and 0.999, eps 1e-8) or ``sgd``; dense over all parameters, item tables included.
         lr: Learning rate.
+
+    Example:
+        One round of two clients, who send a gradient of the bias, and gradients of the rows of items 0 and 2:
+
+        >>> server = MeanServer("sgd", lr=1.0)
+        >>> server.initialise({"item": torch.zeros(3, 1), "bias": torch.zeros(())}, item_tables=["item"])
+        >>> upload = Upload(
+        ...     clients=torch.tensor([4, 7]),
+        ...     dense={"bias": torch.tensor(3.0)},  # summed over the two
+        ...     rows={"item": torch.tensor([[[2.0]], [[6.0]]])},
+        ...     items=torch.tensor([[0], [2]]),
+        ...     counts=torch.tensor([1, 1]),
+        ...     num_items=3,
+        ...     per_client=False,
+        ... )
+        >>> server.begin_round()
+        >>> server.aggregate(upload)
+        >>> _ = server.step(server.make_optimizer(), round_=0)
+        >>> server.shared["bias"].item(), server.shared["item"].flatten().tolist()
+        (-1.5, [-1.0, 0.0, -3.0])
     """
 
     def __init__(self, optimizer: Literal["adam", "sgd"] = "adam", lr: float = 0.001) -> None:

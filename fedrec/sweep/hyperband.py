@@ -24,17 +24,17 @@ def bands(early: Mapping[str, Any], longest: int) -> list[int]:
         longest: Number of validations beyond which no band is needed.
     """
     eta = early.get("eta", DEFAULT_ETA)
-    found: list[int] = []
+    ends: list[int] = []
     if "max_iter" in early:
         band = float(early["max_iter"])
-        while len(found) < early["s"] and (band := band / eta) >= 1:
-            found.append(int(band))
-        return sorted(found)
+        while len(ends) < early["s"] and (band := band / eta) >= 1:
+            ends.append(int(band))
+        return sorted(ends)
     band = float(early["min_iter"])
-    while len(found) < MOST_BANDS and band <= longest:
-        found.append(int(band))
+    while len(ends) < MOST_BANDS and band <= longest:
+        ends.append(int(band))
         band *= eta
-    return found
+    return ends
 
 
 def to_stop(sweep: SweepFile, trials: Sequence[Trial]) -> list[int]:

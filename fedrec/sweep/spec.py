@@ -120,13 +120,13 @@ def _range(name: str, given: Mapping[str, Any]) -> Dimension:
     try:
         with np.errstate(all="ignore"):
             distribution = _frozen(name, given)
-            found = Steps(distribution, step, low, high) if name == "q_uniform" else Spread(distribution, step)
-            sound = all(math.isfinite(value) and found.holds(value) for value in found.examples())
+            values = Steps(distribution, step, low, high) if name == "q_uniform" else Spread(distribution, step)
+            sound = all(math.isfinite(value) and values.holds(value) for value in values.examples())
     except (OverflowError, ValueError):
         sound = False
     if not sound:
         raise SpecError("has values too large or too small to compute with")
-    return found
+    return values
 
 
 def _frozen(name: str, given: Mapping[str, Any]) -> Any:

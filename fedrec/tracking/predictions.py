@@ -40,11 +40,11 @@ class PredictionWriter(Callback):
         self.top_k, self.output = top_k, Path(output)
         if self.output.suffix not in (".csv", ".parquet"):
             raise InputError(f"recommend.output={output}: expected a name that ends in .csv or .parquet")
-        self._found: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget what an earlier prediction found."""
-        self._found = []
+        """Forget the users of an earlier prediction."""
+        self._parts = []
 
     def on_predict_batch_end(
         self,
@@ -57,12 +57,12 @@ class PredictionWriter(Callback):
     ) -> None:
         """Find the users' best items by the scores that the module gives."""
         items, scores = top_items(outputs, batch, pl_module.tiles().items, self.top_k)  # type: ignore[operator]
-        self._found.append((batch.users.cpu(), items.cpu(), scores.cpu()))
+        self._parts.append((batch.users.cpu(), items.cpu(), scores.cpu()))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file."""
         data = trainer.datamodule  # type: ignore[attr-defined]
-        frame = pd.concat(_frame(data.split.user_ids, data.split.item_ids, *found) for found in self._found)
+        frame = pd.concat(_frame(data.split.user_ids, data.split.item_ids, *part) for part in self._parts)
         _write(frame, self.output)
         print(f"{len(frame)} recommendations for {frame['user'].nunique()} users: {self.output}")
         beside = self.output.with_suffix(".not_served.csv")

@@ -92,10 +92,10 @@ class RoundRecorder(Checkpoint):
         """Cut the tables to the rounds of the checkpoint that the run goes on from; make up for a missing best."""
         if not trainer.is_global_zero:
             return
-        found = self._metrics.cut(self._saved)
-        if found < self._saved:
+        rounds = self._metrics.cut(self._saved)
+        if rounds < self._saved:
             raise InputError(
-                f"{self._metrics.path}: expected the rows of the checkpoint's {self._saved} rounds, found {found}; "
+                f"{self._metrics.path}: expected the rows of the checkpoint's {self._saved} rounds, found {rounds}; "
                 "the run cannot go on"
             )
         self._timings.cut(self._saved)

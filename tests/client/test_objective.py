@@ -61,14 +61,14 @@ def test_loss_and_gradients_are_autograds(recommender: Recommender) -> None:
 
 
 @pytest.mark.parametrize("recommender", [NCF(16, 2), PFedRec(3)])  # NCF(16): gradients of slices come in factors
-@pytest.mark.parametrize("max_rows", [1, 2, 4, 5, 6])
+@pytest.mark.parametrize("max_entries", [1, 2, 4, 5, 6])
 @pytest.mark.parametrize(
     ("uploads", "private"), [("summed", True), ("per_client", True), ("per_client", False), (None, True)]
 )
-def test_slices_of_one_client_add_up(recommender: Recommender, max_rows: int, uploads: Any, private: bool) -> None:
+def test_slices_of_one_client_add_up(recommender: Recommender, max_entries: int, uploads: Any, private: bool) -> None:
     point, step = problem(recommender, 1)
     whole = dense_of(Objective(recommender, step, 100)(point, uploads, private))
-    sliced = dense_of(Objective(recommender, step, max_rows)(point, uploads, private))
+    sliced = dense_of(Objective(recommender, step, max_entries)(point, uploads, private))
     assert set(sliced) == set(whole)
     for name, value in whole.items():
         assert_close(sliced[name], value, rtol=1e-10, atol=1e-12)

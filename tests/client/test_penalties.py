@@ -47,15 +47,17 @@ def test_proximal_adds_mu_times_the_distance() -> None:
     assert_close(gradient.rows["e"], normal(11, 2, 3, 2) + 0.7 * (at.rows["e"] - e) * real, **EXACT)
 
 
-@pytest.mark.parametrize("max_rows", [100, 2])
+@pytest.mark.parametrize("max_entries", [100, 2])
 @pytest.mark.parametrize("recommender", [NCF(16, 2), PFedRec(3)])
-def test_in_an_objective_it_is_added_once_and_to_the_shared_side_alone(recommender: Recommender, max_rows: int) -> None:
+def test_in_an_objective_it_is_added_once_and_to_the_shared_side_alone(
+    recommender: Recommender, max_entries: int
+) -> None:
     point, step = problem(recommender, 1)
     dense = {name: value + 1 for name, value in point.shared.dense.items()}  # type: ignore[operator]
     start = Values(dense, {name: value + 2 for name, value in point.shared.rows.items()})
     anchor = held_to(start, (step.weight > 0)[..., None])
-    plain = dense_of(Objective(recommender, step, max_rows)(point, "per_client", private=True))
-    held = Objective(recommender, step, max_rows, [Proximal(0.5), Proximal(0.25)], anchor)
+    plain = dense_of(Objective(recommender, step, max_entries)(point, "per_client", private=True))
+    held = Objective(recommender, step, max_entries, [Proximal(0.5), Proximal(0.25)], anchor)
     pulled = dense_of(held(point, "per_client", private=True))
     for name, value in plain.items():
         distance = 1.0 if name in start.dense else 2.0 * (step.weight > 0)[..., None] if name in start.rows else 0.0

@@ -146,8 +146,8 @@ def test_buckets_partition_the_cohort_within_the_budget(
         assert bucket.items.shape == (len(bucket.clients), most)
         if len(bucket.clients) > 1:
             assert 4 * len(bucket.clients) * (most * ROW + CLIENT) <= budget
-        assert bucket.max_rows >= 1
-        assert 4 * (bucket.max_rows * ROW + CLIENT) <= budget
+        assert bucket.max_entries >= 1
+        assert 4 * (bucket.max_entries * ROW + CLIENT) <= budget
         for b, c in enumerate(bucket.position.tolist()):
             own = drawn.items[0, slice(*drawn.offsets[c : c + 2].tolist())]
             count = int(bucket.counts[b])

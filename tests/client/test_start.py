@@ -27,7 +27,7 @@ def test_features_are_looked_up_by_the_items_slot_until_the_clients_have_moved()
     origin = Origin(broadcast, {}, broadcast.tables, False, {"f": features}, slot)
     step = Step(torch.tensor([[1, 0, 1]]), torch.ones(1, 3), torch.zeros(1, 3), None)
     one = torch.tensor([0]), torch.tensor([0]), torch.tensor([[2, 5]]), torch.tensor([2]), torch.tensor([3])
-    bucket = Bucket(*one, blocks=torch.ones(1), steps=[step], max_rows=9)
+    bucket = Bucket(*one, blocks=torch.ones(1), steps=[step], max_entries=9)
     for side in (GradientUpload().begin(origin, bucket, "summed"), DeltaUpload(lr=0.1).begin(origin, bucket, "summed")):
         assert side.features(step)["f"][0, :, 0].tolist() == [50.0, 20.0, 50.0]
     side.take(Part({}, {"e": torch.ones(1, 3, D)}), step, 0)
@@ -48,7 +48,7 @@ def test_features_of_a_cohorts_items_are_those_of_the_whole_tables() -> None:
     for name, value in found.items():
         assert len(origin.features[name]) == 3  # of the cohort's items, and of no other
         assert_close(value, whole[name][items])
-    assert (origin.num_items, origin.dtype, origin.per_client, origin.kept) == (ITEMS, torch.float64, False, False)
+    assert (origin.num_items, origin.dtype, origin.per_client, origin.continues) == (ITEMS, torch.float64, False, False)
 
 
 def test_clients_with_a_table_each_have_no_features_in_common() -> None:
@@ -72,7 +72,7 @@ def test_a_client_goes_on_from_its_own_copy_once_it_has_one() -> None:
 
     assert FromBroadcast()(origin, store, both) is origin
     start = FromOwn()(origin, store, both)
-    assert (start.broadcast, start.per_client, start.kept, start.features) == (broadcast, True, True, {})
+    assert (start.broadcast, start.per_client, start.continues, start.features) == (broadcast, True, True, {})
     rows = start.tables["e"].rows(both, torch.tensor([[3, 0]]).expand(2, -1))
     assert torch.equal(start.dense["w"], torch.stack([dense["w"], own.dense["w"][0]]))
     assert torch.equal(rows[0], table[[3, 0]])  # its first round: what the server sent

@@ -95,8 +95,8 @@ def test_the_shared_tag_log_repeats_itself(capsys: pytest.CaptureFixture[str]) -
     found = json.loads(capsys.readouterr().out)
     assert found["kept"] == {"users": 1600, "items": 12_454, "rows": 185_650}
     assert 0.62 <= found["repeated"] / 1600 <= 0.63
-    assert found["references"]["repeat"]["hr"] == pytest.approx(0.86, abs=0.01)
-    assert found["references"]["most popular"]["hr"] == pytest.approx(0.60, abs=0.015)
+    assert found["baselines"]["repeat"]["hr"] == pytest.approx(0.86, abs=0.01)
+    assert found["baselines"]["most popular"]["hr"] == pytest.approx(0.60, abs=0.015)
 
 
 @pytest.mark.parametrize("name", DATA_SETS)

@@ -27,15 +27,15 @@ def audit_figure(audit: Audit) -> Figure:
         >>> from fedrec.data.audit.audit import audit
         >>> from fedrec.data.protocol.presets import ProtocolOverrides
         >>> from fedrec.data.synthetic import Plan, synthetic
-        >>> found = audit(synthetic(Plan(users=50, items=200, rows=900), 0), "fair", ProtocolOverrides(candidates=20))
-        >>> [axes.get_xlabel() for axes in audit_figure(found).axes]
+        >>> made = audit(synthetic(Plan(users=50, items=200, rows=900), 0), "fair", ProtocolOverrides(candidates=20))
+        >>> [axes.get_xlabel() for axes in audit_figure(made).axes]
         ['rows of a user', 'most popular items, share of all', 'time', '']
     """
     figure, axes = panels(4, columns=2)
     _rows_per_user(axes[0], audit)
     _popularity(axes[1], audit)
     _time(axes[2], audit.timestamps)
-    _references(axes[3], audit)
+    _baselines(axes[3], audit)
     # A file may have any name: a long one is cut, and a dollar sign begins no formula.
     name = (audit.name if len(audit.name) <= 50 else f"{audit.name[:47]}...").replace("$", r"\$")
     head(figure, f"{name} under protocol {audit.protocol.name}")
@@ -105,15 +105,15 @@ def _time(ax: Axes, timestamps: Timestamps | None) -> None:
         ax.text(0.02, 1.01, text, transform=ax.transAxes, fontsize=9, color=INK)
 
 
-def _references(ax: Axes, audit: Audit) -> None:
-    names = list(audit.references)
+def _baselines(ax: Axes, audit: Audit) -> None:
+    names = list(audit.baselines)
     for place, metric in enumerate(("HR@10", "NDCG@10")):
-        heights = [figure.hr if metric == "HR@10" else figure.ndcg for figure in audit.references.values()]
+        heights = [figure.hr if metric == "HR@10" else figure.ndcg for figure in audit.baselines.values()]
         at = np.arange(len(names)) + 0.4 * place
         bars = ax.bar(at, heights, width=0.38, color=COLOURS[place], label=metric)
         ax.bar_label(bars, fmt="%.3f", fontsize=8.5, padding=6)
     error = audit.hr_standard_error
-    ax.errorbar([0], [audit.references["most popular"].hr], yerr=[error], color=INK, capsize=3, linewidth=1)
+    ax.errorbar([0], [audit.baselines["most popular"].hr], yerr=[error], color=INK, capsize=3, linewidth=1)
     ax.set_xticks(np.arange(len(names)) + 0.2, names)
     ax.grid(False, axis="x")
     ax.set_ylim(0, 1.15)

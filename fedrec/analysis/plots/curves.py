@@ -96,7 +96,7 @@ def _finish(
     metrics: Sequence[str],
     title: str | None,
 ) -> None:
-    """Reference lines, heights, title, legend and caption."""
+    """Baselines as lines, heights, title, legend and caption."""
     clipped = False
     for ax, metric in zip(axes, metrics, strict=True):
         means.popularity_line(ax, frame, metric)

@@ -28,6 +28,12 @@ def contours(landscapes: Mapping[str, Landscape], title: str = "Loss around the 
     Args:
         landscapes: By name of the model; of many the first ones are drawn, and the caption says so.
         title: Above the panels.
+
+    Example:
+        >>> steps = np.linspace(-1, 1, 5)
+        >>> bowl = Landscape(steps, loss=0.5 + steps[:, None] ** 2 + steps**2, centre=0.5, side="shared")
+        >>> contours({"FedNCF": bowl}).axes[0].get_title(loc="left")
+        'FedNCF, shared side (its loss: 0.5)'
     """
     shown = dict(list(landscapes.items())[: style.MANY])
     titles = [_panel_title(name, landscape) for name, landscape in shown.items()]
@@ -80,6 +86,11 @@ def sharpness_bars(table: pd.DataFrame, measures: Sequence[str], title: str = "S
             models the first ones are drawn, and the caption says so.
         measures: Columns to draw; their names, with units, label the axes.
         title: Above the panels.
+
+    Example:
+        >>> table = pd.DataFrame({"model": ["FedNCF", "FedRecGEL"], "side": "shared", "rise of the loss": [0.4, 0.1]})
+        >>> [float(bar.get_width()) for bar in sharpness_bars(table, ["rise of the loss"]).axes[0].patches]
+        [0.4, 0.1]
     """
     require(table, ["model", "side", *measures])
     looks = style.looks(table["model"])

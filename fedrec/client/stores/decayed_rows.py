@@ -20,7 +20,9 @@ from fedrec.models.recommender import Params
 
 
 class DecayedRows(Store):
-    """Own rows over an initial table times a scalar; buffers ``initial_<name> [I, D]`` and ``scale_<name> [U]``.
+    """Each client's own item rows; its other rows are those of an initial table, times a scalar of the client.
+
+    The initial tables are buffers ``initial_<name> [I, D]``, the scalars ``scale_<name> [U]``.
 
     Attributes:
         own: The clients' own rows.

@@ -21,7 +21,7 @@ from fedrec.models.recommender import Params
 
 
 class FullTables(Store):
-    """Buffers ``table_<name> [U, I, D]``; as large as it says, and refused above a limit.
+    """A whole table for each client, as buffers ``table_<name> [U, I, D]``; refused where they would be too large.
 
     Args:
         limit_mib: How much all clients' tables may take.

@@ -50,10 +50,10 @@ class OwnCopy(TunedRows):
         self._handed_in.clear()
 
     def dense(self, served: Params, clients: Tensor) -> Params:
-        """See base class; who has not taken part uses the server's."""
+        """See base class; a client that has not taken part yet uses the server's."""
         new = self.table_of[clients] < 0
         own = {}
         for name, value in served.items():
-            kept = self.get_buffer(self.names[name]).index_select(0, clients)
-            own[name] = kept.where(~new.view(-1, *(1,) * value.dim()), value)
+            copies = self.get_buffer(self.names[name]).index_select(0, clients)
+            own[name] = copies.where(~new.view(-1, *(1,) * value.dim()), value)
         return own

@@ -1,4 +1,4 @@
-"""Item rows of clients, some for each client: a map from (client, item) to a row, sorted by client and item."""
+"""Item rows of some pairs (client, item): a map from pairs to rows, for stores that hold a few rows of each client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from fedrec.models.recommender import Params
 
 
 class RaggedRows(nn.Module):
-    """Rows by (client, item).
+    """Item rows of pairs (client, item).
+
+    What is written shows from :meth:`merge` on, so that all buckets of a round read the same.
 
     Attributes:
         keys: ``int64 [R]`` ``client * I + item``, ascending.

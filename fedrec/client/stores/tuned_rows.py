@@ -22,9 +22,10 @@ from fedrec.models.recommender import Params
 
 
 class TunedRows(Store):
-    """Tuned item rows over the tables of earlier rounds.
+    """Item rows that clients tuned, over the server's table of the round in which each client last took part.
 
-    With full participation one table is kept; a fraction f keeps about ``1/f ln U`` of them.
+    A table of an earlier round is held as long as any client still reads it. With full participation that is one table;
+    where a share f of the clients takes part in a round, about ``1/f ln U`` of them.
 
     Attributes:
         table_of: ``int64 [U]`` place of the client's table in ``versions``, or -1: it has not taken part yet.

@@ -47,7 +47,8 @@ class Audit:
         untrained: Users whose test item is in nobody's training rows.
         few_unseen: Users with fewer than 10 items that they never touched: all that a full ranking sets against theirs.
         concentration: How unevenly training rows fall on items.
-        references: Expected HR@10 and NDCG@10 on the test item, by name: ``most popular``, ``repeat``, ``random``.
+        baselines: HR@10 and NDCG@10 on the test item of ways to rank that learn nothing, by name: ``most popular``,
+            ``repeat``, ``random``.
         user_rows: ``int64 [U]`` kept rows of every user, for the picture.
         popularity: ``int64 [I]`` training rows of every item, for the picture.
     """
@@ -73,7 +74,7 @@ class Audit:
     untrained: int
     few_unseen: int
     concentration: Concentration
-    references: dict[str, Baseline]
+    baselines: dict[str, Baseline]
     user_rows: Int64s = field(repr=False)
     popularity: Int64s = field(repr=False)
 
@@ -94,7 +95,7 @@ class Audit:
     @property
     def hr_standard_error(self) -> float:
         """Standard error of the HR@10 of most popular over the users: what chance alone does to a score like it."""
-        hr = self.references["most popular"].hr
+        hr = self.baselines["most popular"].hr
         return float(np.sqrt(hr * (1 - hr) / self.kept.users))
 
 
@@ -109,15 +110,23 @@ def audit(
     Example:
         >>> from fedrec.data.synthetic import Plan, synthetic
         >>> data = synthetic(Plan(users=50, items=200, rows=900), seed=0)
-        >>> found = audit(data, "fair", ProtocolOverrides(candidates=39))
-        >>> found.raw, found.references["random"].hr
+        >>> made = audit(data, "fair", ProtocolOverrides(candidates=39))
+        >>> made.raw, made.baselines["random"].hr
         (Counts(users=50, items=170, rows=900), 0.25)
     """
     return audit_split(interactions, split(interactions, protocol_named(protocol_name, overrides), split_seed))
 
 
 def audit_split(interactions: Interactions, made: Split) -> Audit:
-    """Audit a split that is at hand already, with the interactions that it was made of; see :func:`audit`."""
+    """Audit a split that is at hand already, with the interactions that it was made of; see :func:`audit`.
+
+    Example:
+        >>> from fedrec.data.synthetic import Plan, synthetic
+        >>> data = synthetic(Plan(users=50, items=200, rows=900), seed=0)
+        >>> made = split(data, protocol_named("fair", ProtocolOverrides(candidates=39)), split_seed=0)
+        >>> audit_split(data, made).kept
+        Counts(users=43, items=170, rows=877)
+    """
     protocol = made.protocol
     time, popularity = interactions.timestamp, made.popularity
     # Without a validation item its column holds -1, which is no training item of anybody.
@@ -148,7 +157,7 @@ def audit_split(interactions: Interactions, made: Split) -> Audit:
         untrained=int(np.count_nonzero(popularity[made.test] == 0)),
         few_unseen=int(np.count_nonzero(made.touched.num_outside < K)),
         concentration=Concentration.of(popularity),
-        references={
+        baselines={
             "most popular": most_popular(made, "test", K),
             "repeat": repeat(made, "test", K),
             "random": chance(protocol.candidates, K),

@@ -108,7 +108,7 @@ def _selection(audit: Audit) -> Finding | None:
 def _repeats(audit: Audit) -> Finding | None:
     if max(audit.repeated, audit.repeated_validation) < 0.01 * audit.kept.users:
         return None
-    hr, users = audit.references["repeat"].hr, audit.kept.users
+    hr, users = audit.baselines["repeat"].hr, audit.kept.users
     said = f"The test item of {audit.repeated:,} of {users:,} users ({percent(audit.repeated / users)})"
     if audit.protocol.validation_item:
         said += f", and the validation item of {audit.repeated_validation:,},"
@@ -192,7 +192,7 @@ def _untrained(audit: Audit) -> Finding | None:
 
 
 def _popular(audit: Audit) -> Finding | None:
-    hr = audit.references["most popular"].hr
+    hr = audit.baselines["most popular"].hr
     if hr < 0.8:
         return None
     return Finding(

@@ -22,8 +22,8 @@ def table(audit: Audit) -> str:
         >>> from fedrec.data.audit.audit import audit
         >>> from fedrec.data.protocol.presets import ProtocolOverrides
         >>> from fedrec.data.synthetic import Plan, synthetic
-        >>> found = audit(synthetic(Plan(users=50, items=200, rows=900), 0), "fair", ProtocolOverrides(candidates=20))
-        >>> print(table(found).splitlines()[0])
+        >>> made = audit(synthetic(Plan(users=50, items=200, rows=900), 0), "fair", ProtocolOverrides(candidates=20))
+        >>> print(table(made).splitlines()[0])
         synthetic under protocol fair (candidates=20), split seed 0
     """
     lines = [
@@ -39,10 +39,10 @@ def table(audit: Audit) -> str:
         "",
         *_held_out(audit),
         "",
-        *_references(audit),
+        *_baselines(audit),
     ]
-    for number, found in enumerate(findings(audit), start=1):
-        lines += ["", *textwrap.wrap(f"{number}. {found.finding} {found.consequence}", _WIDTH, subsequent_indent="   ")]
+    for number, one in enumerate(findings(audit), start=1):
+        lines += ["", *textwrap.wrap(f"{number}. {one.finding} {one.consequence}", _WIDTH, subsequent_indent="   ")]
     return "\n".join(lines)
 
 
@@ -53,13 +53,13 @@ def short(audit: Audit) -> str:
         >>> from fedrec.data.audit.audit import audit
         >>> from fedrec.data.protocol.presets import ProtocolOverrides
         >>> from fedrec.data.synthetic import Plan, synthetic
-        >>> found = audit(synthetic(Plan(users=50, items=200, rows=900), 0), "fair", ProtocolOverrides(candidates=20))
-        >>> print(short(found).splitlines()[0])
+        >>> made = audit(synthetic(Plan(users=50, items=200, rows=900), 0), "fair", ProtocolOverrides(candidates=20))
+        >>> print(short(made).splitlines()[0])
         data      synthetic: 43 of 50 users, 170 of 170 items, 877 of 900 rows (0 repeat a pair)
     """
     user, item, kept = audit.rows_per_user, audit.rows_per_item, audit.kept
     popular, repeat, random = (_figure(audit, name) for name in ("most popular", "repeat", "random"))
-    found = findings(audit)
+    listed = findings(audit)
     lines = [
         f"data      {audit.name}: {kept.users:,} of {audit.raw.users:,} users, {kept.items:,} of {audit.raw.items:,} "
         f"items, {kept.rows:,} of {audit.raw.rows:,} rows ({audit.duplicates:,} repeat a pair)",
@@ -72,9 +72,9 @@ def short(audit: Audit) -> str:
         f"held out  {_tied(audit)}; {percent(audit.repeated / kept.users)} of test items in the user's training rows",
         f"HR@10 / NDCG@10 without learning: most popular {popular}, repeat {repeat}, random {random}; "
         f"standard error {audit.hr_standard_error:.3f}",
-        *(f"warning   {finding.finding} {finding.consequence}" for finding in found if finding.warning),
+        *(f"warning   {finding.finding} {finding.consequence}" for finding in listed if finding.warning),
     ]
-    if notes := [finding.short for finding in found if not finding.warning]:
+    if notes := [finding.short for finding in listed if not finding.warning]:
         lines.append("note      " + "; ".join(notes))
     return "\n".join(lines)
 
@@ -149,10 +149,10 @@ def _held_out(audit: Audit) -> list[str]:
     return lines
 
 
-def _references(audit: Audit) -> list[str]:
+def _baselines(audit: Audit) -> list[str]:
     heading = f"test, {audit.protocol.candidates} candidates"
     lines = [_columns(heading, "HR@10", "NDCG@10")]
-    for name, figure in audit.references.items():
+    for name, figure in audit.baselines.items():
         lines.append(_columns(name, f"{figure.hr:.4f}", f"{figure.ndcg:.4f}"))
     return [*lines, _line("standard error", f"{audit.hr_standard_error:.4f} of the HR@10 of most popular, over users")]
 
@@ -165,7 +165,7 @@ def _tied(audit: Audit) -> str:
 
 
 def _figure(audit: Audit, name: str) -> str:
-    figure = audit.references[name]
+    figure = audit.baselines[name]
     return f"{figure.hr:.3f} / {figure.ndcg:.3f}"
 
 

@@ -98,8 +98,8 @@ _MOVIELENS_LICENCE = "research use, no redistribution"
 _MOVIELENS_CITATION = "Harper and Konstan: The MovieLens Datasets: History and Context. ACM TiiS 5(4), 2015"
 
 DATA_SETS: dict[str, DataSet] = {
-    found.name: found
-    for found in (
+    data_set.name: data_set
+    for data_set in (
         DataSet(
             name="filmtrust",
             title="FilmTrust: ratings of films, no timestamps",

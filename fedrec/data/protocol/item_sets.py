@@ -67,10 +67,10 @@ class ItemSets:
         Returns:
             ``int64``, the broadcast shape.
         """
-        found = np.searchsorted(self._search_keys, users * self.num_items + ranks, side="right")
-        found -= self.indptr[users]
-        found += ranks
-        return found
+        items = np.searchsorted(self._search_keys, users * self.num_items + ranks, side="right")
+        items -= self.indptr[users]  # so far: how many of the user's items are below
+        items += ranks
+        return items
 
     def contain(self, users: Int64s, items: Int64s) -> NDArray[np.bool_]:
         """Whether each item is in its user's set; ``users`` and ``items`` broadcast."""
@@ -80,7 +80,7 @@ class ItemSets:
 
     @property
     def owners(self) -> Int64s:
-        """``int64 [*]`` the user of every entry of ``items``."""
+        """``int64 [*]`` the user of every element of ``items``."""
         return np.repeat(np.arange(self.num_users, dtype=np.int64), np.diff(self.indptr))
 
     @cached_property

@@ -28,8 +28,8 @@ def test_the_figure_shows_the_audit(data: Interactions) -> None:
     assert len(curve) == report.kept.items
     assert curve[-1].tolist() == pytest.approx([1, 1])
     heights = [bar.get_height() for bar in scores.patches]
-    assert heights[:3] == [figure.hr for figure in report.references.values()]
-    assert heights[3:] == [figure.ndcg for figure in report.references.values()]
+    assert heights[:3] == [figure.hr for figure in report.baselines.values()]
+    assert heights[3:] == [figure.ndcg for figure in report.baselines.values()]
 
 
 def test_the_figure_counts_plausible_rows_over_time() -> None:

@@ -50,8 +50,8 @@ def test_an_audit_worked_out_by_hand() -> None:
     assert report.timestamps is not None
     assert (report.timestamps.unit, report.timestamps.first) == ("s", "2005-01-01T00:00:00Z")
     # One candidate: every rank is 1 or 2, a hit at 10.
-    assert all(figure.hr == 1 for figure in report.references.values())
-    assert report.references["random"].ndcg == pytest.approx((1 + 1 / np.log2(3)) / 2)
+    assert all(figure.hr == 1 for figure in report.baselines.values())
+    assert report.baselines["random"].ndcg == pytest.approx((1 + 1 / np.log2(3)) / 2)
     assert report.hr_standard_error == 0
 
 
@@ -182,7 +182,7 @@ def test_the_table_names_numbers_and_stays_narrow() -> None:
         "most",
         "popular",
         "1.0000",
-        f"{audit(small(), 'fedrecgel', ONE).references['most popular'].ndcg:.4f}",
+        f"{audit(small(), 'fedrecgel', ONE).baselines['most popular'].ndcg:.4f}",
     ] in cells
     assert max(map(len, lines)) <= 110
 
@@ -193,7 +193,7 @@ def test_json_holds_the_numbers_of_the_table() -> None:
     assert data["kept"] == {"users": 3, "items": 10, "rows": 16}
     assert data["protocol"]["candidates"] == 1
     assert data["split_seed"] == 3
-    assert data["references"]["repeat"]["hr"] == report.references["repeat"].hr
+    assert data["baselines"]["repeat"]["hr"] == report.baselines["repeat"].hr
     assert data["timestamps"]["unit"] == "s"
     assert [finding["short"] for finding in data["findings"]] == [finding.short for finding in findings(report)]
     assert "user_rows" not in data
@@ -215,8 +215,8 @@ def test_the_audit_of_lastfm_as_published(lastfm: Audit) -> None:
     assert lastfm.kept == Counts(1600, 12_454, 185_650)
     assert lastfm.raw.rows - lastfm.duplicates == 71_064
     assert 0.62 <= lastfm.repeated / 1600 <= 0.63
-    assert lastfm.references["repeat"].hr == pytest.approx(0.86, abs=0.01)
-    assert lastfm.references["most popular"].hr == pytest.approx(0.605, abs=0.015)
+    assert lastfm.baselines["repeat"].hr == pytest.approx(0.86, abs=0.01)
+    assert lastfm.baselines["most popular"].hr == pytest.approx(0.605, abs=0.015)
     assert lastfm.timestamps is not None
     assert (lastfm.timestamps.unit, lastfm.timestamps.impossible) == ("ms", 5)
     assert "62.4 % of test items were trained on" in short(lastfm)
