@@ -16,7 +16,7 @@ PROGRESS := awk -v terminal="$$(test -t 2 && echo yes)" ' \
 NUMERIC := tests/reference tests/client tests/server tests/models tests/test_replay.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test numerics lint types bench notebooks clean
+.PHONY: help install demo test fuzz numerics lint types bench notebooks clean
 
 help: ## this text
 	@echo "fedrec: a laboratory for federated recommendation. First: make demo"
@@ -38,6 +38,9 @@ demo: $(INSTALLED) ## train FedRecGEL on FilmTrust, show a table and a picture (
 
 test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest
+
+fuzz: $(INSTALLED) ## run 10,000 mutated files, configurations, sweeps, command lines and run folders
+	$(BIN)/python -m tests.fuzz --cases 10000
 
 numerics: $(INSTALLED) ## run the numeric tests again as two other processors would compute
 	for kind in default avx2; do \

@@ -83,21 +83,24 @@ def _answered(arguments: list[str]) -> int:
         with handling(stop):
             return _run(name, arguments)
     except InputError as error:
-        print(f"fedrec: error: {error}", file=sys.stderr)
-        return 2
+        return _refused(str(error))
     except BrokenPipeError:
         raise
     except OSError as error:  # a folder that cannot be written to, a full disk
-        print(f"fedrec: error: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
-        return 2
+        return _refused(f"{error.filename or 'system'}: {error.strerror or error}")
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        print(f"fedrec: error: out of memory: {' '.join(str(error).split())[:200]}", file=sys.stderr)
-        return 2
+        return _refused(f"out of memory: {' '.join(str(error).split())[:200]}")
     except KeyboardInterrupt as error:
         print(f"fedrec: {str(error) or 'stopped'}", file=sys.stderr)
         return exit_status(error)
+
+
+def _refused(message: str) -> int:
+    """Tell what is wrong on one line, whatever the input that it quotes; return the exit status."""
+    print("fedrec: error:", *message.splitlines(), file=sys.stderr)
+    return 2
 
 
 def _run(name: str, arguments: list[str]) -> int:
@@ -127,8 +130,7 @@ def _run_each(run: Callable[[Sequence[str]], object], arguments: list[str]) -> i
         except InputError as error:
             if len(lines) == 1:
                 raise
-            print(f"fedrec: error: {error}", file=sys.stderr)  # the other runs can still be measured
-            status = 2
+            status = _refused(str(error))  # the other runs can still be measured
     return status
 
 

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Any, get_args
 
+from fedrec.commands.parser import Parser
 from fedrec.commands.protocol_options import ProtocolOptions, add_protocol, chosen
 from fedrec.data.catalogue.download import fetch
 from fedrec.data.catalogue.sources import DATA_SETS
@@ -22,18 +23,6 @@ from fedrec.errors import InputError
 from fedrec.files import replacing
 
 _COLUMNS = ("name", "users", "items", "rows", "present", "licence", "from")
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are the command line's own."""
-
-    def error(self, message: str) -> NoReturn:
-        """Report a wrong argument.
-
-        Raises:
-            InputError: Always.
-        """
-        raise InputError(f"{self.prog.partition(' ')[2]}: {message}; see {self.prog} --help")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from fedrec.commands.parser import Parser
 from fedrec.evaluation.table import MEAN_PRIVATE, MEASURES, MODEL, POPULAR, Measure
 from fedrec.files import replacing
 from fedrec.runs.folder import RunFolder
@@ -29,7 +30,9 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         The exit status.
     """
-    parser = argparse.ArgumentParser("fedrec demo", description="FedRecGEL on FilmTrust: train, test, table, picture.")
+    parser = Parser(
+        allow_abbrev=False, prog="fedrec demo", description="FedRecGEL on FilmTrust: train, test, table, picture."
+    )
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for runs and picture (demo)")
     parser.add_argument("--rounds", type=int, help="train for fewer rounds, to see whether everything works")
     arguments = parser.parse_args(argv)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import fedrec
+from fedrec.commands.parser import Parser
 from fedrec.errors import InputError
 from fedrec.files import write_text
 
@@ -25,7 +25,8 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         InputError: If the folder cannot be used, or holds a changed notebook of one of the names; nothing is written.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
+        allow_abbrev=False,
         prog="fedrec notebooks",
         description="Copy the shipped notebooks into a folder. Each makes small runs of its own; set SOURCE at its top "
         "to a folder of your runs. To execute them needs Jupyter: pip install jupyterlab.",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fedrec import __version__
+from fedrec.commands.parser import Parser
 from fedrec.errors import InputError
 from fedrec.files import write_text
 from fedrec.report import page as html
@@ -35,8 +35,9 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
+        allow_abbrev=False,
         prog="fedrec report",
         description="Make one self-contained HTML page of runs: results with intervals, differences user by user, "
         "curves, traffic, protocol, data audit and configuration.",

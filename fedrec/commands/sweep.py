@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import fedrec
+from fedrec.commands.parser import Parser
 from fedrec.errors import InputError
 from fedrec.files import alone
 from fedrec.stopping import exit_status
@@ -101,8 +101,9 @@ def _enter(out: Path, inside: ExitStack) -> None:
         raise InputError(f"{out}: another fedrec sweep is at work in this folder") from None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
+        allow_abbrev=False,
         prog="fedrec sweep",
         description="Run a W&B sweep file on this machine, with no server and no account.",
         epilog="OUT holds the ledger (one line per ended trial), every trial's options and log, and ordinary run "
