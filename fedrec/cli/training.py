@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -168,8 +167,8 @@ class FederatedCLI(LightningCLI):
             raise InputError(f"trainer: {' '.join(str(error).split())}") from None
         if given.enable_progress_bar is False:
             self._get(self.config_init, "progress").disable()
-        if trainer.world_size > 1:
-            os.environ["WANDB_RUN_ID"] = self.folder.id  # the processes that Lightning starts write one run
+        if trainer.strategy.launcher is not None:  # it would start processes, be it one
+            raise InputError("trainer.strategy, trainer.devices: a round runs in one process; expected auto and 1")
         return trainer
 
     def _checkpoint_to_load(self, settings: Mapping[str, Any]) -> Path | None:

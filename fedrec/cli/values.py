@@ -44,7 +44,10 @@ def check_values(config: Mapping[str, Any], groups: Mapping[str, Any]) -> None:
 def _arguments(made: Any, values: Any, where: str) -> Iterator[tuple[str, list[Any], Any]]:
     """Options of a class with their types and values."""
     hints, parameters = hints_of(made, True), inspect.signature(made).parameters
-    for name, value in (values or {}).items():
+    values = {} if values is None else values
+    if not isinstance(values, Mapping):  # a number where a group of options stands
+        raise InputError(f"{where}: expected names and values, got {values!r}")
+    for name, value in values.items():
         if name in parameters and not (value is None and parameters[name].default is None):
             yield from _values(members_of(hints.get(name, Any)), value, f"{where}.{name}")
 

@@ -18,7 +18,7 @@ from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from fedrec.__main__ import main
-from fedrec.cli.options import OWN, TRAINER_DEFAULTS, Parser, check_trainer, parts
+from fedrec.cli.options import GROUPS, OWN, TRAINER_DEFAULTS, Parser, check_trainer, parts
 from fedrec.cli.values import check_values
 from fedrec.errors import InputError
 from tests import small_runs
@@ -126,7 +126,13 @@ TYPED = {
 }
 
 
-TEXTS = ("data.plan", "trainer.strategy", "recommend.output")  # what is typed for them is a text, or a file's name
+TEXTS = (
+    "checkpoint",
+    "progress",
+    "data.plan",
+    "trainer.strategy",
+    "recommend.output",
+)  # what is typed for them is a text, or a file's name
 WAYS = [(option, way) for option in TYPED for way in ("file", "typed") if way == "file" or option not in TEXTS]
 
 
@@ -144,3 +150,25 @@ def test_on_the_whole_command_line(
     assert expected in message
     assert message.count("\n") == 1
     assert small_runs.everything(tmp_path) == {"own.yaml"}
+
+
+@pytest.mark.parametrize("option", ["strategy=ddp", "strategy=ddp_spawn", "strategy=ddp_fork", "devices=2"])
+def test_no_option_starts_processes(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", lambda self: pytest.fail("a process"))
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("a process"))
+    assert main([*small_runs.options(tmp_path), "--trainer.logger=false", f"--trainer.{option}"]) == 2
+    message = capsys.readouterr().err
+    assert "trainer.devices" in message
+    assert message.count("\n") == 1
+    assert small_runs.everything(tmp_path) == set()
+
+
+@pytest.mark.parametrize("value", [7, 0, True, "x", []])
+@pytest.mark.parametrize("place", ["checkpoint", "model.client"])
+def test_one_value_where_a_group_of_options_stands(place: str, value: object) -> None:
+    group, _, inner = place.partition(".")
+    config = {group: {inner: {"class_path": "fedrec.client.LocalTraining", "init_args": value}} if inner else value}
+    with pytest.raises(InputError, match=f"^{place}: expected names and values, got "):
+        check_values(config, GROUPS)

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from fedrec.cli.arguments import each_run
 from tests.fuzz.cases import kind_of, make_case
 from tests.fuzz.samples import make_samples
 
@@ -218,7 +219,11 @@ def _run_case(seed: int, number: int, folder: Path, samples: Path, watch: _Watch
     os.environ.update(environment)
     seconds = time.monotonic() - since
     said, told = (path.read_text(encoding="utf-8", errors="replace") for path in (out, err))
-    peak = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))  # noqa: SIM115
+    peak = next(
+        int(line.split()[1]) * 1024
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    )
     fault = fault or verdict(lines[-1], status, said, told)
     if watch.started:
         fault = f"started {watch.started[0]}\n{fault}"
@@ -238,7 +243,7 @@ def verdict(line: Sequence[str], status: Any, said: str, told: str) -> str:
     if status != 2:
         return f"status {status!r}"
     messages = [text for text in told.splitlines() if text.startswith("fedrec: error: ")]
-    if len(messages) != 1:
+    if not 1 <= len(messages) <= len(each_run(line)):  # `test` and `validate` take several runs
         return f"{len(messages)} messages"
     others = [text for text in told.splitlines() if text and text not in messages]
     if others:
