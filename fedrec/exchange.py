@@ -1,4 +1,4 @@
-"""What travels between server and clients: the broadcast down, an upload up. Each counts its own bytes."""
+"""What travels between server and clients: the broadcast on its way down, uploads on their way up, and their bytes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class Table(Protocol):
     def rows(self, clients: Tensor, items: Tensor) -> Tensor:
         """Rows ``[B, P, D]`` that ``clients [B]`` have at ``items [B, P]``.
 
-        With ``items [1, P]``, the same for all, the result may be ``[1, P, D]`` where the clients' rows are the same.
+        ``items`` may be ``[1, P]``: the same items for all clients. The result may then be ``[1, P, D]``, if all
+        clients read the same table.
         """
         ...
 
@@ -151,16 +152,16 @@ class Upload:
 
 
 class UploadStep(ABC):
-    """Something that is done to every upload on its way out, and its counterpart at the server.
+    """Something that is done to every upload on its way to the server (privacy, compression), with the server's part.
 
-    Steps stand between local training and aggregation, in the order of a list that is empty by default. They see
-    uploads client by client (``Upload.per_client``), never the private state.
+    Steps act between local training and aggregation, in the order in which ``model.uploads`` lists them. They see the
+    uploads client by client (``Upload.per_client`` is True), and never the clients' private state.
     """
 
     @abstractmethod
     def on_client(self, upload: Upload, round_: int) -> Upload:
-        """What the clients send instead; anything random is a function of (round, client)."""
+        """What the clients send instead of ``upload``; whatever is random must be a function of (round, client)."""
 
     def on_server(self, direction: Params, round_: int) -> Params:
-        """What the server makes of the aggregate before it steps; by default nothing."""
+        """What the server steps along instead of the aggregate ``direction``; by default the aggregate itself."""
         return direction

@@ -113,11 +113,11 @@ class FederatedRecommender(L.LightningModule):
 
     @property
     def wanted(self) -> Uploads:
-        """How local training is to give dense uploads: steps on their way need them client by client."""
+        """The form of dense uploads that local training is asked for; upload steps need them client by client."""
         return "per_client" if self.uploads else self.server.uploads
 
     def sent(self, upload: Upload, round_: int) -> Upload:
-        """What arrives at the server of an upload."""
+        """The upload as it arrives at the server, after all upload steps."""
         for step in self.uploads:
             upload = step.on_client(upload, round_)
         return upload.summed() if self.server.uploads == "summed" else upload

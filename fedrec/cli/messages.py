@@ -49,10 +49,10 @@ def one_sentence(report: str, options: Iterable[str], parts: Mapping[str, type])
     keys = [key for line in lines for key in re.findall(r'Parser key "([^"]+)"', line)]
     key = ".".join(dict.fromkeys(keys)).replace(".init_args", "")
     leaves = [re.sub(r'^Parser key "[^"]+":\s*', "", line) for line in lines]
-    found = list(dict.fromkeys(line for line in leaves if line and not STRUCTURE.match(line)))
-    if not found:
+    reasons = list(dict.fromkeys(line for line in leaves if line and not STRUCTURE.match(line)))
+    if not reasons:
         return " ".join(report.split())
-    text = "; ".join(_reworded(line) for line in found)
+    text = "; ".join(_reworded(line) for line in reasons)
     value = re.search(r"Given value: (?:NestedArg\(key='\w+', val='(.*)'\)|(.*))", report)
     if value and text.startswith("expected ") and ", got " not in text:
         text += f", got {value[1] or value[2]}"
@@ -76,20 +76,20 @@ def _classes(base: type) -> Iterator[type]:
     if not inspect.isabstract(base):
         yield base
     below: list[type] = base.__subclasses__()
-    for found in below:
-        yield from _classes(found)
+    for one in below:
+        yield from _classes(one)
 
 
 def _shipped(base: type) -> Iterator[str]:
     """Names of the classes of fedrec among them."""
-    return (found.__name__ for found in _classes(base) if found.__module__.startswith("fedrec."))
+    return (one.__name__ for one in _classes(base) if one.__module__.startswith("fedrec."))
 
 
 def _options_of(parts: Mapping[str, type]) -> Iterator[str]:
     """Options of the classes that an option names, such as ``--model.client.lr``."""
     for key, base in parts.items():
-        for found in _classes(base):
-            yield from (f"--{key}.{name}" for name in inspect.signature(found).parameters)
+        for one in _classes(base):
+            yield from (f"--{key}.{name}" for name in inspect.signature(one).parameters)
 
 
 def _reworded(line: str) -> str:

@@ -68,7 +68,7 @@ def check_trainer(trainer: Namespace) -> None:
 def parts() -> dict[str, type]:
     """By option that takes a class: what the class must be."""
     hints = get_type_hints(FederatedRecommender.__init__)
-    found = {
+    of_model = {
         f"model.{name}": hint for name, hint in hints.items() if getattr(hint, "__module__", "").startswith("fedrec")
     }
-    return {"data": FederatedData, **found}
+    return {"data": FederatedData, **of_model}

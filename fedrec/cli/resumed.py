@@ -33,7 +33,7 @@ def limited_imports(trusted: Iterable[str], typed: Iterable[str]) -> Iterator[No
     before = dict(parsing_settings)
     set_parsing_settings(
         import_path_denylist=["*"],
-        import_path_allowlist=[*paths, *(f"{found.__module__}.{found.__qualname__}" for found in objects)],
+        import_path_allowlist=[*paths, *(f"{one.__module__}.{one.__qualname__}" for one in objects)],
     )
     try:
         yield

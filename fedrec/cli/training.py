@@ -201,10 +201,11 @@ class FederatedCLI(LightningCLI):
         """Measure a checkpoint on the selection items and print the metrics."""
         self.trainer.validate(model, datamodule=datamodule, ckpt_path=self.checkpoint, verbose=False)
         if self.trainer.is_global_zero:
-            found = self.trainer.callback_metrics
+            metrics = self.trainer.callback_metrics
             print(f"{self.checkpoint}: {self.datamodule.split.selection_on} items of {self.datamodule.num_users} users")
             for k in CUTOFFS:
-                print(f"@{k:<3}", *(f"{name.upper()} {found[f'val/{name}_{k}']:.4f}" for name in ("hr", "ndcg", "mrr")))
+                figures = (f"{name.upper()} {metrics[f'val/{name}_{k}']:.4f}" for name in ("hr", "ndcg", "mrr"))
+                print(f"@{k:<3}", *figures)
 
     def test(self, model: LightningModule, datamodule: LightningDataModule) -> None:
         """Measure a checkpoint on the test items, beside most popular items and the mean-private model."""

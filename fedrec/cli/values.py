@@ -34,10 +34,10 @@ def check_values(config: Mapping[str, Any], groups: Mapping[str, Any]) -> None:
     """
     for name, value in config.items():
         expected = groups.get(name)
-        found = (
+        options = (
             _arguments(expected[0], value, name) if isinstance(expected, tuple) else _values([expected], value, name)
         )
-        for where, members, one in found:
+        for where, members, one in options:
             _check(where, members, one)
 
 

@@ -1,7 +1,9 @@
 """Random numbers without history: every number is a hash of what it is for.
 
 A draw is ``hash_u64(seed, purpose, *counters)``: the same (seed, purpose, round, client, counter) gives the same number
-whatever was drawn before, in whatever order, by whichever process. The functions work on whole numpy arrays.
+whatever was drawn before, in whatever order, by whichever process. A generator with a state could not do this: a
+client's negatives would depend on who was drawn before it, and a checkpoint would have to hold every generator's state.
+Here a run that is resumed in round 50 draws round 50 directly. The functions work on whole numpy arrays.
 
 The hash absorbs one counter after another with the finaliser of splitmix64 (Steele, Lea, Flood: Fast splittable
 pseudorandom number generators, OOPSLA 2014; constants: Stafford's variant 13), which is a bijection of 64-bit words:

@@ -30,5 +30,5 @@ def worded(error: InputError, option: Callable[[str, str], str]) -> InputError:
         >>> str(worded(InputError("layout.user is missing"), lambda group, field: f"--{field}"))
         '--user is missing'
     """
-    message = _NAMED.sub(lambda found: option(*found[0].split(".")), str(error))
+    message = _NAMED.sub(lambda match: option(*match[0].split(".")), str(error))
     return error if message == str(error) else InputError(message)

@@ -23,7 +23,7 @@ BaselineScore = Callable[[Any, Any], Any]
 
 @dataclass(frozen=True)
 class Baseline:
-    """Mean HR@K and NDCG@K over all users of a way to rank that learns nothing."""
+    """What a way to rank that learns nothing scores: HR@K and NDCG@K, means over all users."""
 
     hr: float
     ndcg: float

@@ -1,4 +1,4 @@
-"""Scores of a trained model: what every way to rank has in common is the type :data:`Score`."""
+"""Scores of a trained model. Models and baselines alike are ranked by a function of the type :data:`Score`."""
 
 from __future__ import annotations
 

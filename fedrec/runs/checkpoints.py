@@ -54,10 +54,12 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 def _canonical(value: Any) -> Any:
-    """The same content made of new containers and interned strings.
+    """The same content, made of new containers and interned strings, so that equal content gives equal bytes.
 
-    Pickle writes an object that it meets again as a reference, so whether two equal strings are one object shows in the
-    file. With this, equal content gives equal bytes, whether the run was resumed or not.
+    Pickle writes an object that it meets again as a reference to the first, so whether two equal strings are one object
+    shows in the file. In a resumed run other strings are one object than in a run that was never stopped, though the
+    content is the same. Canonical checkpoints can be compared byte by byte, which is how the tests of resuming know
+    that nothing was forgotten.
     """
     if isinstance(value, dict):
         return {_canonical(key): _canonical(entry) for key, entry in value.items()}

@@ -41,7 +41,7 @@ def load(path: Path) -> dict[str, Any]:
     try:
         text = content.decode("utf-8")
         _check_size(text, path)
-        found = yaml.safe_load(text)
+        values = yaml.safe_load(text)
     except InputError:
         raise
     except UnicodeDecodeError as error:
@@ -51,9 +51,9 @@ def load(path: Path) -> dict[str, Any]:
         place = f"{path}, line {mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or error
         raise InputError(f"{place}: not YAML: {' '.join(str(problem).split())}") from None
-    if not isinstance(found, dict):
+    if not isinstance(values, dict):
         raise InputError(f"{path}: not a configuration, expected names and values as in `model:`")
-    return found
+    return values
 
 
 def load_plain(path: Path) -> dict[str, Any]:
@@ -67,10 +67,10 @@ def load_plain(path: Path) -> dict[str, Any]:
     """
     if not stat.S_ISREG(path.lstat().st_mode):
         raise InputError(f"{path}: is a link or no ordinary file")
-    found = load(path)
-    for where, problem in _not_plain(found, ""):
+    values = load(path)
+    for where, problem in _not_plain(values, ""):
         raise InputError(f"{path}: {where} {problem}")
-    return found
+    return values
 
 
 def _check_size(text: str, path: Path) -> None:

@@ -93,12 +93,12 @@ class RoundTable:
         Returns:
             How many of these rounds the table holds.
         """
-        found = read_rounds(self.path)
-        self._names = list(found.names)
+        written = read_rounds(self.path)
+        self._names = list(written.names)
         if self._names:
-            self._write([self._names, *found.rows[:rounds]])
+            self._write([self._names, *written.rows[:rounds]])
         self._left = self._state()
-        return min(rounds, len(found))
+        return min(rounds, len(written))
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add the row of a round.

@@ -134,11 +134,11 @@ class Vetting:
         if not isinstance(path, str) or value.keys() - {"class_path", "init_args"}:
             self.wrong.append(f"{where}: expected class_path and init_args, got {', '.join(map(str, value))}")
             return
-        found = self._resolved(bases, path)
-        if found is None:
+        made = self._resolved(bases, path)
+        if made is None:
             self.foreign.append((where, path))
         else:
-            self._arguments(found, arguments, where)
+            self._arguments(made, arguments, where)
 
     def _resolved(self, bases: list[type], path: str) -> type | None:
         """The class of this path if it may be named where one of ``bases`` is expected."""
@@ -146,13 +146,13 @@ class Vetting:
         if path in self._trusted:
             made = named_object(path)
             return made if isinstance(made, type) else None
-        found = getattr(sys.modules.get(module), name, None)
-        if not isinstance(found, type):
+        made = getattr(sys.modules.get(module), name, None)
+        if not isinstance(made, type):
             return None
-        fit = [base for base in bases if not getattr(base, "_is_protocol", False) and issubclass(found, base)]
+        fit = [base for base in bases if not getattr(base, "_is_protocol", False) and issubclass(made, base)]
         if any(_is_ours(base) for base in fit):
-            return found if _is_ours(found) else None
-        return found if fit and _path_of(found) in LOGGERS + CALLBACKS else None
+            return made if _is_ours(made) else None
+        return made if fit and _path_of(made) in LOGGERS + CALLBACKS else None
 
     def _is_trusted(self, made: type) -> bool:
         return any(path.rpartition(".")[2] == made.__name__ and named_object(path) is made for path in self._trusted)
@@ -166,20 +166,20 @@ def named_object(path: str) -> Any:
     """
     module, _, name = path.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
+        made = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"--trust {path}: cannot be imported ({error}); its folder must be in PYTHONPATH") from None
-    if not callable(found):
+    if not callable(made):
         raise InputError(f"--trust {path}: expected a class")
-    return found
+    return made
 
 
-def _is_ours(found: type) -> bool:
-    return found.__module__.startswith("fedrec.")
+def _is_ours(made: type) -> bool:
+    return made.__module__.startswith("fedrec.")
 
 
-def _path_of(found: type) -> str:
-    return f"{found.__module__}.{found.__qualname__}"
+def _path_of(made: type) -> str:
+    return f"{made.__module__}.{made.__qualname__}"
 
 
 def members_of(hint: Any) -> list[Any]:

@@ -15,7 +15,7 @@ from fedrec.models.recommender import Params, Uploads
 
 
 class Server(nn.Module, ABC):
-    """Shared parameters and what happens to them between rounds.
+    """The server: the shared parameters, what it sends of them, and how a round's uploads change them.
 
     Args:
         optimizer: ``adam`` (betas 0.9 and 0.999, eps 1e-8) or ``sgd``; dense over all parameters, item tables included.
@@ -75,7 +75,7 @@ class Server(nn.Module, ABC):
 
     @abstractmethod
     def direction(self) -> Params:
-        """What the round's uploads amount to, by name: the gradient that the optimiser sees. Ends the round."""
+        """The gradient that the optimiser sees, made of all uploads of the round; called once, at the round's end."""
 
     def step(self, optimizer: Any, round_: int, steps: Sequence[UploadStep] = ()) -> Tensor:
         """One optimiser step along the round's uploads.

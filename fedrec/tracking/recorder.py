@@ -1,4 +1,4 @@
-"""What happens on disk at the start of a run and at the end of each round."""
+"""Recording of rounds: the running best, tables and checkpoints, so that a killed run can go on to the same bits."""
 
 from __future__ import annotations
 
@@ -31,22 +31,25 @@ OBJECTIVE = "val/ndcg_10"
 
 
 class RoundRecorder(Checkpoint):
-    """At the end of each round: the running best, a row in ``metrics.csv`` and W&B, and the checkpoints, in this order.
+    """Records every round: first a row in ``metrics.csv`` and for the loggers, then the checkpoints that are due.
 
-    To the metrics of the module it adds ``val/ndcg_10_best``, what most popular items score on the selection items
-    (``val/popular_…``) and the gap between the two (``val/gap_…``).
+    To the module's metrics of a round it adds the best ``val/ndcg_10`` so far (``val/ndcg_10_best``), what most popular
+    items score on the selection items (``val/popular_…``), and how far the model is above that (``val/gap_…``).
 
-    The order makes a run that is killed at any moment and resumed end in the same bits as one that is not: a round's
-    checkpoint is only there when the round's row is; ``last.ckpt`` is written first and, after a new best, gets the
-    second name ``best.ckpt``, which a resumed run makes up for. What was written after ``last.ckpt`` is cut off and
-    written again with the same content, so nothing that differs from run to run (seconds, paths, dates) goes into
-    either; seconds stand in ``timings.csv``.
+    A run that is killed at any moment and resumed ends in the same bits as one that was never interrupted. Three rules
+    make it so:
 
-    Ctrl-C and SIGTERM end the training when the round is recorded; a second one ends it at once.
+    - A round's row is on the disk before its checkpoint. On resuming, rows after the last checkpoint are cut off, and
+      training writes them again.
+    - ``last.ckpt`` is written first; after a new best, it gets the second name ``best.ckpt``. If the run was killed in
+      between, the second name is given on resuming.
+    - Nothing that differs from run to run (seconds, paths, dates) goes into either. Seconds stand in ``timings.csv``.
+
+    Ctrl-C and SIGTERM end the training as soon as the round is recorded; a second one ends it at once.
 
     Args:
-        every_n_rounds: ``last.ckpt`` is written after every n-th round, after each round with a new best
-            ``val/ndcg_10``, and when training ends or is asked to end by a signal.
+        every_n_rounds: ``last.ckpt`` is written after every n-th round. It is also written after a round with a new
+            best ``val/ndcg_10``, when training ends, and when a signal asks for the end.
         upload_best: Whether ``best.ckpt`` goes to W&B as an artifact when training ends.
 
     Attributes:
@@ -68,7 +71,7 @@ class RoundRecorder(Checkpoint):
         self._training = ExitStack()
 
     def open(self, folder: RunFolder) -> None:
-        """Say where to write."""
+        """Set the run folder to write to; called once, before training."""
         self._folder = folder
         self._metrics, self._timings = RoundTable(folder.metrics), RoundTable(folder.timings)
 
@@ -81,7 +84,7 @@ class RoundRecorder(Checkpoint):
         self.best, self.best_round = state_dict["best"], state_dict["best_round"]
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take over what the loggers are told of a round."""
+        """Tell the module not to log rounds itself: here the loggers get each round whole, and under its number."""
         pl_module.logs_itself = False  # type: ignore[assignment]
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -89,7 +92,7 @@ class RoundRecorder(Checkpoint):
         self._saved = int(checkpoint["global_step"])
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Cut the tables to the rounds of the checkpoint that the run goes on from; make up for a missing best."""
+        """On resuming, cut the tables to the checkpoint's rounds, and make ``best.ckpt`` if a kill prevented that."""
         if not trainer.is_global_zero:
             return
         rounds = self._metrics.cut(self._saved)

@@ -1,4 +1,4 @@
-"""The run in Weights & Biases, beside the run folder."""
+"""A run in Weights & Biases, which gets the id, the configuration and the metrics of a run folder."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ PATIENCE = 30  # seconds to wait for the server before the run goes on offline
 def start_wandb(folder: RunFolder, config: Mapping[str, Any], job: str) -> WandbLogger | None:
     """Start (or go on with) the W&B run of a run folder.
 
-    W&B's own environment variables rule: ``WANDB_PROJECT`` (else ``fedrec``), ``WANDB_RUN_GROUP`` (else data set,
-    method and protocol), ``WANDB_MODE`` and the rest. Without ``WANDB_MODE`` the run is offline unless W&B finds a key,
-    and a server that cannot be reached makes it offline too: nothing fails without a network.
+    W&B's environment variables decide, where they are set. Without ``WANDB_PROJECT`` the project is ``fedrec``; without
+    ``WANDB_RUN_GROUP`` runs are grouped by data set, method and protocol. Without ``WANDB_MODE`` the run is online if
+    W&B finds a key, else offline. If the server cannot be reached, the run goes on offline: training never fails for
+    want of a network.
 
     Args:
         folder: The run folder; its name is the run's id.
@@ -74,7 +75,7 @@ def _init(folder: RunFolder, config: Mapping[str, Any], job: str, mode: str) -> 
 
 
 def describe(config: Mapping[str, Any]) -> dict[str, str]:
-    """Name what a run is about: data set, method, protocol and seed.
+    """What a run is about, for its name and tags in W&B: data set, method, protocol and seed.
 
     Args:
         config: The configuration by flat dotted keys.

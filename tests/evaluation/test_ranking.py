@@ -1,4 +1,4 @@
-"""Ranks, best items and references against one user and one item after another, for any tile."""
+"""Ranks, best items and baselines against one user and one item after another, for any tile."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from fedrec.models.recommender import Params
 
 @dataclass(frozen=True)
 class Copy:
-    """The copies of parameters with which B clients end a round.
+    """Copies of parameters with which B clients end a round; of item tables, only the rows that they trained.
 
     Attributes:
         items: ``int64 [B, P]`` items of the rows (padding: 0).
@@ -23,8 +23,8 @@ class Copy:
         dense: Dense parameters ``[B, *shape]``.
         rows: Item rows ``[B, P, D]`` by table.
         scale: ``[B]`` by table: by what the rows that are not listed were multiplied; empty where none changed.
-        continues: Whether the clients started from the copies that they kept, so that what is not listed is as it was
-            there, and not as the server sent it.
+        continues: Whether the clients started from the copies that they had kept. Rows that are not listed are then as
+            in those copies; else they are as the server sent them.
     """
 
     items: Tensor
@@ -42,11 +42,13 @@ class Copy:
 class Store(nn.Module, ABC):
     """What clients keep of item tables from round to round; saved with the model.
 
-    A store is made without sizes, as an option of the client, and filled by :meth:`initialise`. Within a round it reads
-    as it did at the round's beginning; what buckets hand in shows from :meth:`end_round` on.
+    A store is made without sizes, as an option of the client; :meth:`initialise` makes room for all clients. Within a
+    round, reading gives what was there when the round began; what buckets hand in by :meth:`write` can be read after
+    :meth:`end_round`. So it makes no difference which clients share a bucket.
 
     Attributes:
-        needs_copy: Whether it keeps the copies that clients moved, for which an upload rule must move some.
+        needs_copy: Whether it keeps copies of shared parameters; the client's upload rule must then be one that moves
+            copies.
         holds_shared: Whether it can be the store of what clients keep of shared parameters.
         holds_private: Whether it can be the store of private tables.
         scales: Whether it holds tables whose unlisted rows shrink together.
@@ -70,7 +72,7 @@ class Store(nn.Module, ABC):
         """
 
     def begin_round(self) -> None:
-        """Forget what a round that was cut off has handed in."""
+        """Forget what was handed in by a round that did not end (an interrupted one, in a notebook)."""
 
     @abstractmethod
     def write(self, clients: Tensor, copy: Copy) -> None:

@@ -40,7 +40,7 @@ def findings(audit: Audit) -> list[Finding]:
         selection on the test item
         14.0 % of users left out
     """
-    return [found for check in _CHECKS if (found := check(audit)) is not None]
+    return [finding for check in _CHECKS if (finding := check(audit)) is not None]
 
 
 def percent(share: float) -> str:

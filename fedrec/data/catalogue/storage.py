@@ -58,10 +58,10 @@ def read_data_set(data_set: DataSet, variant: str, root: str | None) -> Interact
         raise InputError(
             f"Unknown variant {variant!r} of {data_set.name}; expected one of {', '.join(data_set.variants)}."
         )
-    found = find_file(data_set, variant, root)
-    if found is None:
+    place = find_file(data_set, variant, root)
+    if place is None:
         raise InputError(missing(data_set, variant, root))
-    file, path = found
+    file, path = place
     if file.sha256:
         verify(path, file.sha256)
     name = data_set.name if variant == data_set.default else f"{data_set.name} ({variant})"

@@ -133,5 +133,5 @@ class DelimitedText:
 
 def guessed_columns(guessed: dict[str, str]) -> list[str]:
     """A note on columns that were found by their usual names, if there are any."""
-    found = ", ".join(f"{role} {name!r}" for role, name in guessed.items())
-    return [f"columns guessed by their names: {found}"] if guessed else []
+    columns = ", ".join(f"{role} {name!r}" for role, name in guessed.items())
+    return [f"columns guessed by their names: {columns}"] if guessed else []

@@ -90,8 +90,8 @@ def encode(column: pa.ChunkedArray, ids: IdType, missing: MissingIds) -> Encoded
     distinct, rank = np.unique(_raw(values, ids), return_inverse=True)
     index = np.full(len(present) + 1, -1, dtype=np.int64)  # the last is for null, whose code is -1
     index[used] = rank
-    found = None if pa.types.is_integer(values.type) else twins(values)
-    return Encoded(index[codes], distinct, trimmed, found, tuple(values[place].as_py() for place in odd[:3]))
+    spellings = None if pa.types.is_integer(values.type) else twins(values)
+    return Encoded(index[codes], distinct, trimmed, spellings, tuple(values[place].as_py() for place in odd[:3]))
 
 
 def restrict(index: Int64s, ids: NDArray[np.generic], kept: NDArray[np.bool_]) -> tuple[Int64s, NDArray[np.generic]]:

@@ -63,8 +63,8 @@ def foreign(head: bytes) -> str | None:
     'is a PDF: export the table as CSV or Parquet'
     """
     letters = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    found = next((said for magic, said in _FOREIGN.items() if head.startswith(magic)), None)
-    found = found or next((said for start, said in _TEXTS.items() if letters.startswith(start)), None)
-    if found is None and head[257:262] == b"ustar":
-        found = ("a TAR archive", _UNPACK)
-    return f"is {found[0]}: {found[1]}" if found else None
+    told = next((said for magic, said in _FOREIGN.items() if head.startswith(magic)), None)
+    told = told or next((said for start, said in _TEXTS.items() if letters.startswith(start)), None)
+    if told is None and head[257:262] == b"ustar":
+        told = ("a TAR archive", _UNPACK)
+    return f"is {told[0]}: {told[1]}" if told else None

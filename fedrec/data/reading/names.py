@@ -67,29 +67,29 @@ def find_columns(names: Sequence[str], layout: Layout) -> tuple[dict[str, int], 
         ColumnError: A column is not there, or there twice.
     """
     bare = [name.strip() for name in names]
-    found = {role: _chosen(bare, role, column) for role, column in layout.columns.items()}
+    columns = {role: _chosen(bare, role, column) for role, column in layout.columns.items()}
     guessed = []
     for role in KNOWN:
         left_open = layout.header and role not in layout.columns and not (role == "time" and layout.time == NO_TIME)
-        if left_open and (place := _guess(bare, role, set(found.values()))) is not None:
-            found[role] = place
+        if left_open and (place := _guess(bare, role, set(columns.values()))) is not None:
+            columns[role] = place
             guessed.append(role)
     for role in ("user", "item"):
-        if role not in found:
+        if role not in columns:
             usual = ", ".join(KNOWN[role][:4])
             raise ColumnError(role, f"no column has a usual name of {role} ids ({usual}, ...); set layout.{role}")
-    if len(set(found.values())) < len(found):
-        roles = [role for role, place in found.items() if list(found.values()).count(place) > 1]
+    if len(set(columns.values())) < len(columns):
+        roles = [role for role, place in columns.items() if list(columns.values()).count(place) > 1]
         raise ColumnError(roles[1], f"layout.{roles[0]} and layout.{roles[1]} are the same column")
-    return {role: found[role] for role in ROLES if role in found}, guessed
+    return {role: columns[role] for role in ROLES if role in columns}, guessed
 
 
-def unread_time(names: Sequence[str], found: dict[str, int], layout: Layout) -> str | None:
+def unread_time(names: Sequence[str], columns: dict[str, int], layout: Layout) -> str | None:
     """Name of a column that looks like times where none is read, unless that is what the layout asks for."""
-    if "time" in found or layout.time == NO_TIME or not layout.header:
+    if "time" in columns or layout.time == NO_TIME or not layout.header:
         return None
     bare = [re.sub(r"([a-z])([A-Z])", r"\1_\2", name.strip().partition(":")[0]).lower() for name in names]
-    places = set(found.values())
+    places = set(columns.values())
     return next((names[p].strip() for p, name in enumerate(bare) if p not in places and _TIMELIKE.search(name)), None)
 
 

@@ -48,13 +48,14 @@ def read_interactions(path: Path, layout: Layout, name: str) -> Interactions:
         user, item = (_encoded(columns.pop(role), role, layout, table, notes) for role in ("user", "item"))
         _check_header(user, item, table, notes)
         times = _times(columns.pop("time"), layout, table, notes) if "time" in columns else None
-        kept = _with_ids(user, item, layout, table, notes)
+        complete = _with_ids(user, item, layout, table, notes)
     (users, user_ids), (items, item_ids) = (
-        (ids.index, ids.values) if kept is None else restrict(ids.index, ids.values, kept) for ids in (user, item)
+        (ids.index, ids.values) if complete is None else restrict(ids.index, ids.values, complete)
+        for ids in (user, item)
     )
     ticks = times.ticks if times else None
-    if kept is not None:
-        ticks, low = None if ticks is None else ticks[kept], None if low is None else low[kept]
+    if complete is not None:
+        ticks, low = None if ticks is None else ticks[complete], None if low is None else low[complete]
     ratings = None if low is None else _filter(low, layout, str(path), notes)
     unit = times.unit if times else None
     return Interactions(
@@ -96,25 +97,25 @@ def _filter(low: NDArray[np.bool_], layout: Layout, source: str, notes: list[str
 def _encoded(column: pa.ChunkedArray, role: str, layout: Layout, table: Table, notes: list[str]) -> Encoded:
     """A column of ids by index; notes say what was done to their spelling."""
     try:
-        found = encode(column, layout.ids, layout.missing_ids)
+        ids = encode(column, layout.ids, layout.missing_ids)
     except UnusableIdError as error:
         again = table.names and error.value == table.names[role]
         said = f"{'is the line of names again, it seems: ' if again else ''}{role} {error.value!r} {error.reason}"
         raise InputError(f"{table.place_of(error.row)}: {said}.") from error
-    if found.trimmed:
-        notes.append(f"blanks or invisible characters around {found.trimmed:,} distinct {role} ids were taken off")
-    if found.odd:
-        shown = ", ".join(map(repr, found.odd))
+    if ids.trimmed:
+        notes.append(f"blanks or invisible characters around {ids.trimmed:,} distinct {role} ids were taken off")
+    if ids.odd:
+        shown = ", ".join(map(repr, ids.odd))
         notes.append(f"nearly all {role} ids are numbers, but not {shown}: they are taken as text and sorted as text")
-    if found.twins:
-        others = f" ({found.twins.count:,} ids have a second spelling)" if found.twins.count > 1 else ""
-        said = f"{role} ids {found.twins.one!a} and {found.twins.other!a} are one id in two spellings{others}"
+    if ids.twins:
+        others = f" ({ids.twins.count:,} ids have a second spelling)" if ids.twins.count > 1 else ""
+        said = f"{role} ids {ids.twins.one!a} and {ids.twins.other!a} are one id in two spellings{others}"
         if layout.ids != "text":
             raise InputError(
                 f"{table.source}: {said}; write them alike, or take each as an id of its own: layout.ids 'text'."
             )
         notes.append(f"{said}, and taken for two")
-    return found
+    return ids
 
 
 def _check_header(user: Encoded, item: Encoded, table: Table, notes: list[str]) -> None:
@@ -122,9 +123,9 @@ def _check_header(user: Encoded, item: Encoded, table: Table, notes: list[str]) 
     if table.names is None:
         return
     named = {}
-    for role, found in (("user", user), ("item", item)):
-        if found.values.dtype == np.object_ and (place := np.flatnonzero(found.values == table.names[role])).size:
-            named[role] = found.index == place[0]
+    for role, ids in (("user", user), ("item", item)):
+        if ids.values.dtype == np.object_ and (place := np.flatnonzero(ids.values == table.names[role])).size:
+            named[role] = ids.index == place[0]
             notes.append(
                 f"the name of the column of {role} ids, {table.names[role]!r}, is also a {role} id: if the first line "
                 "is a row, say so (layout.header)"

@@ -62,13 +62,13 @@ def twins(values: pa.Array) -> Twins | None:
     keys = [_key(text, all_numbers) for text in unusual]
     places = pc.index_in(pa.array(keys, pa.string()), value_set=values.cast(pa.string())).to_pylist()
     seen: dict[str, str] = {}
-    found: list[tuple[str, str]] = []
+    twice: list[tuple[str, str]] = []
     for text, key, place in zip(unusual, keys, places, strict=True):
         # The plain spelling of it if that occurs, else the first of its unusual ones.
         other = values[place].as_py() if place is not None else seen.setdefault(key, text)
         if other != text:
-            found.append((other, text))
-    return Twins(len(found), *found[0]) if found else None
+            twice.append((other, text))
+    return Twins(len(twice), *twice[0]) if twice else None
 
 
 def _key(text: str, number: bool) -> str:

@@ -1,4 +1,4 @@
-"""The form of delimited text: its separator, its columns, where its rows begin."""
+"""How a text file is laid out: which character separates fields, which columns to read, where the rows begin."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ SAMPLE_ROWS = 50
 
 @dataclass(frozen=True)
 class TextForm:
-    """What the first lines of a file say about the rest.
+    """How a text file is laid out, as its first lines tell.
 
     Attributes:
         source: The file, for messages.
-        separator: What stands between fields.
+        separator: The character or text between fields.
         guessed: Whether the separator was guessed.
-        columns: Position of the column of each role.
-        guessed_columns: Name of each column that was found by a usual name, by role.
-        unread_time: Name of a column that looks like times and is not read.
-        names: Name of the column of each role; none where the file has no line of names.
+        columns: Position of the column of each role (``user``, ``item``, ``time``, ``rating``), from 0.
+        guessed_columns: Name of each column that was recognised by a usual name, by role.
+        unread_time: Name of a column that seems to hold times but is not read; None where there is none.
+        names: Name of the column of each role; None where the file has no line of names.
         width: Number of fields in a line.
         start: Bytes before the first row.
         first: The first row.
@@ -51,7 +51,7 @@ class TextForm:
 
     @property
     def separator_shown(self) -> str:
-        """The separator for a message, with a word on who chose it."""
+        """The separator as messages show it, with a hint if it was guessed."""
         return f"{self.separator!r} (guessed; layout.separator chooses)" if self.guessed else repr(self.separator)
 
 
