@@ -122,6 +122,21 @@ def top_items(score: Score, held_out: HeldOut, tile: int, k: int) -> tuple[Tenso
         held_out: Users and what they have seen.
         tile: Pairs of a user and an item that are scored at once.
         k: How many items each user gets.
+
+    Example:
+        >>> held_out = HeldOut(
+        ...     stage="test",
+        ...     users=torch.tensor([0]),
+        ...     items=torch.tensor([3]),
+        ...     candidates=torch.tensor([[0]]),
+        ...     seen_indptr=torch.tensor([0, 1]),
+        ...     seen_items=torch.tensor([1]),
+        ...     popularity=torch.tensor([4, 9, 6, 1]),
+        ... )
+        >>> popular = lambda users, items: held_out.popularity[items].float().expand(len(users), -1)
+        >>> items, scores = top_items(popular, held_out, tile=100, k=2)  # item 1 was seen
+        >>> items.tolist(), scores.tolist()
+        ([[2, 0]], [[6.0, 4.0]])
     """
     items, values = [], []
     for users, scores in _all_scores(score, held_out, tile):

@@ -59,6 +59,13 @@ def accuracy_against_megabytes(
         by: Column that tells the curves apart; None draws one curve.
         metrics: What to draw.
         title: Above the panels; by default what the runs have in common.
+
+    Example:
+        >>> runs = pd.DataFrame({"run": "a", "round": [1, 2], "val/hr_10": [0.1, 0.3]})
+        >>> runs = runs.assign(**{"train/bytes_up": 1e6, "train/bytes_down": 3e6})
+        >>> figure = accuracy_against_megabytes(runs, metrics=["val/hr_10"])
+        >>> [line.get_xdata().tolist() for line in figure.axes[0].lines]
+        [[4.0, 8.0]]
     """
     require(frame, [*metrics, "train/bytes_up", "train/bytes_down"])
     frame = frame.sort_values([RUN, ROUND])
