@@ -16,12 +16,14 @@ from fedrec.server.server import Server
 class MeanServer(Server):
     """The unweighted mean of the uploads.
 
-    FedRecGEL (arXiv:2603.11503): the mean of the clients' gradients and one Adam step. A mean of parameters (FedAvg) is
-    ``optimizer: sgd`` with ``lr: 1`` on uploaded deltas.
+    FedRecGEL (arXiv:2603.11503): the mean of the clients' gradients and one Adam step. A mean of parameters (FedAvg,
+    McMahan et al., arXiv:1602.05629) is ``optimizer: sgd`` with ``lr: 1`` on uploaded deltas; with ``momentum`` it is
+    FedAvgM (Hsu et al., arXiv:1909.06335).
 
     Args:
         optimizer: ``adam`` (betas 0.9 and 0.999, eps 1e-8) or ``sgd``; dense over all parameters, item tables included.
         lr: Learning rate.
+        momentum: Factor beta of ``v <- beta v + mean``, along which SGD steps; 0: none.
 
     Example:
         One round of two clients, who send a gradient of the bias, and gradients of the rows of items 0 and 2:
@@ -44,8 +46,8 @@ class MeanServer(Server):
         (-1.5, [-1.0, 0.0, -3.0])
     """
 
-    def __init__(self, optimizer: Literal["adam", "sgd"] = "adam", lr: float = 0.001) -> None:
-        super().__init__(optimizer, lr)
+    def __init__(self, optimizer: Literal["adam", "sgd"] = "adam", lr: float = 0.001, momentum: float = 0.0) -> None:
+        super().__init__(optimizer, lr, momentum)
         self._sums: Params = {}  # of the shape of what is uploaded, which need not be that of the parameters
         self._clients = 0
 

@@ -20,9 +20,10 @@ class Server(nn.Module, ABC):
     Args:
         optimizer: ``adam`` (betas 0.9 and 0.999, eps 1e-8) or ``sgd``; dense over all parameters, item tables included.
         lr: Learning rate.
+        momentum: Factor beta of ``v <- beta v + direction``, along which SGD steps; 0: none.
 
     Raises:
-        InputError: If the rate is not a finite number above 0.
+        InputError: If the rate is not a finite number above 0, the momentum not from 0 to below 1, or not with SGD.
 
     Attributes:
         uploads: How :meth:`aggregate` wants dense uploads: summed over a bucket's clients, or one for each.
@@ -31,11 +32,15 @@ class Server(nn.Module, ABC):
 
     uploads: Uploads = "summed"
 
-    def __init__(self, optimizer: Literal["adam", "sgd"] = "adam", lr: float = 0.001) -> None:
+    def __init__(self, optimizer: Literal["adam", "sgd"] = "adam", lr: float = 0.001, momentum: float = 0.0) -> None:
         super().__init__()
         if not 0 < lr < float("inf"):
             raise InputError(f"model.server.lr={lr}: a learning rate is a finite number above 0")
-        self.optimizer, self.lr = optimizer, lr
+        if not 0 <= momentum < 1:
+            raise InputError(f"model.server.momentum={momentum}: expected a number from 0 to below 1")
+        if momentum and optimizer != "sgd":
+            raise InputError(f"model.server.momentum: needs optimizer=sgd; {optimizer} has moments of its own")
+        self.optimizer, self.lr, self.momentum = optimizer, lr, momentum
         self.shared = nn.ParameterDict()
         self.item_tables: tuple[str, ...] = ()
 
@@ -57,7 +62,7 @@ class Server(nn.Module, ABC):
         """The optimiser of the shared parameters."""
         if self.optimizer == "adam":
             return torch.optim.Adam(self.shared.values(), lr=self.lr, fused=True)
-        return torch.optim.SGD(self.shared.values(), lr=self.lr)
+        return torch.optim.SGD(self.shared.values(), lr=self.lr, momentum=self.momentum)
 
     def broadcast(self, round_: int, clients: Tensor) -> Broadcast:
         """What the clients of a round receive: the shared parameters, the same for all."""

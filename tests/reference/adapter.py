@@ -6,7 +6,7 @@ training gives them.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import lightning as L
@@ -24,10 +24,11 @@ from fedrec.client.updates import ClientUpdates
 from fedrec.data.cohort import Cohort
 from fedrec.federation import FederatedRecommender
 from fedrec.models.recommender import Recommender, Uploads
-from fedrec.server import MeanServer
+from fedrec.server import MeanServer, Server
 from tests.reference.cases import Case, RecordedRound, Setting
 from tests.reference.client import LocalOptions, not_evaluated
 from tests.reference.models import Parameters, reference_of
+from tests.reference.round import ServerOptions
 
 BUDGETS = {
     "minimum": (1, 1),
@@ -105,6 +106,17 @@ def local_options(client: LocalTraining) -> LocalOptions:
     )
 
 
+def server_options(server: Server) -> ServerOptions:
+    """Return the reference's options of production's server.
+
+    Raises:
+        LookupError: The reference does not know it.
+    """
+    if type(server) is not MeanServer:
+        raise LookupError(f"the reference does not know {type(server).__name__}")
+    return ServerOptions(server.optimizer, server.lr, server.momentum)
+
+
 class WatchedTraining(LocalTraining):
     """Local training whose updates of the current round are kept to be looked at."""
 
@@ -174,7 +186,7 @@ def federation(
 ) -> FederatedRecommender:
     """Return production's module for a case, with the case's initial values."""
     setting = case.setting
-    server = SERVERS[uploads](setting.server.optimizer, setting.server.lr)  # type: ignore[arg-type]
+    server = SERVERS[uploads](**asdict(setting.server))
     client = local_training(setting.local, WatchedTraining)
     module = kind(
         production_recommender(setting), client, server, setting.seed, budget_mib(case, budget), max_left_out=1.0

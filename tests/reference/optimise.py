@@ -11,7 +11,7 @@ from tests.reference.models import Parameters
 
 @dataclass(frozen=True)
 class OptimiserState:
-    """Adam's moments and the number of steps taken; SGD leaves it as it is."""
+    """Adam's moments and the number of steps taken; SGD keeps its velocity as the first moment, and no more."""
 
     step: int
     first: Parameters
@@ -25,11 +25,13 @@ def fresh_state(values: Parameters) -> OptimiserState:
 
 
 def optimiser_step(
-    kind: str, lr: float, values: Parameters, gradients: Parameters, state: OptimiserState
+    kind: str, lr: float, values: Parameters, gradients: Parameters, state: OptimiserState, momentum: float = 0.0
 ) -> tuple[Parameters, OptimiserState]:
-    """Take one dense step with ``kind`` ("sgd" or "adam", betas 0.9 and 0.999, eps 1e-8, no decay)."""
+    """Take one dense step with ``kind`` ("sgd", with momentum, or "adam": betas 0.9 and 0.999, eps 1e-8); no decay."""
     if kind == "sgd":
-        return {name: value - lr * gradients[name] for name, value in values.items()}, state
+        velocity = {name: momentum * state.first[name] + gradient for name, gradient in gradients.items()}
+        moved = {name: value - lr * velocity[name] for name, value in values.items()}
+        return moved, OptimiserState(state.step, velocity, state.second)
     if kind != "adam":
         raise ValueError(f"no such optimiser: {kind}")
     step = state.step + 1

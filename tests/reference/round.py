@@ -19,6 +19,7 @@ class ServerOptions:
 
     optimizer: str = "adam"
     lr: float = 0.001
+    momentum: float = 0.0
 
 
 @dataclass
@@ -95,7 +96,7 @@ def run_round(
         return RoundResult(clients, results, kept, None)
     mean = {name: torch.stack([upload[name] for upload in uploads]).mean(dim=0) for name in federation.shared}
     federation.shared, federation.server_state = optimiser_step(
-        server.optimizer, server.lr, federation.shared, mean, federation.server_state
+        server.optimizer, server.lr, federation.shared, mean, federation.server_state, server.momentum
     )
     return RoundResult(clients, results, kept, mean)
 

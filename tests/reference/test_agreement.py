@@ -14,7 +14,7 @@ from fedrec.data.protocol.heldout import HeldOut
 from fedrec.errors import DivergenceError
 from fedrec.evaluation.ranking import full_ranks, sampled_ranks
 from tests.compositions import composition, names
-from tests.reference.adapter import BUDGETS, cohort_of, federation, replay_in_production
+from tests.reference.adapter import BUDGETS, cohort_of, federation, replay_in_production, server_options
 from tests.reference.adapter import local_options as published_options
 from tests.reference.cases import Case, RecordedRound, Setting
 from tests.reference.client import LocalOptions
@@ -61,6 +61,7 @@ def local_options(draw: st.DrawFn, published: LocalOptions) -> LocalOptions:
 def cases(draw: st.DrawFn) -> Case:
     """Draw a federation and one or two rounds; now and then one client's private values are not numbers."""
     method = METHODS[draw(st.sampled_from(sorted(METHODS)))]
+    servers = [ServerOptions("adam", 0.01), ServerOptions("sgd", 1.0), server_options(method.server)]
     setting = Setting(
         type(method.recommender).__name__.lower(),
         embedding_dim=draw(st.integers(1, 4)),
@@ -68,7 +69,7 @@ def cases(draw: st.DrawFn) -> Case:
         num_users=draw(st.integers(1, 6)),
         num_items=draw(st.integers(2, 12)),
         local=draw(local_options(published_options(method.client))),
-        server=draw(st.sampled_from([ServerOptions("adam", 0.01), ServerOptions("sgd", 1.0)])),
+        server=draw(st.sampled_from(servers)),
         seed=draw(st.integers(0, 3)),
     )
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -135,7 +136,7 @@ def test_rounds_in_double_precision(case: Case, budget: str) -> None:
 def test_rounds_in_single_precision(case: Case, budget: str) -> None:
     # Adam turns rounding errors of a gradient as small as its eps, 1e-8, into steps; SGD does not.
     local = replace(case.setting.local, optimizer="sgd", shared_optimizer="sgd")
-    setting = replace(case.setting, local=local, server=ServerOptions("sgd", 1.0))
+    setting = replace(case.setting, local=local, server=replace(case.setting.server, optimizer="sgd", lr=1.0))
     check(replace(case, setting=setting), budget, torch.float32, 1e-5)
 
 
