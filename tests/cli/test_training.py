@@ -12,12 +12,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from fedrec import __version__
+from fedrec import __version__, models
 from fedrec.__main__ import COMMANDS, HELP, main
 from tests import small_runs
 
 MODEL = ["--model.recommender=NCF", "--model.client=LocalTraining", "--model.server=MeanServer"]
 FIT = ["fit", *MODEL, "--data=Synthetic"]
+RECOMMENDERS = [name for name in models.__all__ if name != "Recommender"]
 FILE = ["fit", *MODEL, "--data=InteractionFile", "--data.path=own.csv"]
 
 
@@ -104,9 +105,9 @@ WRONG = {
     "mistyped argument": ([*FIT, "--model.client.rhoshared=1"], "did you mean --model.client.rho_shared?"),
     "stray word": ([*FIT, "stray"], "no such option: stray"),
     "unknown data set": (["fit", *MODEL, "--data=MovieLens"], "data: there is no MovieLens; there are: "),
-    "unknown method": (
+    "unknown recommender": (
         [*FIT, "--model.recommender=Foo"],
-        "model.recommender: there is no Foo; there are: NCF, PFedRec",
+        f"model.recommender: there is no Foo; there are: {', '.join(RECOMMENDERS)}\n",
     ),
     "not a recommender": ([*FIT, "--model.recommender=pathlib.Path"], "pathlib.Path is no Recommender"),
     "unknown protocol": ([*FIT, "--data.protocol=foo"], "data.protocol: expected one of 'fair', 'fedrecgel'"),

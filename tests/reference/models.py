@@ -162,6 +162,29 @@ class PFedRec(Recommender):
         return found
 
 
+class MF(Recommender):
+    """Matrix factorisation with item biases: ``p_u . q_i + b_i``, the vector ``p_u`` private.
+
+    Shared: ``item [I, d]`` and ``item_bias [I, 1]``. Private: ``user [d]``. Production lays them out in the same way.
+    """
+
+    private_names = ("user",)
+    tables = ("item", "item_bias")
+
+    def __init__(self, embedding_dim: int = 4, layers: int = 0) -> None:
+        self.embedding_dim = embedding_dim
+
+    def logits(self, shared: Parameters, private: Parameters, items: Tensor) -> Tensor:
+        return shared["item"][items] @ private["user"] + shared["item_bias"][items, 0]
+
+    def options(self) -> dict[str, Any]:
+        return {"embedding_dim": self.embedding_dim}
+
+    def scales(self, users: int, items: int) -> dict[str, tuple[float, tuple[int, ...]]]:
+        d = self.embedding_dim
+        return {"item": (0.5, (items, d)), "item_bias": (0.5, (items, 1)), "user": (0.5, (users, d))}
+
+
 def reference_of(name: str) -> type[Recommender]:
     """Return the reference of production's class of this name (upper and lower case do not matter)."""
     for found in Recommender.__subclasses__():
