@@ -62,7 +62,7 @@ def test_tuned_changes_rounds_and_rates_alone(tuned: str, capsys: pytest.Capture
     flat = [dict(_leaves(config)) for config in (before, after)]
     changed = {key for key in flat[1] if flat[0][key] != flat[1][key]}
     assert flat[0].keys() == flat[1].keys()
-    assert {key.rpartition(".")[2] for key in changed} <= {"max_epochs", "lr", "shared_lr"}
+    assert {key.rpartition(".")[2] for key in changed} <= {"max_epochs", "lr"}
 
 
 @pytest.mark.parametrize("method", METHODS)

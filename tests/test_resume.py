@@ -121,6 +121,13 @@ def test_another_rate_is_taken_if_the_command_line_says_it(
     assert server == {0.5 if rate == "model.server.lr" else 0.01}
 
 
+def test_another_rate_of_the_clients_copies_is_taken(tmp_path: Path) -> None:
+    deltas = ("--model.client.upload=fedrec.client.DeltaUpload", "--model.client.upload.lr=0.1")
+    folder = small_runs.fit(tmp_path, 1, *deltas)
+    small_runs.call(["fit", f"--resume={folder}", "--trainer.max_epochs=2", "--model.client.upload.lr=0.5"])
+    assert load_checkpoint(folder / "checkpoints" / "last.ckpt")["settings"]["model.client.upload.lr"] == 0.5
+
+
 def test_a_run_can_be_given_more_rounds_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     long, short = small_runs.fit(tmp_path / "long", 4), small_runs.fit(tmp_path / "short", 2)
     assert main(["fit", f"--resume={short}", "--model.client.rho_shared=0.5"]) == 2

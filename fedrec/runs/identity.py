@@ -10,7 +10,7 @@ from fedrec.errors import InputError
 from fedrec.runs.settings import METHOD, SEED, flat_settings
 
 # What may be another from one round to the next and leaves a state that means the same.
-RATES = ("model.client.lr", "model.client.shared_lr", "model.server.lr")
+RATES = ("model.client.lr", "model.client.upload.lr", "model.server.lr")
 # Where files are, what things are called, how much memory is used: nothing is computed from these. The content of a
 # file is told by the split's fingerprint.
 _WITHOUT_EFFECT = ("data.root", "data.path", "model.memory_budget_mib", METHOD)
