@@ -83,7 +83,8 @@ def local_options(client: LocalTraining) -> LocalOptions:
         "store": type(client.store) in (Nothing, TunedRows, OwnCopy),
     }
     if not all(known.values()):
-        raise LookupError(f"the reference does not know {[name for name, fine in known.items() if not fine]}")
+        strange = [name for name, fine in known.items() if not fine]
+        raise LookupError(f"the reference does not know {strange}; it learns in client.py, this function translates")
     delta = upload if isinstance(upload, DeltaUpload) else DeltaUpload()
     return LocalOptions(
         rho_shared=client.radii.shared,
@@ -113,7 +114,9 @@ def server_options(server: Server) -> ServerOptions:
         LookupError: The reference does not know it.
     """
     if type(server) is not MeanServer:
-        raise LookupError(f"the reference does not know {type(server).__name__}")
+        raise LookupError(
+            f"the reference does not know {type(server).__name__}; it learns in round.py, as ServerOptions"
+        )
     return ServerOptions(server.optimizer, server.lr, server.momentum)
 
 

@@ -20,9 +20,11 @@ Parameters = dict[str, Tensor]
 class Recommender(ABC):
     """How one client scores items with the shared parameters and its own private ones.
 
+    It is made with ``(embedding_dim, layers)``; one that has no layers takes them and leaves them.
+
     Attributes:
         private_names: Names of the private parameters; all others are shared.
-        tables: Names of the shared parameters that have a row per item.
+        tables: Names of the shared parameters that have a row per item, ``[I, D]`` (a number per item is ``[I, 1]``).
     """
 
     private_names: ClassVar[tuple[str, ...]]

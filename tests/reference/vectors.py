@@ -130,7 +130,11 @@ def draw_case(name: str, setting: Setting, rounds: int, generator: np.random.Gen
 
 def draw_parameters(setting: Setting, generator: np.random.Generator) -> Parameters:
     """Draw every parameter from a normal distribution, large enough that no gradient is lost in rounding."""
-    scales = setting.model().scales(setting.num_users, setting.num_items)
+    model = setting.model()
+    scales = model.scales(setting.num_users, setting.num_items)
+    for name in model.tables:
+        if len(shape := scales[name][1]) != 2:
+            raise ValueError(f"{type(model).__name__}: the table {name} has shape {shape}; expected [I, D], D may be 1")
     return {
         name: torch.from_numpy(scale * generator.standard_normal(shape)).to(torch.float32)
         for name, (scale, shape) in scales.items()
