@@ -30,7 +30,7 @@ class Table(Protocol):
         ...
 
     def rows(self, clients: Tensor, items: Tensor) -> Tensor:
-        """Rows ``[B, P, D]`` that ``clients [B]`` have at ``items [B, P]``.
+        """Rows ``[B, P, D]`` that ``clients [B]`` have at ``items [B, P]``, in memory that the caller may overwrite.
 
         ``items`` may be ``[1, P]``: the same items for all clients. The result may then be ``[1, P, D]``, if all
         clients read the same table.

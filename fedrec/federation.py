@@ -81,6 +81,11 @@ class FederatedRecommender(L.LightningModule):
         if not 0 <= max_left_out <= 1:
             raise InputError(f"model.max_left_out={max_left_out}: expected a share from 0 to 1")
         client.check(recommender)
+        if uploads and client.decays:
+            raise InputError(
+                "model.uploads: with weight_decay of shared parameters one number stands for all rows that a client "
+                "did not touch, which steps on the way do not see; expected weight_decay 0"
+            )
         self.automatic_optimization = False
         self.recommender, self.client, self.server = recommender, client, server
         self.seed, self.budget = seed, int(memory_budget_mib * 2**20)

@@ -26,6 +26,7 @@ from fedrec.analysis.sharpness import (
 from fedrec.client.plan import Bucket, LocalPlan
 from fedrec.data.cohort import Cohort, draw_cohort
 from fedrec.data.datamodule import FederatedData
+from fedrec.errors import InputError
 from fedrec.federation import FederatedRecommender
 from fedrec.models.recommender import Recommender
 from fedrec.runs.checkpoints import load_checkpoint
@@ -60,6 +61,9 @@ def load_position(
         InputError: The run, its data or its checkpoint cannot be used.
     """
     recommender, data = _parts(Path(run))
+    if recommender.private_tables:
+        name = type(recommender).__name__
+        raise InputError(f"{run}: the loss around a model with private item tables ({name}) cannot be drawn yet")
     data.prepare_data()
     data.setup("fit")
     fraction = min(1.0, clients / data.num_users)

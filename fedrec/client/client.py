@@ -21,9 +21,11 @@ class Client(ABC):
 
     Attributes:
         local_epochs: Passes over a client's examples in a round. The data may draw other negatives for each of them.
+        decays: Whether uploads say by one number what rows that they do not list have shrunk by (``Upload.scale``).
     """
 
     local_epochs: int = 1
+    decays: bool = False
 
     def check(self, recommender: Recommender) -> None:  # noqa: B027
         """Refuse a recommender that this client cannot train.

@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
-from fedrec.client.delta_upload import DeltaUpload
+import torch
+
+from fedrec.client.rates import Rates
 from fedrec.client.sam import Perturbation
 from fedrec.client.shared_side import UploadRule
 from fedrec.client.start import FromOwn, Start
 from fedrec.client.stores import Store
 from fedrec.errors import InputError
+from fedrec.models.recommender import Recommender
+
+
+def check_names(recommender: Recommender, private_rates: Rates, shared_rates: Rates) -> None:
+    """Refuse parameters whose names cannot be told apart, and rates of parameters that there are not.
+
+    Raises:
+        InputError: Naming the parameter.
+    """
+    generator, who = torch.Generator(), type(recommender).__name__
+    shared = recommender.initial_shared(1, generator)
+    dense = recommender.initial_private(1, generator)
+    private = [*dense, *recommender.initial_private_tables(1, generator)]
+    for name in [*shared, *private]:
+        if not name.isidentifier():
+            raise InputError(f"{who}: a parameter is called {name!r}; expected letters, digits and underscores")
+    # Private parameters, their optimiser's moments and step counts stand side by side in a checkpoint.
+    taken = {"steps", *(f"{name}_{moment}" for name in dense for moment in ("mean", "square"))}
+    for name in private:
+        if name in shared or name in taken or private.count(name) > 1:
+            raise InputError(f"{who}: the private parameter {name} has a name that is taken; choose another")
+    for option, rates, names in (
+        ("model.client.rates", private_rates, private),
+        ("model.client.upload.rates", shared_rates, list(shared)),
+    ):
+        for name in rates.factors.keys() - set(names):
+            raise InputError(f"{option}: {who} has no such parameter as {name}; it has {', '.join(names) or 'none'}")
 
 
 def check_order(perturbation: Perturbation, order: str) -> None:
@@ -36,13 +65,12 @@ def check_what_is_kept(upload: UploadRule, start: Start, store: Store, table_sto
         )
     if isinstance(start, FromOwn) and not store.needs_copy:
         raise InputError("model.client.start=FromOwn: clients keep nothing to start from; expected store=OwnCopy")
-    decays = isinstance(upload, DeltaUpload) and upload.weight_decay > 0
-    if decays and store.needs_copy and not store.scales:
+    if upload.decays and store.needs_copy and not store.scales:
         raise InputError(
             f"model.client.upload.weight_decay: all rows of a client's table shrink, which store={kept} does not hold; "
             "expected FullTables"
         )
-    if decays and isinstance(start, FromOwn):
+    if upload.decays and isinstance(start, FromOwn):
         raise InputError(
             "model.client.upload.weight_decay: what shrinks is told to the server by one number for its own table; "
             "with start=FromOwn clients start from other tables"

@@ -15,7 +15,7 @@ from fedrec.client.shared_side import SharedSide, UploadRule
 from fedrec.client.start import Origin
 from fedrec.client.stores.store import Copy
 from fedrec.errors import InputError
-from fedrec.exchange import Upload
+from fedrec.exchange import OneTable, Upload
 from fedrec.models.linear import as_dense
 from fedrec.models.recommender import Params, Uploads
 
@@ -50,9 +50,15 @@ class DeltaUpload(UploadRule):
             raise InputError("model.client.upload.weight_decay: needs optimizer=sgd, whose decay one scalar can carry")
         self.optimizer, self.lr, self.lr_per_item = optimizer, lr, lr_per_item
         self.rates, self.weight_decay = rates or Rates(), weight_decay
+        self.decays = weight_decay > 0
 
     def begin(self, origin: Origin, bucket: Bucket, uploads: Uploads) -> SharedSide:
         """See base class."""
+        if self.decays and not all(isinstance(table, OneTable) for table in origin.tables.values()):
+            raise InputError(
+                "model.client.upload.weight_decay: what shrinks is told to the server by one number for its own table; "
+                "here it sends a table per client"
+            )
         return MovingCopy(self, origin, bucket)
 
     def working_floats(self, dense: int, row: int) -> tuple[int, int]:

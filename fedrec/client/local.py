@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fedrec.client import sam
 from fedrec.client.client import Client
-from fedrec.client.combinations import check_order, check_what_is_kept
+from fedrec.client.combinations import check_names, check_order, check_what_is_kept
 from fedrec.client.figures import Figures
 from fedrec.client.gradient_upload import GradientUpload
 from fedrec.client.objective import Objective
@@ -100,6 +100,7 @@ class LocalTraining(Client):
         self.upload, self.penalties = upload or GradientUpload(), penalties or []
         self.start, self.store = start or FromBroadcast(), store or Nothing()
         self.table_store = table_store or DecayedRows()
+        self.decays = self.upload.decays
         self._check_options()
 
     def _check_options(self) -> None:
@@ -124,6 +125,7 @@ class LocalTraining(Client):
         if recommender.private_tables and self.optimizer != "sgd":
             name = type(recommender).__name__
             raise InputError(f"model.client.optimizer={self.optimizer}: the private tables of {name} move with sgd")
+        check_names(recommender, self.rates, self.upload.rates)
 
     def private_state(
         self, recommender: Recommender, num_users: int, shared: Params, generator: torch.Generator

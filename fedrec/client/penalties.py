@@ -23,14 +23,14 @@ class Anchor:
     """The parameters near which penalties can hold the clients in one step.
 
     Attributes:
-        start: Shared side from which the clients started, with the rows of the step's entries.
+        sent: Shared side as the server sent it, with the rows of the step's entries.
         broadcast: What the server sent.
         clients: ``int64 [B]`` user indices.
         items: ``int64 [B, S]`` items of the entries (padding: any).
         real: ``bool [B, S, 1]``, False for padding, which stands for some real row: a row is pulled once.
     """
 
-    start: Values
+    sent: Values
     broadcast: Broadcast
     clients: Tensor
     items: Tensor
@@ -82,8 +82,8 @@ class Proximal(Penalty):
             if isinstance(base, ShiftedWeight):
                 total = total + self.mu * base.shift.dense()
                 base = base.weight
-            gradient.dense[name] = total + self.mu * (base - anchor.start.dense[name])  # type: ignore[operator]
-        pull_rows(gradient.rows, self.mu, at.rows, anchor.start.rows, anchor.real)
+            gradient.dense[name] = total + self.mu * (base - anchor.sent.dense[name])  # type: ignore[operator]
+        pull_rows(gradient.rows, self.mu, at.rows, anchor.sent.rows, anchor.real)
 
 
 def pull_rows(gradient: Params, strength: float, rows: Params, target: Params, real: Tensor) -> None:

@@ -58,4 +58,4 @@ class PrivateSide:
     def length(self) -> Tensor:
         """Length ``[B]`` of the change of the private dense parameters."""
         change = norm([self._dense[name] - start for name, start in self._own.dense.items()])
-        return change.expand(len(self._bucket.clients))
+        return change.to(self._bucket.clients.device).expand(len(self._bucket.clients))

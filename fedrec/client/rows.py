@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fedrec.client.plan import Bucket, Step
+from fedrec.errors import InputError
 from fedrec.models.linear import by_client
 from fedrec.models.recommender import Params
 
@@ -64,6 +65,8 @@ class MovingRows:
         return spread
 
     def _shrink(self, name: str, factor: float, active: Tensor | None) -> None:
+        if factor <= 0:
+            raise InputError(f"weight_decay times the learning rate of {name} is {1 - factor:g}: expected less than 1")
         rows = self.values[name]
         one = torch.full((len(rows),), factor, dtype=rows.dtype, device=rows.device)
         if active is not None:  # clients without such a step rest

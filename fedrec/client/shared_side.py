@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from fedrec.client.part import Part, Values
 from fedrec.client.penalties import Anchor
 from fedrec.client.plan import Bucket, Step
+from fedrec.client.rates import Rates
 from fedrec.client.start import Origin
 from fedrec.client.stores.store import Copy
 from fedrec.exchange import Upload
@@ -62,7 +63,9 @@ class SharedSide(ABC):
     def anchor(self, step: Step) -> Anchor:
         """The parameters near which penalties can hold the clients in this step."""
         items, real = self.bucket.step_items(step), (step.weight > 0)[..., None]
-        return Anchor(self.start(step), self.origin.broadcast, self.bucket.clients, items, real)
+        broadcast, clients = self.origin.broadcast, self.bucket.clients
+        rows = {name: broadcast.tables[name].rows(clients, items) for name in self.origin.tables}
+        return Anchor(Values(dict(broadcast.dense), rows), broadcast, clients, items, real)
 
 
 class UploadRule(ABC):
@@ -70,9 +73,13 @@ class UploadRule(ABC):
 
     Attributes:
         moves: Whether each client moves a copy of the shared parameters, which it can then keep.
+        decays: Whether the whole copy shrinks in every step, which uploads then say by one number for each client.
+        rates: Factors of the learning rate by parameter, where there are some.
     """
 
     moves = False
+    decays = False
+    rates = Rates()
 
     @abstractmethod
     def begin(self, origin: Origin, bucket: Bucket, uploads: Uploads) -> SharedSide:

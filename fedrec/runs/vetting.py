@@ -123,7 +123,7 @@ class Vetting:
         if len(fields) == 1 and _is_ours(fields[0]):
             self._arguments(fields[0], value, where)
             return
-        if Any not in members and not any(member is dict or get_origin(member) is dict for member in members):
+        if Any not in members and not any((get_origin(member) or member) in (dict, Mapping) for member in members):
             self.wrong.append(f"{where} has names below it; expected one value")
             return
         for name, one in value.items():
@@ -193,7 +193,7 @@ def _is_text(hint: Any, or_text: bool) -> bool:
     """Whether a text is a value of this type and never the name of something; a list or mapping also ``or_text``."""
     if hint in _TEXT or get_origin(hint) is Literal or (isinstance(hint, type) and issubclass(hint, str)):
         return True
-    return or_text and get_origin(hint) in (list, dict) and all(_is_text(one, False) for one in get_args(hint))
+    return or_text and get_origin(hint) in (list, dict, Mapping) and all(_is_text(one, False) for one in get_args(hint))
 
 
 def hints_of(made: type, trusted: bool) -> dict[str, Any]:

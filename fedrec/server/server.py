@@ -98,7 +98,7 @@ class Server(nn.Module, ABC):
                 overflow, and nothing of such a round may be recorded. It names the round as people count, from 1.
         """
         direction = self.direction()
-        for step in steps:
+        for step in reversed(steps):  # what was done last on the way is undone first
             direction = step.on_server(direction, round_)
         _require_finite(direction, f"round {round_ + 1}: the sum of the clients' uploads overflows")
         for name, value in direction.items():

@@ -14,6 +14,7 @@ from torch.testing import assert_close
 
 from fedrec.client import DeltaUpload, LocalTraining
 from fedrec.client.penalties import Proximal
+from fedrec.client.rates import Rates
 from fedrec.client.sam import Joint
 from fedrec.client.start import FromOwn
 from fedrec.client.stores import DecayedRows, FullTables, Nothing, OwnCopy, TunedRows
@@ -21,6 +22,7 @@ from fedrec.errors import DivergenceError, InputError
 from fedrec.models import NCF, PFedRec
 from fedrec.models.recommender import Params, Recommender
 from fedrec.server import MeanServer
+from tests.methods.factors import Factors
 from tests.reference.adapter import BareFederation, working_floats
 from tests.small import cohort, federation, normal, random_cohort, snapshot
 
@@ -306,3 +308,41 @@ def test_a_round_that_loses_more_than_the_share_stops_and_is_not_recorded(most: 
 def test_a_share_out_of_range_is_refused(most: float) -> None:
     with pytest.raises(InputError, match=r"model\.max_left_out="):
         federation(NCF(4, 1), LocalTraining(), USERS, ITEMS, max_left_out=most)
+
+
+class Named(Factors):
+    """Factors whose private vector has the name under test."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(2)
+        self.name = name
+
+    def initial_private(self, num_users: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        return {"user": torch.zeros(num_users, 2), self.name: torch.zeros(num_users)}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("item", "the private parameter item has a name that is taken"),
+        ("steps", "the private parameter steps has a name that is taken"),
+        ("user_mean", "the private parameter user_mean has a name that is taken"),
+        ("a.b", "a parameter is called 'a.b'"),
+    ],
+)
+def test_names_that_cannot_be_told_apart_are_refused(name: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        federation(Named(name), LocalTraining(), 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"rates": Rates({"usr": 2.0})}, "model.client.rates: Factors has no such parameter as usr; it has user"),
+        ({"rates": Rates({"item": 2.0})}, "model.client.rates: Factors has no such parameter as item; it has user"),
+        ({"upload": DeltaUpload(rates=Rates({"user": 2.0}))}, "model.client.upload.rates: .* as user; it has item"),
+    ],
+)
+def test_rates_of_parameters_that_there_are_not_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        federation(Factors(2), LocalTraining(**options), 3, 4)

@@ -21,6 +21,8 @@ from fedrec.data.cohort import Cohort
 from fedrec.data.datamodule import Synthetic
 from fedrec.data.protocol.presets import ProtocolOverrides
 from fedrec.data.synthetic import Plan
+from fedrec.errors import InputError
+from fedrec.exchange import Upload, UploadStep
 from fedrec.federation import FederatedRecommender
 from fedrec.models.recommender import Params
 from tests.compositions import Composition, composition, names
@@ -291,3 +293,33 @@ def test_an_upload_step_whose_sides_cancel_leaves_every_bit() -> None:
     without.uploads, without.server.uploads = [], "per_client"
     without.server.aggregate = lambda upload: type(without.server).aggregate(without.server, upload.summed())
     assert torch.equal(after(without), found)
+
+
+class Turned(UploadStep):
+    """Turns item rows on the way, and back at the server: what is done last must be undone first."""
+
+    def __init__(self, seed: int) -> None:
+        values = torch.randn(4, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        self.turn = torch.linalg.qr(values).Q
+
+    def on_client(self, upload: Upload, round_: int) -> Upload:
+        return replace(upload, rows={name: value @ self.turn for name, value in upload.rows.items()})
+
+    def on_server(self, direction: Params, round_: int) -> Params:
+        return {name: value @ self.turn.mT for name, value in direction.items()}
+
+
+def test_the_servers_sides_of_steps_run_from_the_last_to_the_first() -> None:
+    plain, turned = bare("per_client_table"), bare("per_client_table")
+    for module in (plain, turned):
+        module.server.broadcast = partial(type(module.server).__mro__[1].broadcast, module.server)
+        module.server.aggregate = partial(type(module.server).__mro__[1].aggregate, module.server)
+        module.server.uploads, module.client.penalties = "summed", []
+    turned.uploads = [Turned(0), Turned(1)]
+    assert_close(after(turned), after(plain), **EXACT)
+
+
+def test_steps_do_not_go_with_decay_that_they_do_not_see() -> None:
+    method = made("additive")
+    with pytest.raises(InputError, match=r"model\.uploads: with weight_decay of shared parameters"):
+        FederatedRecommender(method.recommender, method.client, method.server, uploads=[Turned(0)])

@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader
 import fedrec.models
 from fedrec.client import DeltaUpload, GradientUpload, LocalTraining
 from fedrec.client.penalties import Proximal
+from fedrec.client.rates import Rates
 from fedrec.client.sam import Joint, Separate
-from fedrec.client.start import FromOwn
+from fedrec.client.start import FromBroadcast, FromOwn
 from fedrec.client.stores import Nothing, OwnCopy
 from fedrec.client.stores.tuned_rows import TunedRows
 from fedrec.client.updates import ClientUpdates
@@ -40,8 +41,14 @@ BUDGETS = {
 """Working memory by name: rows of a client at once (all if None), clients at once (all if None)."""
 
 
-def local_training(options: LocalOptions, kind: type[LocalTraining] = LocalTraining) -> LocalTraining:
-    """Return production's composition of the reference's options."""
+def local_training(
+    options: LocalOptions, kind: type[LocalTraining] = LocalTraining, tables_alone: bool = False
+) -> LocalTraining:
+    """Return production's composition of the reference's options.
+
+    A client that keeps its copy keeps it in ``OwnCopy``; in ``TunedRows`` where ``tables_alone`` says that the
+    recommender shares nothing but item tables.
+    """
     upload = (
         DeltaUpload(
             options.shared_optimizer,  # type: ignore[arg-type]
@@ -65,7 +72,7 @@ def local_training(options: LocalOptions, kind: type[LocalTraining] = LocalTrain
         upload=upload,
         penalties=[Proximal(options.mu)] if options.mu else None,
         start=FromOwn() if options.starts_from_own else None,
-        store=OwnCopy() if options.keeps_copy else None,
+        store=None if not options.keeps_copy else TunedRows() if tables_alone else OwnCopy(),
     )
 
 
@@ -81,6 +88,9 @@ def local_options(client: LocalTraining) -> LocalOptions:
         "upload": type(upload) in (GradientUpload, DeltaUpload),
         "penalties": all(type(penalty) is Proximal for penalty in penalties),
         "store": type(client.store) in (Nothing, TunedRows, OwnCopy),
+        "start": type(client.start) in (FromBroadcast, FromOwn),
+        "rates": Rates() == client.rates == upload.rates,
+        "weight_decay": not client.weight_decay,
     }
     if not all(known.values()):
         strange = [name for name, fine in known.items() if not fine]
@@ -190,10 +200,9 @@ def federation(
     """Return production's module for a case, with the case's initial values."""
     setting = case.setting
     server = SERVERS[uploads](**asdict(setting.server))
-    client = local_training(setting.local, WatchedTraining)
-    module = kind(
-        production_recommender(setting), client, server, setting.seed, budget_mib(case, budget), max_left_out=1.0
-    )
+    recommender = production_recommender(setting)
+    client = local_training(setting.local, WatchedTraining, tables_alone=not recommender.dense_dims)
+    module = kind(recommender, client, server, setting.seed, budget_mib(case, budget), max_left_out=1.0)
     module.initialise(setting.num_users, setting.num_items)
     values = setting.model().to_production(case.init)
     with torch.no_grad():

@@ -116,11 +116,17 @@ class LocalTraining:
         self.options = options
 
     def run(
-        self, start: Parameters, private: Parameters, state: OptimiserState, examples: ClientExamples, order: Order
+        self,
+        start: Parameters,
+        private: Parameters,
+        state: OptimiserState,
+        examples: ClientExamples,
+        order: Order,
+        sent: Parameters,
     ) -> ClientResult:
         """Train ``examples.client`` on its examples, starting from these shared parameters and its own private ones."""
         options, server = self.options, start
-        self.start = start
+        self.sent = sent
         shared = {name: value.clone() for name, value in server.items()}
         shared_state = fresh_state(shared)
         gradient_sum = {name: torch.zeros_like(value) for name, value in server.items()}
@@ -188,8 +194,8 @@ class LocalTraining:
         return Evaluated(loss.item(), pulled, dict(zip(private, by_side[1], strict=True)))
 
     def pull(self, name: str, value: Tensor, items: Tensor) -> Tensor:
-        """Return by how much a shared parameter stands from where the round began; of a table, the step's rows."""
-        distance = value - self.start[name]
+        """Return by how much a shared parameter stands from what the server sent; of a table, the step's rows."""
+        distance = value - self.sent[name]
         if name not in self.recommender.tables:
             return distance
         touched = torch.zeros(len(value), 1, dtype=value.dtype)

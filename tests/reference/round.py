@@ -83,7 +83,7 @@ def run_round(
         private, state = federation.private[client], federation.private_states[client]
         clients.append(client)
         own = federation.copies.get(client) if local.starts_from_own else None
-        results.append(training.run(own or federation.shared, private, state, examples, order))
+        results.append(training.run(own or federation.shared, private, state, examples, order, federation.shared))
     kept = [result.finite for result in results]
     for client, result in zip(clients, results, strict=True):
         if result.finite:

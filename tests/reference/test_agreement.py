@@ -13,18 +13,35 @@ from hypothesis import strategies as st
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.errors import DivergenceError
 from fedrec.evaluation.ranking import full_ranks, sampled_ranks
-from tests.compositions import composition, names
+from tests.compositions import Composition, composition, names
 from tests.reference.adapter import BUDGETS, cohort_of, federation, replay_in_production, server_options
 from tests.reference.adapter import local_options as published_options
 from tests.reference.cases import Case, RecordedRound, Setting
 from tests.reference.client import LocalOptions
 from tests.reference.evaluation import full_rank, rank
+from tests.reference.models import reference_of
 from tests.reference.replay import differences, replay, replay_round, start
 from tests.reference.round import ServerOptions
 from tests.reference.vectors import draw_parameters, with_order
 
+
+def compared() -> tuple[dict[str, Composition], dict[str, str]]:
+    """The shipped methods that the reference knows, and why it does not know the others."""
+    known, without = {}, {}
+    for name in names():
+        method = composition(name)
+        try:
+            published_options(method.client)
+            server_options(method.server)
+            reference_of(type(method.recommender).__name__)
+            known[name] = method
+        except LookupError as error:
+            without[name] = str(error)
+    return known, without
+
+
 RADII = st.sampled_from([0.0, 0.0, 0.05, 0.5])
-METHODS = {name: composition(name) for name in names()}
+METHODS, WITHOUT = compared()
 
 
 @st.composite
@@ -119,6 +136,13 @@ def check(case: Case, budget: str, dtype: torch.dtype, tolerance: float) -> None
     found = replay_in_production(replace(case, rounds=case.rounds[: len(expected.rounds)]), budget, dtype=dtype)
     compared = [d for d in differences(expected, found) if "first_client_gradient" not in d.what]
     assert [difference for difference in compared if not difference.value <= tolerance] == []
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_method_is_compared_or_says_why_not(name: str) -> None:
+    if name in WITHOUT:
+        pytest.skip(f"{name} has no slow reference here, its own tests must compare it: {WITHOUT[name]}")
+    assert name in METHODS
 
 
 RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

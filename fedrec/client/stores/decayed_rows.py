@@ -59,14 +59,15 @@ class DecayedRows(Store):
 
     def end_round(self, broadcast: Broadcast) -> None:
         """See base class: what was not touched in this round shrinks, older own rows included."""
-        owners = self.own.owners()
-        for clients, scale in self._handed_in:
-            for name, factor in scale.items():
-                shrunk = self.get_buffer(f"scale_{name}")
-                round_factor = torch.ones_like(shrunk).index_copy_(0, clients, factor)
-                shrunk *= round_factor
-                if name in self.own.rows:
-                    self.own.rows[name] = self.own.rows[name] * round_factor[owners][:, None]
+        owners, handed_in = self.own.owners(), self._handed_in
+        for name in {name for _, scale in handed_in for name in scale}:
+            shrunk = self.get_buffer(f"scale_{name}")
+            factor = torch.ones_like(shrunk)
+            for clients, scale in handed_in:
+                factor.index_copy_(0, clients, scale[name])
+            shrunk *= factor
+            if name in self.own.rows:
+                self.own.rows[name] = self.own.rows[name] * factor[owners][:, None]
         self._handed_in.clear()
         self.own.merge()  # this round's rows take the places of the ones that shrank
 

@@ -8,7 +8,7 @@ from what the server sent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -49,7 +49,7 @@ class FullTables(Store):
         needed = num_users * sum(table.numel() * table.element_size() for table in tables.values()) / 2**20
         if needed > self.limit_mib:
             raise InputError(
-                f"model.client.store=FullTables: a table for each of {num_users} clients takes {needed:,.0f} MiB, "
+                f"FullTables: a table for each of {num_users} clients takes {needed:,.4g} MiB, "
                 f"above limit_mib={self.limit_mib:g}; raise it if the memory is there"
             )
         self._names, self.taken = tuple(tables), torch.zeros(num_users, dtype=torch.bool)
@@ -62,7 +62,7 @@ class FullTables(Store):
 
     def write(self, clients: Tensor, copy: Copy) -> None:
         """See base class."""
-        self._handed_in.append((clients, copy))
+        self._handed_in.append((clients, replace(copy, dense={})))  # held until the round ends: tables alone
 
     def end_round(self, broadcast: Broadcast) -> None:
         """See base class; rows that are not listed are as the clients' tables were when the round began."""
@@ -85,17 +85,8 @@ class FullTables(Store):
         return {name: _Full(self.get_buffer(f"table_{name}"), self.taken, served.get(name)) for name in self._names}
 
     def mean_tables(self, served: Mapping[str, Table]) -> Mapping[str, Table]:
-        """The mean of the tables that clients read."""
-        return {name: OneTable(self._mean(name, served.get(name))) for name in self._names}
-
-    def _mean(self, name: str, served: Table | None) -> Tensor:
-        table = self.get_buffer(f"table_{name}")
-        if served is None:
-            return table.mean(0)
-        new = (~self.taken).nonzero()[:, 0]
-        theirs = served.rows(new, _all_items(table)).expand(len(new), -1, -1)
-        own = (self.taken.to(table.dtype) @ table.flatten(1)).view_as(table[0])
-        return (own + theirs.sum(0)) / len(table)
+        """See base class: copies of the server's tables give way to them, private tables to their mean."""
+        return {name: served.get(name) or OneTable(self.get_buffer(f"table_{name}").mean(0)) for name in self._names}
 
 
 def _all_items(table: Tensor) -> Tensor:
