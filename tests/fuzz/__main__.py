@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
 import sys
 import time
@@ -22,16 +23,17 @@ def main() -> int:
     faults: Counter[str] = Counter()
     succeeded: Counter[str] = Counter()
     since, slowest, peak = time.monotonic(), Result(-1, (), ""), 0
-    for done, result in enumerate(run_cases(options.seed, numbers, options.parallel), start=1):
-        ended[result.kind] += 1
-        succeeded[result.kind] += not result.fault and result.status != 2
-        faults[result.kind] += bool(result.fault)
-        slowest = max(slowest, result, key=lambda each: each.seconds)
-        peak = max(peak, result.peak)
-        if result.fault or options.case is not None:
-            _show(result, options.seed)
-        if done % 500 == 0:
-            print(f"{done} of {len(numbers)}, {sum(faults.values())} faults", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):  # the table of what was run, then
+        for done, result in enumerate(run_cases(options.seed, numbers, options.parallel), start=1):
+            ended[result.kind] += 1
+            succeeded[result.kind] += not result.fault and result.status != 2
+            faults[result.kind] += bool(result.fault)
+            slowest = max(slowest, result, key=lambda each: each.seconds)
+            peak = max(peak, result.peak)
+            if result.fault or options.case is not None:
+                _show(result, options.seed)
+            if done % 500 == 0:
+                print(f"{done} of {len(numbers)}, {sum(faults.values())} faults", flush=True)
     for kind in KINDS:
         refused = ended[kind] - succeeded[kind] - faults[kind]
         print(
