@@ -109,7 +109,10 @@ class Timestamps:
                 int((moment - EPOCH).total_seconds()) * TICKS_PER_SECOND[unit] for moment in (EARLIEST, now)
             )
             plausible = (time >= earliest) & (time <= latest)
-        rows, edges = np.histogram(time[plausible], bins=_BINS)
+        kept = time[plausible]
+        start = int(kept.min()) if len(kept) else 0
+        # From the first on: floats cannot tell large times that lie close together apart. No two are 2^64 apart.
+        rows, edges = np.histogram((kept - start).view(np.uint64), bins=_BINS)
         return cls(
             unit=unit,
             unit_guessed=stated is None and unit is not None,
@@ -117,7 +120,7 @@ class Timestamps:
             last=_moment(int(time.max()), unit),
             constant=bool(time.min() == time.max()),
             impossible=int(np.count_nonzero(~plausible)),
-            bin_edges=[_moment(int(edge), unit) for edge in edges],
+            bin_edges=[_moment(start + int(edge), unit) for edge in edges],
             bin_rows=rows.tolist(),
         )
 

@@ -225,3 +225,12 @@ def test_the_audit_of_lastfm_as_published(lastfm: Audit) -> None:
 def test_the_audit_of_ml_100k_counts_its_ties() -> None:
     # FIELD section 1.8: 415 of 943 users have several items at their newest timestamp.
     assert audit(shared_interactions("ml-100k"), "fair").tied_at_test == 415
+
+
+@pytest.mark.parametrize(
+    "time", [[2**62, 2**62 + 3, 2**62 + 5], [-(2**63), 0, 2**63 - 1], [2**63 - 2, 2**63 - 1], [-5]]
+)
+def test_times_at_the_edge_of_what_floats_tell_apart(time: list[int]) -> None:
+    measured = Timestamps.of(np.array(time), None, NOW)
+    assert sum(measured.bin_rows) == len(time)
+    assert int(measured.bin_edges[0]) == time[0]
