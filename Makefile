@@ -16,7 +16,7 @@ PROGRESS := awk -v terminal="$$(test -t 2 && echo yes)" ' \
 NUMERIC := tests/reference tests/client tests/server tests/models tests/test_replay.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fuzz numerics lint types bench notebooks clean
+.PHONY: help install demo test slow fuzz numerics lint types bench notebooks clean
 
 help: ## this text
 	@echo "fedrec: a laboratory for federated recommendation. First: make demo"
@@ -37,7 +37,10 @@ demo: $(INSTALLED) ## train FedRecGEL on FilmTrust, show a table and a picture (
 	$(BIN)/fedrec demo
 
 test: $(INSTALLED) ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+slow: $(INSTALLED) ## run the tests that take long and are rarely needed: a kill at every moment, every flipped bit
+	$(BIN)/python -m pytest -m slow
 
 fuzz: $(INSTALLED) ## run 10,000 mutated files, configurations, sweeps, command lines and run folders
 	$(BIN)/python -m tests.fuzz --cases 10000
