@@ -100,12 +100,13 @@ class Server(nn.Module, ABC):
         direction = self.direction()
         for step in reversed(steps):  # what was done last on the way is undone first
             direction = step.on_server(direction, round_)
-        _require_finite(direction, f"round {round_ + 1}: the sum of the clients' uploads overflows")
+        norm: Tensor = torch.stack(torch._foreach_norm(list(direction.values()))).norm()
+        if not norm.isfinite():  # a finite norm has finite terms; one that is not may have overflowed itself
+            _require_finite(direction, f"round {round_ + 1}: the sum of the clients' uploads overflows")
         for name, value in direction.items():
             self.shared[name].grad = value
         optimizer.step()
         _require_finite(self.parameters_now(), f"round {round_ + 1}: the server's step overflows")
-        norm: Tensor = torch.stack(torch._foreach_norm(list(direction.values()))).norm()
         return norm
 
 

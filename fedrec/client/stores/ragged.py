@@ -68,19 +68,22 @@ class RaggedRows(nn.Module):
         """Item of every row, ``int64 [R]``."""
         return self.keys % max(1, self.num_items)
 
-    def merge(self, forget: Tensor | None = None) -> None:
+    def merge(self, forget: Tensor | None = None, others: bool = True) -> None:
         """Put what was handed in in the place of older rows.
 
         Args:
             forget: ``int64 [C]`` clients whose older rows are dropped, all of them; None: nobody's.
+            others: Whether clients that are not forgotten have handed in rows too, which replace single older ones.
         """
         if not self._handed_in:
             return
         parts, self._handed_in = self._handed_in, []
         new = torch.cat([keys for keys, _ in parts])
-        stay = ~torch.isin(self.keys, new)
+        stay = torch.ones_like(self.keys, dtype=torch.bool)
         if forget is not None:
             stay &= ~torch.isin(self.owners(), forget)
+        if others:
+            stay &= ~torch.isin(self.keys, new)
         self.keys, order = torch.cat([self.keys[stay], new]).sort()
         for name in parts[0][1]:
             rows = torch.cat([part[name] for _, part in parts])

@@ -94,7 +94,7 @@ class TunedRows(Store):
             weight = table.weight[None]
             still = self.versions.get(name, weight[:0])[needed[needed < held]]
             self.versions[name] = torch.cat([still, weight]) if len(renewed) else still
-        self.own.merge(forget=renewed)
+        self.own.merge(forget=renewed, others=len(renewed) < len(clients))
 
     def tables(self, served: Mapping[str, Table]) -> Mapping[str, Table]:
         """See base class."""
