@@ -44,7 +44,7 @@ def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         """Put what stands below ``node`` into ``flat``, its names after ``prefix``."""
         for key, value in node.items():
             if key == "class_path":
-                flat[prefix] = value
+                flat[prefix] = str(value).rpartition(".")[2]
             elif isinstance(value, Mapping):
                 walk(value, prefix if key == "init_args" else f"{prefix}.{key}".lstrip("."))
             else:
