@@ -65,6 +65,11 @@ class _Pace:
     received: int = 0
 
     def add(self, count: int) -> None:
+        """Count bytes that have come.
+
+        Raises:
+            InputError: Fewer came in the last window than the least rate.
+        """
         self.received += count
         now = time.monotonic()
         if now - self.start < WINDOW_SECONDS:

@@ -48,6 +48,7 @@ class _Transcoded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill the buffer with what has been decoded, as UTF-8; 0 at the end."""
         while not self._ready:
             chunk = self._content.read(CHUNK_BYTES)
             self._ready = self._decoded(chunk)

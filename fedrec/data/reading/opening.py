@@ -109,6 +109,7 @@ class _Guarded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill the buffer from the packed file; damage in it is bad input, whatever the format calls it."""
         try:
             return int(self._stream.readinto(buffer))
         except InputError:
