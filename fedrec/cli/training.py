@@ -118,7 +118,10 @@ class FederatedCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and take the checkpoint out: Lightning would let what a checkpoint says override the command line."""
-        self.config = parser.parse_args(args)
+        try:
+            self.config = parser.parse_args(args)
+        except OverflowError:  # the parser's own conversion of a whole number to one with decimals
+            raise InputError("a whole number among the options is too large; expected less than 1e308") from None
         chosen = self.config[self.config.subcommand]
         path = chosen.pop("ckpt_path", None)
         check_values({name: value for name, value in chosen.as_dict().items() if name in GROUPS}, GROUPS)

@@ -255,3 +255,11 @@ def test_predictions_to_a_place_that_cannot_be(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "file").touch()
     assert main(["predict", f"--resume={folder}", f"--recommend.output={tmp_path}/file/top.csv"]) == 2
     assert capsys.readouterr().err == f"fedrec: error: {tmp_path}/file: File exists\n"
+
+
+def test_a_whole_number_beyond_every_float_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "huge.yaml"
+    config.write_text(f"model:\n  memory_budget_mib: {10**400}\n")
+    names = ["--config=data/synthetic.yaml", "--config=method/fedncf.yaml", f"--config={config}"]
+    assert main(["fit", *names, f"--trainer.default_root_dir={tmp_path}"]) == 2
+    assert capsys.readouterr().err.startswith("fedrec: error: a whole number among the options is too large")
