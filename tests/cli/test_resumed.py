@@ -121,3 +121,22 @@ def test_the_command_line_replaces_what_a_folder_may_not_say(
     assert main(["test", f"--resume={folder}"]) == 2
     assert "trainer.profiler is 'pytorch', which a run's own configuration may not say" in capsys.readouterr().err
     small_runs.call(["test", f"--resume={folder}", "--trainer.profiler=null"])
+
+
+def test_a_run_with_every_part_of_local_training_set_goes_on(tmp_path: Path) -> None:
+    """Rates by parameter are names of the user's own, which a saved configuration may hold."""
+    parts = tmp_path / "parts.yaml"
+    parts.write_text(
+        "model:\n  client:\n    init_args:\n      optimizer: sgd\n      rates: {factors: {user_gmf: 2.0}, round_decay: 0.9}\n"
+        "      upload:\n        class_path: fedrec.client.DeltaUpload\n"
+        "        init_args: {lr: 0.1, rates: {factors: {item_gmf: 0.5}}}\n"
+        "      penalties: [{class_path: fedrec.client.penalties.Proximal, init_args: {mu: 0.1}}]\n"
+        "      start: fedrec.client.start.FromOwn\n      store: fedrec.client.stores.OwnCopy\n"
+    )
+    arguments = small_runs.options(tmp_path, 1, "--trainer.logger=false")
+    place = arguments.index("--config=method/fedrecgel.yaml") + 1
+    small_runs.call([*arguments[:place], f"--config={parts}", *arguments[place:]])
+    (folder,) = (tmp_path / "runs").iterdir()
+    small_runs.call(["fit", f"--resume={folder}", "--trainer.max_epochs=2"])
+    small_runs.call(["test", f"--resume={folder}"])
+    assert (folder / "test.json").is_file()
