@@ -127,7 +127,8 @@ def test_a_run_with_every_part_of_local_training_set_goes_on(tmp_path: Path) -> 
     """Rates by parameter are names of the user's own, which a saved configuration may hold."""
     parts = tmp_path / "parts.yaml"
     parts.write_text(
-        "model:\n  client:\n    init_args:\n      optimizer: sgd\n      rates: {factors: {user_gmf: 2.0}, round_decay: 0.9}\n"
+        "model:\n  client:\n    init_args:\n      optimizer: sgd\n"
+        "      rates: {factors: {user_gmf: 2.0}, round_decay: 0.9}\n"
         "      upload:\n        class_path: fedrec.client.DeltaUpload\n"
         "        init_args: {lr: 0.1, rates: {factors: {item_gmf: 0.5}}}\n"
         "      penalties: [{class_path: fedrec.client.penalties.Proximal, init_args: {mu: 0.1}}]\n"
