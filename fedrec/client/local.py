@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from fedrec.client import sam
 from fedrec.client.client import Client
 from fedrec.client.combinations import check_names, check_order, check_what_is_kept
+from fedrec.client.context import StepContext
 from fedrec.client.figures import Figures
 from fedrec.client.gradient_upload import GradientUpload
 from fedrec.client.objective import Objective
@@ -58,7 +59,7 @@ class LocalTraining(Client):
         upload: What is done with the shared gradients and sent: ``GradientUpload`` (also what null means): shared
             parameters stay as received, the gradients of the steps are summed. ``DeltaUpload``: they move with an
             optimiser of their own, start minus final is sent.
-        penalties: What is added to the shared gradients, for instance ``Proximal`` (FedProx).
+        penalties: Further terms of the objective, for instance ``Proximal`` (FedProx).
         start: Where a client starts: ``FromBroadcast`` (also what null means) or ``FromOwn``, its own copy.
         store: What clients keep of the shared parameters that they moved, and score with: ``Nothing`` (also what null
             means), ``TunedRows``, ``FullTables`` or ``OwnCopy``.
@@ -186,11 +187,12 @@ class LocalTraining(Client):
         shared = self.upload.begin(origin, bucket, uploads)
         private = PrivateSide(own, bucket, self.optimizer, self.weight_decay)
         losses: list[Tensor] = []
+        memory: dict[str, Any] = {}
         for number, step in enumerate(bucket.steps):
-            anchor = shared.anchor(step) if self.penalties else None
-            objective = Objective(recommender, step, bucket.max_entries, self.penalties, anchor)
+            context = StepContext(origin, bucket, step, number, memory)
+            objective = Objective(recommender, step, bucket.max_entries, self.penalties, context)
             point = Point(shared.values(step), private.values(step), shared.features(step))
-            gradients = self._gradients(objective, point, shared.uploads)
+            gradients = self._gradients(objective, point, shared.uploads, context)
             unmoved = gradients.base
             private.take(gradients.for_private.private, step, self._rate(origin.broadcast.round, number))
             if self.order == "private_first":
@@ -220,8 +222,8 @@ class LocalTraining(Client):
         """Learning rates of the private parameters in one step of a round."""
         return lambda name: self.lr * self.rates.of(name, round_, step)
 
-    def _gradients(self, objective: Objective, point: Point, uploads: Uploads) -> StepGradients:
+    def _gradients(self, objective: Objective, point: Point, uploads: Uploads, context: StepContext) -> StepGradients:
         if self.order == "private_first":  # the shared side follows after the private step
             base = objective(point, None, private=True)
             return StepGradients(base, base, sam.at_private(objective, point, base, self.radii.private))
-        return self.perturbation.gradients(objective, point, self.radii, uploads)
+        return self.perturbation.gradients(objective, point, self.radii, uploads, context)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from fedrec.client.context import StepContext
 from fedrec.client.part import Gradients, Part, Point
-from fedrec.client.penalties import Anchor, Penalty
+from fedrec.client.penalties import Penalty
 from fedrec.client.plan import Step
 from fedrec.models.recommender import Recommender, Uploads
 
@@ -26,9 +27,9 @@ class Objective:
         step: Weights and targets of the entries, ``[B, S]``.
         max_entries: How many entries fit into the working memory. The step of a client that has more is evaluated in
             slices, one after another, whose gradients are put together.
-        penalties: Further terms of the objective. They are added to the gradient of the shared side; the reported loss
-            stays that of the examples alone.
-        anchor: The parameters near which penalties hold the clients; needed where there are penalties.
+        penalties: Further terms of the objective. They are added to the gradients; the reported loss stays that of the
+            examples alone.
+        context: What penalties may look at; needed where there are some.
     """
 
     def __init__(
@@ -37,12 +38,12 @@ class Objective:
         step: Step,
         max_entries: int,
         penalties: Sequence[Penalty] = (),
-        anchor: Anchor | None = None,
+        context: StepContext | None = None,
     ) -> None:
         self.recommender = recommender
         self.weight, self.target = step.weight, step.target
         self.max_entries = max_entries if len(step.weight) == 1 else step.weight.shape[1]
-        self.penalties, self.anchor = penalties, anchor
+        self.penalties, self.context = penalties, context
 
     def __call__(self, point: Point, uploads: Uploads | None, private: bool) -> Gradients:
         """Logits and gradients at a point.
@@ -62,9 +63,9 @@ class Objective:
                 self._gradients(point.only(part), self.weight[:, part], self.target[:, part], uploads, private)
                 for part in slices
             )
-        if uploads and self.anchor:
+        if self.context:
             for penalty in self.penalties:
-                penalty.add(gradients.shared, point.shared, self.anchor)
+                penalty.add(gradients, point, self.context)
         return gradients
 
     def loss(self, logits: Tensor) -> Tensor:

@@ -1,60 +1,33 @@
-"""Penalties: what is added to a client's gradient to hold its copy of the shared parameters near something.
+"""Penalties: terms of a client's objective beside the loss of its examples.
 
 A penalty acts in every evaluation of the gradient, perturbed points included, on dense parameters and on the item rows
-of the step at hand; rows of other steps are not pulled until their own step.
+of the step at hand, shared and private; rows of other steps are not pulled until their own step.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 from torch import Tensor
 
-from fedrec.client.part import Part, Values
+from fedrec.client.context import StepContext
+from fedrec.client.part import Gradients, Point
 from fedrec.errors import InputError
-from fedrec.exchange import Broadcast
 from fedrec.models.linear import ShiftedWeight, as_dense
 from fedrec.models.recommender import Params
-
-
-@dataclass(frozen=True)
-class Anchor:
-    """The parameters near which penalties can hold the clients in one step.
-
-    Attributes:
-        sent: Shared side as the server sent it, with the rows of the step's entries.
-        broadcast: What the server sent.
-        clients: ``int64 [B]`` user indices.
-        items: ``int64 [B, S]`` items of the entries (padding: any).
-        real: ``bool [B, S, 1]``, False for padding, which stands for some real row: a row is pulled once.
-    """
-
-    sent: Values
-    broadcast: Broadcast
-    clients: Tensor
-    items: Tensor
-    real: Tensor
-
-    def rows(self, extra: str) -> Tensor:
-        """Rows ``[B, S, D]`` of a table that the server sent beside the parameters."""
-        table = self.broadcast.extras[extra]
-        if isinstance(table, Tensor):
-            raise InputError(f"model.client.penalties: the server sends {extra}, but not as a table")
-        return table.rows(self.clients, self.items)
 
 
 class Penalty(ABC):
     """One term of a client's objective beside the loss of its examples."""
 
     @abstractmethod
-    def add(self, gradient: Part, at: Values, anchor: Anchor) -> None:
+    def add(self, gradients: Gradients, point: Point, context: StepContext) -> None:
         """Add the term's gradient, in place.
 
         Args:
-            gradient: Gradient of the shared side, one per client.
-            at: Shared side of the point.
-            anchor: What the clients can be held to.
+            gradients: Gradients of both sides, one per client; a side that was not asked for is empty.
+            point: Where they are taken.
+            context: The step, and what the server sent.
         """
 
 
@@ -72,30 +45,30 @@ class Proximal(Penalty):
             raise InputError(f"model.client.penalties: Proximal.mu={mu}: expected a finite number of at least 0")
         self.mu = mu
 
-    def add(self, gradient: Part, at: Values, anchor: Anchor) -> None:
+    def add(self, gradients: Gradients, point: Point, context: StepContext) -> None:
         """See base class."""
+        shared, sent = gradients.shared, context.sent
         if not self.mu:
             return
-        for name, value in at.dense.items():
-            base = value
-            total = as_dense(gradient.dense[name])
+        for name, gradient in shared.dense.items():
+            base, total = point.shared.dense[name], as_dense(gradient)
             if isinstance(base, ShiftedWeight):
                 total = total + self.mu * base.shift.dense()
                 base = base.weight
-            gradient.dense[name] = total + self.mu * (base - anchor.sent.dense[name])  # type: ignore[operator]
-        pull_rows(gradient.rows, self.mu, at.rows, anchor.sent.rows, anchor.real)
+            shared.dense[name] = total + self.mu * (base - sent.dense[name])  # type: ignore[operator]
+        pull_rows(shared.rows, self.mu, point.shared.rows, sent.rows, context.real)
 
 
 def pull_rows(gradient: Params, strength: float, rows: Params, target: Params, real: Tensor) -> None:
     """Add ``strength (rows - target)`` to gradients of item rows, in place.
 
     Args:
-        gradient: Gradients ``[B, S, D]`` by table.
+        gradient: Gradients ``[B, S, D]`` by table; none: nothing is pulled.
         strength: How hard rows are pulled.
         rows: The rows.
         target: What they are pulled to.
         real: ``bool [B, S, 1]``, False for padding.
     """
-    for name, value in rows.items():
+    for name, total in gradient.items():
         # The difference first: where nothing has moved it is exactly 0, which Adam would tell from nearly 0.
-        gradient[name].add_((value - target[name]) * real, alpha=strength)
+        total.add_((rows[name] - target[name]) * real, alpha=strength)

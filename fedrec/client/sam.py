@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fedrec.client.context import StepContext
 from fedrec.client.objective import Objective
 from fedrec.client.part import Gradients, Point
 from fedrec.models.recommender import Uploads
@@ -62,7 +63,9 @@ class Perturbation(ABC):
     joins = False
 
     @abstractmethod
-    def gradients(self, objective: Objective, point: Point, radii: Radii, uploads: Uploads) -> StepGradients:
+    def gradients(
+        self, objective: Objective, point: Point, radii: Radii, uploads: Uploads, context: StepContext
+    ) -> StepGradients:
         """The gradients of one step.
 
         Args:
@@ -70,13 +73,16 @@ class Perturbation(ABC):
             point: (theta_u, phi_u) of the bucket's clients.
             radii: How far each side is moved.
             uploads: How the shared dense gradients that are used are to be given.
+            context: The step: its number, its items, what the server sent, what earlier steps remembered.
         """
 
 
 class Separate(Perturbation):
     """Two-sided SAM: neither side's perturbation sees the other's (FedRecGEL, steps 4 and 5 of its round)."""
 
-    def gradients(self, objective: Objective, point: Point, radii: Radii, uploads: Uploads) -> StepGradients:
+    def gradients(
+        self, objective: Objective, point: Point, radii: Radii, uploads: Uploads, context: StepContext
+    ) -> StepGradients:
         """See base class."""
         base = objective(point, "per_client" if radii.shared else uploads, private=True)
         # Each side consumes its own row gradients of `base`, so the order of the two does not matter.
@@ -92,10 +98,12 @@ class Joint(Perturbation):
 
     joins = True
 
-    def gradients(self, objective: Objective, point: Point, radii: Radii, uploads: Uploads) -> StepGradients:
+    def gradients(
+        self, objective: Objective, point: Point, radii: Radii, uploads: Uploads, context: StepContext
+    ) -> StepGradients:
         """See base class."""
         if not (radii.shared or radii.private):
-            return Separate().gradients(objective, point, radii, uploads)
+            return Separate().gradients(objective, point, radii, uploads, context)
         base = objective(point, "per_client", private=True)
         norm = torch.hypot(base.shared.norm(), base.private.norm())
         moved = moved_private(point, base, radius_scale(radii.private, norm))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from fedrec.client.part import Part, Values
-from fedrec.client.penalties import Anchor
 from fedrec.client.plan import Bucket, Step
 from fedrec.client.rates import Rates
 from fedrec.client.start import Origin
@@ -59,13 +58,6 @@ class SharedSide(ABC):
         items = self.bucket.step_items(step)
         rows = {name: table.rows(self.bucket.clients, items) for name, table in self.origin.tables.items()}
         return Values(dict(self.origin.dense), rows)
-
-    def anchor(self, step: Step) -> Anchor:
-        """The parameters near which penalties can hold the clients in this step."""
-        items, real = self.bucket.step_items(step), (step.weight > 0)[..., None]
-        broadcast, clients = self.origin.broadcast, self.bucket.clients
-        rows = {name: broadcast.tables[name].rows(clients, items) for name in self.origin.tables}
-        return Anchor(Values(dict(broadcast.dense), rows), broadcast, clients, items, real)
 
 
 class UploadRule(ABC):

@@ -6,29 +6,23 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from torch.testing import assert_close
 
 from fedrec.client import DeltaUpload, GradientUpload, LocalTraining
 from fedrec.client.objective import Objective
-from fedrec.client.part import Part, Values
-from fedrec.client.penalties import Anchor, Proximal
+from fedrec.client.part import Gradients, Part, Point, Values
+from fedrec.client.penalties import Proximal
+from fedrec.client.plan import Step
 from fedrec.errors import InputError
-from fedrec.exchange import Broadcast
 from fedrec.models import NCF, PFedRec
 from fedrec.models.linear import OuterProducts, ShiftedWeight, as_dense
 from fedrec.models.recommender import Recommender
+from tests.client.steps import sent
 from tests.client.test_objective import dense_of, problem
 from tests.reference.adapter import EachClient
 from tests.small import federation, normal, random_cohort, snapshot
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
-
-
-def held_to(start: Values, real: Tensor) -> Anchor:
-    """An anchor of the starting point alone."""
-    nobody = torch.zeros(0, dtype=torch.int64)
-    return Anchor(start, Broadcast(0, {}, {}), nobody, nobody, real)
 
 
 def test_proximal_adds_mu_times_the_distance() -> None:
@@ -37,9 +31,11 @@ def test_proximal_adds_mu_times_the_distance() -> None:
     w, b, e = normal(4, 4, 5), normal(5), normal(6, 2, 3, 2)
     at = Values({"w": ShiftedWeight(normal(7, 2, 4, 5), shift), "b": normal(8, 2)}, {"e": normal(9, 2, 3, 2)})
     gradient = Part({"w": factors, "b": normal(10, 2)}, {"e": normal(11, 2, 3, 2)})
-    real = torch.tensor([[True, True, True], [True, False, False]])[..., None]
-    anchor = held_to(Values({"w": w, "b": b}, {"e": e}), real)
-    Proximal(0.7).add(gradient, at, anchor)
+    weight = torch.tensor([[0.5, 1.0, 0.5], [1.0, 0.0, 0.0]], dtype=torch.float64)
+    real = (weight > 0)[..., None]
+    context = sent(Values({"w": w, "b": b}, {"e": e}), Step(None, weight, weight, None))
+    nothing = Values({}, {})
+    Proximal(0.7).add(Gradients(weight, gradient, Part({}, {})), Point(at, nothing, {}), context)
     found = {name: as_dense(value) for name, value in gradient.dense.items()}
     assert_close(found["w"], factors.dense() + 0.7 * (normal(7, 2, 4, 5) + shift.dense() - w), **EXACT)
     assert_close(found["b"], normal(10, 2) + 0.7 * (normal(8, 2) - b), **EXACT)
@@ -55,9 +51,9 @@ def test_in_an_objective_it_is_added_once_and_to_the_shared_side_alone(
     point, step = problem(recommender, 1)
     dense = {name: value + 1 for name, value in point.shared.dense.items()}  # type: ignore[operator]
     start = Values(dense, {name: value + 2 for name, value in point.shared.rows.items()})
-    anchor = held_to(start, (step.weight > 0)[..., None])
+    context = sent(start, step)
     plain = dense_of(Objective(recommender, step, max_entries)(point, "per_client", private=True))
-    held = Objective(recommender, step, max_entries, [Proximal(0.5), Proximal(0.25)], anchor)
+    held = Objective(recommender, step, max_entries, [Proximal(0.5), Proximal(0.25)], context)
     pulled = dense_of(held(point, "per_client", private=True))
     for name, value in plain.items():
         distance = 1.0 if name in start.dense else 2.0 * (step.weight > 0)[..., None] if name in start.rows else 0.0

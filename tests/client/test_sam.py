@@ -12,16 +12,21 @@ from torch.testing import assert_close
 
 from fedrec.client import DeltaUpload, GradientUpload, LocalTraining, sam
 from fedrec.client.part import Gradients, Part, Point, Values
+from fedrec.client.plan import Step
 from fedrec.client.sam import Joint, Perturbation, Radii, Separate
 from fedrec.client.stores import TunedRows
 from fedrec.exchange import OneTable
 from fedrec.models import NCF, PFedRec
 from fedrec.models.linear import OuterProducts
 from fedrec.models.recommender import Params, Recommender
+from tests.client.steps import sent
 from tests.small import federation, normal, random_cohort, snapshot
 
 A, B = 1.5, 0.7
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
+STEP = sent(
+    Values({}, {}), Step(None, torch.ones(2, 4), torch.ones(2, 4), None)
+)  # of which Separate and Joint see nothing
 
 
 class Quadratic:
@@ -80,7 +85,7 @@ def test_separate_perturbations_in_closed_form() -> None:
     # side g + B eps: neither perturbation is seen by the other side.
     point, quadratic = start(), Quadratic()
     shared, private = gradients_at(point)
-    found = Separate().gradients(quadratic, point, Radii(0.3, 0.05), "per_client")  # type: ignore[arg-type]
+    found = Separate().gradients(quadratic, point, Radii(0.3, 0.05), "per_client", STEP)  # type: ignore[arg-type]
     length, private_length = both(shared)[0].norm(), private["u"][0].norm()
     assert_close(
         both({**found.for_shared.shared.dense, **found.for_shared.shared.rows})[0],
@@ -95,7 +100,7 @@ def test_joint_perturbation_in_closed_form() -> None:
     # One norm n over both sides and one point: g_w + A rho_s g_w / n + rho_p g_u / n, and so on.
     point, quadratic = start(), Quadratic()
     shared, private = gradients_at(point)
-    found = Joint().gradients(quadratic, point, Radii(0.3, 0.05), "per_client")  # type: ignore[arg-type]
+    found = Joint().gradients(quadratic, point, Radii(0.3, 0.05), "per_client", STEP)  # type: ignore[arg-type]
     n = torch.cat([both(shared)[0], private["u"][0]]).norm()
     eps_w, eps_u = 0.3 * shared["w"][0] / n, 0.05 * private["u"][0] / n
     assert_close(found.for_shared.shared.dense["w"][0], shared["w"][0] + A * eps_w + eps_u, **EXACT)  # type: ignore[index]
@@ -108,7 +113,7 @@ def test_joint_perturbation_in_closed_form() -> None:
 @pytest.mark.parametrize(("rho_shared", "rho_private"), [(0.3, 0.05), (2.0, 0.0), (0.0, 1.0)])
 def test_perturbations_have_the_length_rho(scale: float, rho_shared: float, rho_private: float) -> None:
     point, quadratic = start(scale), Quadratic()
-    Separate().gradients(quadratic, point, Radii(rho_shared, rho_private), "per_client")  # type: ignore[arg-type]
+    Separate().gradients(quadratic, point, Radii(rho_shared, rho_private), "per_client", STEP)  # type: ignore[arg-type]
     here = vectors(point)
     moved = [
         [(there - at)[0].norm().item() for there, at in zip(vectors(p), here, strict=True)] for p in quadratic.points
@@ -125,7 +130,7 @@ def test_perturbations_have_the_length_rho(scale: float, rho_shared: float, rho_
 
 def test_joint_perturbation_with_equal_radii_has_the_length_rho() -> None:
     point, quadratic = start(), Quadratic()
-    Joint().gradients(quadratic, point, Radii(0.4, 0.4), "per_client")  # type: ignore[arg-type]
+    Joint().gradients(quadratic, point, Radii(0.4, 0.4), "per_client", STEP)  # type: ignore[arg-type]
     there, here = torch.cat(vectors(quadratic.points[1]), 1), torch.cat(vectors(point), 1)
     assert (there - here)[0].norm().item() == pytest.approx(0.4, rel=1e-9)
 
@@ -133,7 +138,7 @@ def test_joint_perturbation_with_equal_radii_has_the_length_rho() -> None:
 @pytest.mark.parametrize("perturbation", [Separate(), Joint()])
 def test_zero_gradient_leaves_the_point(perturbation: Perturbation) -> None:
     point, quadratic = start(), Quadratic()
-    found = perturbation.gradients(quadratic, point, Radii(0.3, 0.3), "per_client")  # type: ignore[arg-type]
+    found = perturbation.gradients(quadratic, point, Radii(0.3, 0.3), "per_client", STEP)  # type: ignore[arg-type]
     for there in quadratic.points:
         assert all(torch.equal(a[1], b[1]) for a, b in zip(vectors(there), vectors(point), strict=True))
     assert not found.for_shared.shared.dense["w"][1].any()
@@ -143,7 +148,7 @@ def test_zero_gradient_leaves_the_point(perturbation: Perturbation) -> None:
 @pytest.mark.parametrize("perturbation", [Separate(), Joint()])
 def test_no_radius_means_the_gradient_at_the_point_itself(perturbation: Perturbation) -> None:
     point, quadratic = start(), Quadratic()
-    found = perturbation.gradients(quadratic, point, Radii(0.0, 0.0), "summed")  # type: ignore[arg-type]
+    found = perturbation.gradients(quadratic, point, Radii(0.0, 0.0), "summed", STEP)  # type: ignore[arg-type]
     assert found.for_shared is found.base
     assert found.for_private is found.base
     assert len(quadratic.points) == 1
@@ -153,7 +158,7 @@ def test_no_radius_means_the_gradient_at_the_point_itself(perturbation: Perturba
 def test_the_point_is_not_written_to(perturbation: Perturbation) -> None:
     point = start()
     before = [side.clone() for side in vectors(point)]
-    perturbation.gradients(Quadratic(), point, Radii(0.3, 0.3), "per_client")  # type: ignore[arg-type]
+    perturbation.gradients(Quadratic(), point, Radii(0.3, 0.3), "per_client", STEP)  # type: ignore[arg-type]
     assert all(torch.equal(a, b) for a, b in zip(vectors(point), before, strict=True))
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fedrec.client.part import Part, Values
-from fedrec.client.penalties import Anchor, Penalty, pull_rows
+from fedrec.client.context import StepContext
+from fedrec.client.part import Gradients, Point
+from fedrec.client.penalties import Penalty, pull_rows
 from fedrec.exchange import Broadcast, OneTable, TablePerClient, Upload
 from fedrec.models.recommender import Params, Uploads
 from fedrec.server import MeanServer
@@ -49,5 +50,7 @@ class PullToMean(Penalty):
     def __init__(self, strength: float) -> None:
         self.strength = strength
 
-    def add(self, gradient: Part, at: Values, anchor: Anchor) -> None:
-        pull_rows(gradient.rows, self.strength, at.rows, {"item": anchor.rows("mean")}, anchor.real)
+    def add(self, gradients: Gradients, point: Point, context: StepContext) -> None:
+        pull_rows(
+            gradients.shared.rows, self.strength, point.shared.rows, {"item": context.extra("mean")}, context.real
+        )
