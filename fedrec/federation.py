@@ -201,7 +201,7 @@ class FederatedRecommender(L.LightningModule):
         keep_freed_memory()
         generator = torch.Generator().manual_seed(self.seed)
         shared = self.recommender.initial_shared(num_items, generator)
-        self.server.initialise(shared, self.recommender.item_tables)
+        self.server.initialise(shared, self.recommender.item_tables, num_users, self.seed)
         self.private = self.client.private_state(self.recommender, num_users, shared, generator)
         self.to(self.device)
 

@@ -30,6 +30,11 @@ class DeltaUpload(UploadRule):
         rates: Factors of ``lr`` by parameter, round and step; null: 1.
         weight_decay: Decay of the whole copy in each step of SGD, rows without an example included (these by one
             scalar per client and table, exactly); 0: none.
+        row_mean: Whether an item row moves along the mean over its own examples in a step, instead of along its part of
+            the mean over the whole batch. This is PyTorch's ``scale_grad_by_freq`` with the batch size in the rate, as
+            CoLR's published code has it (Nguyen et al., WWW 2024): rare and frequent items move alike.
+        row_decay: Weight decay of the item rows of a step's examples alone, at least 0; it acts on a row as a whole,
+            whatever its number of examples.
     """
 
     moves = True
@@ -41,15 +46,19 @@ class DeltaUpload(UploadRule):
         lr_per_item: bool = False,
         rates: Rates | None = None,
         weight_decay: float = 0.0,
+        row_mean: bool = False,
+        row_decay: float = 0.0,
     ) -> None:
         if not 0 < lr < float("inf"):
             raise InputError(f"model.client.upload.lr={lr}: a learning rate is a finite number above 0")
-        if not 0 <= weight_decay < float("inf"):
-            raise InputError(f"model.client.upload.weight_decay={weight_decay}: expected a finite number of at least 0")
+        for name, value in {"weight_decay": weight_decay, "row_decay": row_decay}.items():
+            if not 0 <= value < float("inf"):
+                raise InputError(f"model.client.upload.{name}={value}: expected a finite number of at least 0")
         if weight_decay and optimizer != "sgd":
             raise InputError("model.client.upload.weight_decay: needs optimizer=sgd, whose decay one scalar can carry")
         self.optimizer, self.lr, self.lr_per_item = optimizer, lr, lr_per_item
         self.rates, self.weight_decay = rates or Rates(), weight_decay
+        self.row_mean, self.row_decay = row_mean, row_decay
         self.decays = weight_decay > 0
 
     def begin(self, origin: Origin, bucket: Bucket, uploads: Uploads) -> SharedSide:
@@ -77,15 +86,23 @@ class MovingCopy(SharedSide):
 
     def __init__(self, rule: DeltaUpload, origin: Origin, bucket: Bucket) -> None:
         super().__init__(origin, bucket)
-        self._rule, self._moved = rule, False
+        self.rule, self._moved = rule, False
         clients = len(bucket.clients)
         self._dense = {
             name: value if origin.per_client else value.expand(clients, *value.shape)
             for name, value in origin.dense.items()
         }
-        rows = {name: table.rows(bucket.clients, bucket.items) for name, table in origin.tables.items()}
-        self._rows = MovingRows(bucket, rows)
-        self._state = OptimizerState.initial(rule.optimizer, self._dense | rows, clients)
+        self._rows = self.moving_rows()
+        self._state = OptimizerState.initial(rule.optimizer, self._dense | self._rows.values, clients)
+
+    def moving_rows(self) -> MovingRows:
+        """What moves for each of the clients' items: by default its rows themselves."""
+        return MovingRows(self.bucket, self.received())
+
+    def received(self) -> Params:
+        """The rows of the clients' items from which they started, ``[B, P, D]`` by table."""
+        clients, items = self.bucket.clients, self.bucket.items
+        return {name: table.rows(clients, items) for name, table in self.origin.tables.items()}
 
     def values(self, step: Step) -> Values:
         """See base class."""
@@ -97,8 +114,8 @@ class MovingCopy(SharedSide):
 
     def take(self, gradient: Part, step: Step, number: int) -> None:
         """See base class."""
-        self._moved = True
-        rule, dense = self._rule, {name: as_dense(value) for name, value in gradient.dense.items()}
+        rows, self._moved = self.row_gradients(gradient.rows, step), True
+        rule, dense = self.rule, {name: as_dense(value) for name, value in gradient.dense.items()}
 
         def rate(name: str) -> float:
             """The learning rate of a parameter in this step."""
@@ -109,22 +126,29 @@ class MovingCopy(SharedSide):
             if rule.weight_decay:
                 dense = {name: value + rule.weight_decay * self._dense[name] for name, value in dense.items()}
             self._dense, _ = optimizers.step("sgd", rate, self._dense, dense, self._state, step.active)
-            self._rows.descend(gradient.rows, step, rate, rule.weight_decay)
+            self._rows.descend(rows, step, rate, rule.weight_decay)
             return
-        gradients = dense | self._rows.spread(gradient.rows, step)
+        gradients = dense | self._rows.spread(rows, step)
         parameters = self._dense | self._rows.values
         moved, self._state = optimizers.step("adam", rate, parameters, gradients, self._state, step.active)
         self._dense = {name: moved[name] for name in self._dense}
         self._rows.values = {name: moved[name] for name in self._rows.values}
 
+    def row_gradients(self, gradient: Params, step: Step) -> Params:
+        """Gradients ``[B, S, D]`` of the rows of a step's entries as the optimiser sees them."""
+        rule, weight = self.rule, step.weight[..., None]
+        if rule.row_mean:  # an entry's weight is the sum of its examples' weights; padding has none, and no gradient
+            gradient = {name: value / weight.where(weight > 0, 1.0) for name, value in gradient.items()}
+        if rule.row_decay:
+            now = self.values(step).rows
+            gradient = {n: value + rule.row_decay * now[n] * (weight > 0) for n, value in gradient.items()}
+        return gradient
+
     def upload(self) -> Upload:
         """See base class."""
         bucket, origin = self.bucket, self.origin
         dense = {name: origin.dense[name] - value for name, value in self._dense.items()}
-        rows = {
-            name: origin.tables[name].rows(bucket.clients, bucket.items) - value
-            for name, value in self._rows.values.items()
-        }
+        rows = {name: start - self._rows.values[name] for name, start in self.received().items()}
         sizes = bucket.items, bucket.counts, origin.num_items
         upload = Upload(bucket.clients, dense, rows, *sizes, per_client=True, scale=self._rows.scale)
         for name in upload.scale:  # padding decayed like any row, and must send nothing

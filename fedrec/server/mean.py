@@ -8,6 +8,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
+from fedrec.errors import InputError
 from fedrec.exchange import Upload
 from fedrec.models.recommender import Params
 from fedrec.server.server import Server
@@ -24,6 +25,9 @@ class MeanServer(Server):
         optimizer: ``adam`` (betas 0.9 and 0.999, eps 1e-8) or ``sgd``; dense over all parameters, item tables included.
         lr: Learning rate.
         momentum: Factor beta of ``v <- beta v + mean``, along which SGD steps; 0: none.
+        rows_over: By what the sum of an item row's uploads is divided: by the number of all ``clients`` of the round
+            (FedAvg), or of its ``senders``, those who trained on the item. The latter is the aggregator of FedMF in
+            CoLR's published code (Nguyen et al., WWW 2024).
 
     Example:
         One round of two clients, who send a gradient of the bias, and gradients of the rows of items 0 and 2:
@@ -46,20 +50,29 @@ class MeanServer(Server):
         (-1.5, [-1.0, 0.0, -3.0])
     """
 
-    def __init__(self, optimizer: Literal["adam", "sgd"] = "adam", lr: float = 0.001, momentum: float = 0.0) -> None:
+    def __init__(
+        self,
+        optimizer: Literal["adam", "sgd"] = "adam",
+        lr: float = 0.001,
+        momentum: float = 0.0,
+        rows_over: Literal["clients", "senders"] = "clients",
+    ) -> None:
         super().__init__(optimizer, lr, momentum)
+        self.rows_over = rows_over
         self._sums: Params = {}  # of the shape of what is uploaded, which need not be that of the parameters
+        self._senders: Params = {}  # int64 [I] by table
         self._clients = 0
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._sums = {name: fn(value) for name, value in self._sums.items()}  # they follow the parameters
+        self._senders = {name: fn(value) for name, value in self._senders.items()}
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
     def begin_round(self) -> None:
         """See base class; the sums' memory is used again in every round."""
         self._clients = 0
-        if self._sums:
-            torch._foreach_zero_(list(self._sums.values()))
+        for value in (*self._sums.values(), *self._senders.values()):
+            value.zero_()
 
     def aggregate(self, upload: Upload) -> None:
         """See base class; adds up in the order of the buckets."""
@@ -68,6 +81,8 @@ class MeanServer(Server):
             torch._foreach_add_([self._sums[name] for name in upload.dense], list(upload.dense.values()))
         for name, rows in upload.rows.items():
             self._sums[name].index_add_(0, upload.items.flatten(), rows.flatten(0, 1))
+            if self.rows_over == "senders":
+                self._senders[name].index_add_(0, upload.items.flatten(), upload.real().long().flatten())
         for name, scale in upload.scale.items():
             self._add_decayed(name, 1 - scale, upload)
         self._clients += len(upload.clients)
@@ -75,7 +90,8 @@ class MeanServer(Server):
     def direction(self) -> Params:
         """See base class."""
         clients, self._clients = self._clients, 0
-        torch._foreach_div_(list(self._sums.values()), clients)
+        for name, total in self._sums.items():
+            total /= self._senders[name].clamp(min=1)[:, None] if name in self._senders else clients
         return dict(self._sums)
 
     def _make_room(self, upload: Upload) -> None:
@@ -85,9 +101,13 @@ class MeanServer(Server):
         for name, rows in upload.rows.items():
             if name not in self._sums:
                 self._sums[name] = rows.new_zeros(upload.num_items, rows.shape[2])
+            if self.rows_over == "senders" and name not in self._senders:
+                self._senders[name] = upload.items.new_zeros(upload.num_items)
 
     def _add_decayed(self, name: str, shrunk: Tensor, upload: Upload) -> None:
         """Add what decay took off the rows that are not listed: ``shrunk [B]`` of each such row of the table."""
+        if self.rows_over == "senders":
+            raise InputError("model.server.rows_over=senders: with weight_decay of whole tables every client sends all")
         table, real = self.shared[name].detach(), upload.real()
         self._sums[name].add_(table * shrunk.sum())
         listed = table[upload.items] * (shrunk[:, None] * real)[..., None]

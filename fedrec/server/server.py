@@ -44,8 +44,18 @@ class Server(nn.Module, ABC):
         self.shared = nn.ParameterDict()
         self.item_tables: tuple[str, ...] = ()
 
-    def initialise(self, shared: Params, item_tables: Sequence[str]) -> None:
-        """Take the initial shared parameters, item tables ``[I, D]`` among them."""
+    def initialise(self, shared: Params, item_tables: Sequence[str], num_users: int = 0, seed: int = 0) -> None:
+        """Take the initial shared parameters, and make room for what else lasts from round to round.
+
+        Args:
+            shared: The parameters, item tables ``[I, D]`` among them.
+            item_tables: Which of them have a row per item.
+            num_users: Number of clients U, for servers that hold something of each.
+            seed: Training seed, for servers that draw; what they draw must be a function of (seed, round).
+
+        Raises:
+            InputError: If it would take more memory than is allowed, or the server does not go with the parameters.
+        """
         self.shared = nn.ParameterDict({name: nn.Parameter(value) for name, value in shared.items()})
         self.item_tables = tuple(item_tables)
 

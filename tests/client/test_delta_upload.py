@@ -143,6 +143,7 @@ def test_working_memory_grows_with_the_copy(optimizer: Any) -> None:
         ({"lr": float("nan")}, r"model\.client\.upload\.lr=nan: a learning rate"),
         ({"weight_decay": -0.1}, r"model\.client\.upload\.weight_decay=-0\.1: expected a finite number"),
         ({"weight_decay": float("inf")}, r"model\.client\.upload\.weight_decay=inf"),
+        ({"row_decay": -0.1}, r"model\.client\.upload\.row_decay=-0\.1: expected a finite number"),
         ({"weight_decay": 0.1, "optimizer": "adam"}, r"model\.client\.upload\.weight_decay: needs optimizer=sgd"),
     ],
 )

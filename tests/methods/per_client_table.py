@@ -6,6 +6,8 @@ half its own last upload and half the mean, which takes the same ways through th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -26,7 +28,7 @@ class NeighbourServer(MeanServer):
         super().__init__("sgd", lr)
         self.users = users
 
-    def initialise(self, shared: Params, item_tables: tuple[str, ...]) -> None:  # type: ignore[override]
+    def initialise(self, shared: Params, item_tables: Sequence[str], num_users: int = 0, seed: int = 0) -> None:
         super().initialise(shared, item_tables)
         self.register_buffer("held", shared["item"].repeat(self.users, 1, 1))
 

@@ -20,6 +20,13 @@ class TestMF(RecommenderContract):
         return float(private["user"] @ shared["item"][item] + shared["item_bias"][item, 0])
 
 
+class TestMFWithoutBiases(RecommenderContract):
+    recommender = MF(4, item_bias=False)
+
+    def logit(self, shared: Params, private: Params, item: int) -> float:
+        return float(private["user"] @ shared["item"][item])
+
+
 def test_vectors_start_small_and_biases_at_zero() -> None:
     shared, private = MF(32, 0.2).initial_shared(500, generator(0)), MF(32, 0.2).initial_private(500, generator(1))
     assert not shared["item_bias"].any()

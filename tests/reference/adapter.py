@@ -55,6 +55,8 @@ def local_training(
             options.shared_lr,
             options.shared_lr_per_item,
             weight_decay=options.shared_decay,
+            row_mean=options.row_mean,
+            row_decay=options.row_decay,
         )
         if options.upload == "delta"
         else GradientUpload()
@@ -111,6 +113,8 @@ def local_options(client: LocalTraining) -> LocalOptions:
         shared_lr=delta.lr,
         shared_lr_per_item=delta.lr_per_item,
         shared_decay=delta.weight_decay,
+        row_mean=delta.row_mean,
+        row_decay=delta.row_decay,
         mu=sum(penalty.mu for penalty in penalties if isinstance(penalty, Proximal)),
         keeps_copy=not isinstance(client.store, Nothing),
         starts_from_own=isinstance(client.start, FromOwn),
@@ -127,7 +131,7 @@ def server_options(server: Server) -> ServerOptions:
         raise LookupError(
             f"the reference does not know {type(server).__name__}; it learns in round.py, as ServerOptions"
         )
-    return ServerOptions(server.optimizer, server.lr, server.momentum)
+    return ServerOptions(server.optimizer, server.lr, server.momentum, server.rows_over)
 
 
 class WatchedTraining(LocalTraining):

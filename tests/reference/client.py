@@ -23,6 +23,8 @@ class LocalOptions:
     Attributes:
         mu: Strength of FedProx's penalty; it pulls dense parameters and the rows of a step's items.
         shared_decay: Weight decay of the client's copy, all of it (``upload: delta`` under SGD).
+        row_mean: Whether a row of an item table moves along the mean over its own examples (``upload: delta``).
+        row_decay: Weight decay of the rows of a step's items (``upload: delta``).
         keeps_copy: Whether a client goes on using its own copy of the shared parameters after the round.
         starts_from_own: Whether a client goes on training its own copy, if it has one.
     """
@@ -42,6 +44,8 @@ class LocalOptions:
     shared_lr_per_item: bool = False
     mu: float = 0.0
     shared_decay: float = 0.0
+    row_mean: bool = False
+    row_decay: float = 0.0
     keeps_copy: bool = False
     starts_from_own: bool = False
 
@@ -148,7 +152,8 @@ class LocalTraining:
                     gradient_sum = {name: value + shared_side.shared[name] for name, value in gradient_sum.items()}
                 else:
                     gradient = {
-                        name: value + options.shared_decay * shared[name] for name, value in shared_side.shared.items()
+                        name: self.of_rows(name, value, shared[name], batch[0]) + options.shared_decay * shared[name]
+                        for name, value in shared_side.shared.items()
                     }
                     shared, shared_state = optimiser_step(
                         options.shared_optimizer, self.shared_rate(shared), shared, gradient, shared_state
@@ -201,6 +206,18 @@ class LocalTraining:
         touched = torch.zeros(len(value), 1, dtype=value.dtype)
         touched[items] = 1
         return distance * touched
+
+    def of_rows(self, name: str, gradient: Tensor, value: Tensor, items: Tensor) -> Tensor:
+        """Return the gradient of a shared parameter with what the options do to a table's rows."""
+        if name not in self.recommender.tables:
+            return gradient
+        blocks = items.split(self.options.loss_block)
+        weights = torch.cat([torch.full((len(b),), 1 / len(b), dtype=value.dtype) for b in blocks])
+        of_row = torch.zeros(len(value), 1, dtype=value.dtype)
+        of_row[:, 0].index_add_(0, items, weights)
+        if self.options.row_mean:
+            gradient = gradient / torch.where(of_row > 0, of_row, 1.0)
+        return gradient + self.options.row_decay * value * (of_row > 0)
 
     def shared_rate(self, shared: Parameters) -> float:
         """Return the client's rate for the shared side; PFedRec's is given per item."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -20,6 +20,7 @@ class ServerOptions:
     optimizer: str = "adam"
     lr: float = 0.001
     momentum: float = 0.0
+    rows_over: str = "clients"
 
 
 @dataclass
@@ -72,7 +73,7 @@ def run_round(
     recommender: Recommender,
     local: LocalOptions,
     server: ServerOptions,
-    cohort: Iterable[ClientExamples],
+    cohort: Sequence[ClientExamples],
     order: Order = in_order,
 ) -> RoundResult:
     """Run one round and change ``federation`` accordingly."""
@@ -95,6 +96,13 @@ def run_round(
     if not uploads:
         return RoundResult(clients, results, kept, None)
     mean = {name: torch.stack([upload[name] for upload in uploads]).mean(dim=0) for name in federation.shared}
+    if server.rows_over == "senders":
+        senders = torch.zeros(len(mean[recommender.tables[0]]), 1, dtype=mean[recommender.tables[0]].dtype)
+        for examples, result in zip(cohort, results, strict=True):
+            if result.finite:
+                senders[examples.items.unique()] += 1
+        for name in recommender.tables:
+            mean[name] = mean[name] * len(uploads) / senders.clamp(min=1)
     federation.shared, federation.server_state = optimiser_step(
         server.optimizer, server.lr, federation.shared, mean, federation.server_state, server.momentum
     )

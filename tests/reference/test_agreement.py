@@ -69,6 +69,8 @@ def local_options(draw: st.DrawFn, published: LocalOptions) -> LocalOptions:
         shared_lr_per_item=draw(st.booleans()),
         mu=draw(st.sampled_from([0.0, 0.0, 0.3])),
         shared_decay=draw(st.sampled_from([0.0, 0.1])) if delta and sgd and not keeps else 0.0,
+        row_mean=delta and draw(st.booleans()),
+        row_decay=draw(st.sampled_from([0.0, 0.1])) if delta else 0.0,
         keeps_copy=keeps,
         starts_from_own=keeps and draw(st.booleans()),
     )
@@ -78,14 +80,17 @@ def local_options(draw: st.DrawFn, published: LocalOptions) -> LocalOptions:
 def cases(draw: st.DrawFn) -> Case:
     """Draw a federation and one or two rounds; now and then one client's private values are not numbers."""
     method = METHODS[draw(st.sampled_from(sorted(METHODS)))]
+    local = draw(local_options(published_options(method.client)))
     servers = [ServerOptions("adam", 0.01), ServerOptions("sgd", 1.0), server_options(method.server)]
+    if not local.shared_decay:  # with it every client sends all rows
+        servers += [replace(server, rows_over="senders") for server in servers]
     setting = Setting(
         type(method.recommender).__name__.lower(),
         embedding_dim=draw(st.integers(1, 4)),
         layers=draw(st.integers(1, 3)),
         num_users=draw(st.integers(1, 6)),
         num_items=draw(st.integers(2, 12)),
-        local=draw(local_options(published_options(method.client))),
+        local=local,
         server=draw(st.sampled_from(servers)),
         seed=draw(st.integers(0, 3)),
     )

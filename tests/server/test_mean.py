@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
+from fedrec.errors import InputError
 from fedrec.exchange import Upload
 from fedrec.models.recommender import Params
 from fedrec.server import MeanServer
@@ -106,6 +108,25 @@ def test_rows_without_an_upload_have_no_gradient() -> None:
     made = server()
     directed(made, bucket(uploads(5, 1)))
     assert not directed(made, part)["w"].any()
+
+
+def test_rows_are_divided_by_the_number_of_their_senders() -> None:
+    # Items 4 and 1 of client 3, item 1 of client 8 (whose second row is padding, like any row of item 0).
+    rows = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [0.0, 0.0]]], dtype=torch.float64)
+    items, counts = torch.tensor([[4, 1], [1, 0]]), torch.tensor([2, 1])
+    dense = {"b": torch.tensor(6.0, dtype=torch.float64)}
+    part = Upload(torch.tensor([3, 8]), dense, {"e": rows}, items, counts, ITEMS, per_client=False)
+    expected = torch.zeros(ITEMS, D, dtype=torch.float64)
+    expected[4], expected[1] = torch.tensor([1.0, 2.0]), torch.tensor([4.0, 5.0])
+    made = server()
+    made.rows_over = "senders"
+    for _ in range(2):  # counts begin anew in every round
+        found = directed(made, part)
+        assert_close(found["e"], expected)
+        assert_close(found["b"], dense["b"] / 2)  # dense parameters are everybody's
+    decayed = replace(part, scale={"e": torch.ones(2, dtype=torch.float64)})
+    with pytest.raises(InputError, match=r"model\.server\.rows_over=senders: with weight_decay"):
+        directed(made, decayed)
 
 
 def test_a_bucket_of_nobody_counts_for_nothing() -> None:
