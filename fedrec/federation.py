@@ -86,6 +86,11 @@ class FederatedRecommender(L.LightningModule):
                 "model.uploads: with weight_decay of shared parameters one number stands for all rows that a client "
                 "did not touch, which steps on the way do not see; expected weight_decay 0"
             )
+        if not client.exchanges and (uploads or not server.averages):
+            raise InputError(
+                f"model.client={type(client).__name__} trains the shared parameters where they are: expected no "
+                "model.uploads, and a server that takes them so, model.server=MeanServer with optimizer=sgd and lr=1"
+            )
         self.automatic_optimization = False
         self.recommender, self.client, self.server = recommender, client, server
         self.seed, self.budget = seed, int(memory_budget_mib * 2**20)
@@ -102,8 +107,8 @@ class FederatedRecommender(L.LightningModule):
         origin = self.client.receive(self.recommender, broadcast, cohort)
         self.server.begin_round()
         self.private.begin_round()
-        figures = RoundFigures(cohort)
-        for bucket in self.client.buckets(self.recommender, cohort, origin, self.budget):
+        figures = RoundFigures(cohort, self.client.exchanges)
+        for bucket in self.client.buckets(self.recommender, cohort, origin, self.budget, self.wanted):
             own = self.private.read(bucket.clients)
             updates = self.client.train(self.recommender, origin, own, bucket, self.wanted)
             upload = self.sent(updates.upload, cohort.round)
@@ -133,9 +138,22 @@ class FederatedRecommender(L.LightningModule):
 
     # ------------------------------------------------------------------ evaluation
 
-    def scorer(self, mean_private: bool = False) -> Scorer:
-        """Scores with the current parameters; ``mean_private`` gives every client the mean private state."""
-        return Scorer.prepared(self.recommender, self.server.parameters_now(), self.private, mean_private)
+    def served(self, held_out: HeldOut) -> PrivateState:
+        """The private state with which clients score, given what they have at hand."""
+        if held_out.training is None:
+            return self.private
+        shared = self.server.parameters_now()
+        return self.client.serve(self.recommender, shared, self.private, held_out.training, self.budget)
+
+    def scorer(self, mean_private: bool = False, private: PrivateState | None = None) -> Scorer:
+        """Scores with the current parameters.
+
+        Args:
+            mean_private: Whether every client has the mean private state.
+            private: Private state with which clients score, see :meth:`served`; None: what they kept.
+        """
+        own = self.private if private is None else private
+        return Scorer.prepared(self.recommender, self.server.parameters_now(), own, mean_private)
 
     def tiles(self) -> Tiles:
         """How much evaluation scores at once within the memory budget."""
@@ -143,7 +161,8 @@ class FederatedRecommender(L.LightningModule):
 
     def validation_step(self, held_out: HeldOut, batch_idx: int) -> None:
         """Rank the selection items among their candidates."""
-        self._validation_metrics.update(sampled_ranks(self.scorer(), held_out, self.tiles().candidates))
+        score = self.scorer(private=self.served(held_out))
+        self._validation_metrics.update(sampled_ranks(score, held_out, self.tiles().candidates))
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over users."""
@@ -157,10 +176,11 @@ class FederatedRecommender(L.LightningModule):
         Returns:
             Ranks ``int64 [V]`` by name, see :func:`~fedrec.evaluation.ranking.evaluate`.
         """
+        private = self.served(held_out)
         scores: dict[str, Score] = {
-            "": self.scorer(),
+            "": self.scorer(private=private),
             "popular": popularity_score(held_out.popularity),
-            "mean_private": self.scorer(mean_private=True),
+            "mean_private": self.scorer(mean_private=True, private=private),
         }
         ranks = evaluate(scores, held_out, self.tiles())
         self.log_dict(test_metrics(ranks), batch_size=len(held_out.users))
@@ -168,7 +188,8 @@ class FederatedRecommender(L.LightningModule):
 
     def predict_step(self, held_out: HeldOut, batch_idx: int) -> Score:
         """Scores with the current parameters, from which :func:`~fedrec.evaluation.ranking.top_items` recommends."""
-        return self.scorer().__call__  # as a function: a frozen dataclass among the outputs is an error to Lightning
+        score = self.scorer(private=self.served(held_out))
+        return score.__call__  # as a function: a frozen dataclass among the outputs is an error to Lightning
 
     # ------------------------------------------------------------------ state
 

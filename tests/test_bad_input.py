@@ -407,7 +407,7 @@ DATA: dict[str, Case] = {
         "data.client_fraction is 1.1; expected a number above 0",
     ),
     "fraction is no number": (data(Synthetic, client_fraction=float("nan")), "data.client_fraction is nan; expected a"),
-    "no negatives": (data(Synthetic, negatives=0), "data.negatives is 0; expected at least 1 per positive."),
+    "negatives below none": (data(Synthetic, negatives=-1), "data.negatives is -1; expected at least 1 per positive,"),
     "unknown redraw": (
         data(Synthetic, redraw_negatives="step"),
         "data.redraw_negatives is 'step'; expected 'round' or",

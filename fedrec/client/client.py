@@ -22,10 +22,15 @@ class Client(ABC):
     Attributes:
         local_epochs: Passes over a client's examples in a round. The data may draw other negatives for each of them.
         decays: Whether uploads say by one number what rows that they do not list have shrunk by (``Upload.scale``).
+        exchanges: Whether parameters travel. If not, shared parameters are trained where they are, no bytes
+            are counted, and the server must take what comes of it (``Server.averages``).
+        needs_negatives: Whether nothing can be learnt from positives alone.
     """
 
     local_epochs: int = 1
     decays: bool = False
+    exchanges: bool = True
+    needs_negatives: bool = True
 
     def check(self, recommender: Recommender) -> None:  # noqa: B027
         """Refuse a recommender that this client cannot train.
@@ -52,8 +57,18 @@ class Client(ABC):
         return received(recommender, broadcast, cohort)
 
     @abstractmethod
-    def buckets(self, recommender: Recommender, cohort: Cohort, origin: Origin, budget: int) -> Iterator[Bucket]:
-        """The cohort's clients in padded buckets whose working memory stays within ``budget`` bytes."""
+    def buckets(
+        self, recommender: Recommender, cohort: Cohort, origin: Origin, budget: int, uploads: Uploads = "summed"
+    ) -> Iterator[Bucket]:
+        """The cohort's clients in padded buckets.
+
+        Args:
+            recommender: The model.
+            cohort: The clients and their examples.
+            origin: What :meth:`receive` made.
+            budget: Bytes that training a bucket may take beyond tensors as large as the model.
+            uploads: How dense uploads will be asked for.
+        """
 
     @abstractmethod
     def train(
@@ -70,3 +85,20 @@ class Client(ABC):
             bucket: The clients and their steps.
             uploads: Whether dense uploads are given summed over the bucket's clients or one for each.
         """
+
+    def serve(
+        self, recommender: Recommender, shared: Params, private: PrivateState, training: Cohort, budget: int
+    ) -> PrivateState:
+        """The private state with which clients score: by default what they kept.
+
+        A method whose private parameters follow from the shared ones computes them anew here, for all clients, those
+        that have never taken part included. Nothing of it is kept.
+
+        Args:
+            recommender: The model.
+            shared: The server's parameters, item tables ``[I, D]`` and dense ones ``[*shape]``.
+            private: What clients kept.
+            training: All users with their training rows, without negatives: what clients have at hand.
+            budget: Bytes of working memory.
+        """
+        return private

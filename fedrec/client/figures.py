@@ -42,10 +42,11 @@ class RoundFigures:
 
     Args:
         cohort: The round's cohort.
+        exchanged: Whether parameters travelled; if not, no bytes are counted.
     """
 
-    def __init__(self, cohort: Cohort) -> None:
-        self.cohort = cohort
+    def __init__(self, cohort: Cohort, exchanged: bool = True) -> None:
+        self.cohort, self._exchanged = cohort, exchanged
         self._buckets: list[Figures] = []
         self._bytes_up = 0
 
@@ -100,6 +101,6 @@ class RoundFigures:
             "train/examples": of_clients["examples"].sum(),
             "train/clients": float(used),
             "train/clients_left_out": float(len(self.cohort.clients) - used),
-            "train/bytes_up": float(self._bytes_up),
-            "train/bytes_down": float(len(self.cohort.clients) * bytes_down),
+            "train/bytes_up": float(self._bytes_up * self._exchanged),
+            "train/bytes_down": float(len(self.cohort.clients) * bytes_down * self._exchanged),
         }

@@ -144,7 +144,9 @@ class LocalTraining(Client):
             tables.initialise(num_users, recommender.initial_private_tables(num_items, generator), {})
         return PrivateState(values, self.optimizer, num_users, kept, tables)
 
-    def buckets(self, recommender: Recommender, cohort: Cohort, origin: Origin, budget: int) -> Iterator[Bucket]:
+    def buckets(
+        self, recommender: Recommender, cohort: Cohort, origin: Origin, budget: int, uploads: Uploads = "summed"
+    ) -> Iterator[Bucket]:
         """See base class."""
         plan = LocalPlan(cohort, self.local_epochs, self.batch_size, self.loss_block)
         dense = sum(value.numel() for value in origin.broadcast.dense.values())

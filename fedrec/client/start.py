@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ class Origin:
         slot: ``int64 [I]`` in which row of ``features`` an item stands; of no meaning for items that are not in the
             cohort.
         continues: Whether clients go on with the copies that they kept, instead of what the server sent.
+        common: What a client's :meth:`receive` computes once for the whole cohort, by names of its own.
     """
 
     broadcast: Broadcast
@@ -38,6 +39,7 @@ class Origin:
     features: Params
     slot: Tensor
     continues: bool = False
+    common: Params = field(default_factory=dict)
 
     @property
     def num_items(self) -> int:

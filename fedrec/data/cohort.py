@@ -110,7 +110,7 @@ def draw_cohort(split: Split, seed: int, round: int, fraction: float, negatives:
         seed: Training seed.
         round: Number of the round, from 0.
         fraction: Share of the users that take part, above 0 and at most 1.
-        negatives: Negatives per positive, at least 1.
+        negatives: Negatives per positive; 0: positives alone.
         epochs: Sets of negatives, at least 1: more than one where every local epoch has its own.
 
     Raises:
@@ -140,7 +140,7 @@ def draw_cohort(split: Split, seed: int, round: int, fraction: float, negatives:
     order = shuffled_within(owner, hash_u64(seed, "order of positives", round, client, place))
     items = np.empty((epochs, len(owner), 1 + negatives), dtype=np.int64)
     items[:, :, 0] = split.train_item[(starts[owner] + place)[order]]
-    for epoch, drawn in enumerate(items):
+    for epoch, drawn in enumerate(items if negatives else ()):
         _draw_negatives(drawn[:, 1:], split.negatives_avoid, (seed, round, epoch), client, place)
     labels = np.zeros((len(owner), 1 + negatives), dtype=np.float32)
     labels[:, 0] = 1
@@ -151,6 +151,29 @@ def draw_cohort(split: Split, seed: int, round: int, fraction: float, negatives:
         offsets=torch.from_numpy(np.concatenate([[0], ends]) * (1 + negatives)),
         items=torch.from_numpy(items.reshape(epochs, -1)),
         labels=torch.from_numpy(labels.reshape(-1)),
+    )
+
+
+def everybody(split: Split) -> Cohort:
+    """All users with their training rows, ordered by item and without negatives: what clients have at hand when served.
+
+    Example:
+        >>> from fedrec.data.protocol.presets import ProtocolOverrides, protocol_named
+        >>> from fedrec.data.protocol.split import split
+        >>> from fedrec.data.synthetic import Plan, synthetic
+        >>> data = synthetic(Plan(users=50, items=200, rows=900), seed=0)
+        >>> made = split(data, protocol_named("fair", ProtocolOverrides(candidates=20)), split_seed=0)
+        >>> cohort = everybody(made)
+        >>> len(cohort.clients), cohort.items.shape
+        (43, torch.Size([1, 791]))
+    """
+    return Cohort(
+        seed=0,
+        round=0,
+        clients=torch.arange(split.num_users),
+        offsets=torch.from_numpy(split.train_indptr),
+        items=torch.from_numpy(split.train_item)[None],
+        labels=torch.ones(len(split.train_item)),
     )
 
 
@@ -201,8 +224,8 @@ def _require_negatives(split: Split, negatives: int, epochs: int) -> None:
     Raises:
         InputError: A number is out of range, or a user has fewer possible negatives than asked for.
     """
-    if negatives < 1:
-        raise InputError(f"negatives is {negatives}; expected at least 1 per positive.")
+    if negatives < 0:
+        raise InputError(f"negatives is {negatives}; expected at least 1 per positive, or 0: positives alone.")
     if epochs < 1:
         raise InputError(f"The number of local epochs is {epochs}; expected at least 1.")
     possible = split.negatives_avoid.num_outside

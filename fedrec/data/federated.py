@@ -38,7 +38,7 @@ class FederatedData(LightningDataModule, ABC):
         protocol: ``fair``, ``fedrecgel`` or ``legacy-negatives``; see :mod:`fedrec.data.protocol.presets`.
         overrides: Parts of the protocol that are to differ from the preset.
         client_fraction: Share of the users that take part in a round, above 0 and at most 1.
-        negatives: Negatives per positive.
+        negatives: Negatives per positive; 0 for clients that learn from positives alone.
         redraw_negatives: Whether negatives are drawn once per round, or for every local epoch.
         split_seed: Seed of tie order, split and candidates.
 
@@ -65,8 +65,8 @@ class FederatedData(LightningDataModule, ABC):
             raise InputError(
                 f"data.client_fraction is {self.client_fraction}; expected a number above 0 and at most 1."
             )
-        if self.negatives < 1:
-            raise InputError(f"data.negatives is {self.negatives}; expected at least 1 per positive.")
+        if self.negatives < 0:
+            raise InputError(f"data.negatives is {self.negatives}; expected at least 1 per positive, or 0: none.")
         if self.redraw_negatives not in ("round", "epoch"):
             raise InputError(f"data.redraw_negatives is {self.redraw_negatives!r}; expected 'round' or 'epoch'.")
 
@@ -88,6 +88,7 @@ class FederatedData(LightningDataModule, ABC):
             interactions = self.read()
             made = split(interactions, protocol_named(self.protocol, self.overrides), self.split_seed)
             self.interactions, self.split = interactions, made
+        self._check_negatives()
         local_epochs, redrawn = self._training()[1], self.redraw_negatives == "epoch"
         require_cohorts(self.split, self.client_fraction, self.negatives, local_epochs, redrawn)
 
@@ -147,6 +148,14 @@ class FederatedData(LightningDataModule, ABC):
                 f"{type(module).__name__} cannot be trained on {type(self).__name__}: cohorts are drawn by the "
                 f"module's seed and client.local_epochs ({error})."
             ) from None
+
+    def _check_negatives(self) -> None:
+        client = getattr(self.trainer and self.trainer.lightning_module, "client", None)
+        if not self.negatives and getattr(client, "needs_negatives", False):
+            name = type(client).__name__
+            raise InputError(
+                f"data.negatives is 0, and {name} learns nothing from positives alone; expected at least 1."
+            )
 
     def _held_out_loader(self, stage: Stage) -> DataLoader[HeldOut]:
         held_out = HeldOut.of(self.split, stage)

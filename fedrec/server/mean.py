@@ -63,6 +63,11 @@ class MeanServer(Server):
         self._senders: Params = {}  # int64 [I] by table
         self._clients = 0
 
+    @property
+    def averages(self) -> bool:
+        """See base class."""
+        return self.optimizer == "sgd" and self.lr == 1 and not self.momentum
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._sums = {name: fn(value) for name, value in self._sums.items()}  # they follow the parameters
         self._senders = {name: fn(value) for name, value in self._senders.items()}

@@ -60,6 +60,11 @@ class Server(nn.Module, ABC):
         self.item_tables = tuple(item_tables)
 
     @property
+    def averages(self) -> bool:
+        """Whether a round ends exactly where the parameters with which its clients ended have their mean (FedAvg)."""
+        return False
+
+    @property
     def num_items(self) -> int:
         """Number of items I."""
         return len(self.shared[self.item_tables[0]])

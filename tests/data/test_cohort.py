@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fedrec.data import cohort as cohort_module
-from fedrec.data.cohort import Cohort, draw_clients, draw_cohort
+from fedrec.data.cohort import Cohort, draw_clients, draw_cohort, everybody
 from fedrec.data.interactions import Interactions
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.data.protocol.split import Split, split
@@ -46,7 +46,7 @@ def avoided(splitted: Split, user: int) -> set[int]:
     st.integers(-3, 3),
     st.integers(0, 5),
     st.sampled_from([0.3, 0.5, 1.0]),
-    st.integers(1, 4),
+    st.integers(0, 4),
     st.integers(1, 3),
 )
 @settings(max_examples=100, deadline=None)
@@ -184,7 +184,14 @@ def test_too_few_possible_negatives_name_the_user() -> None:
         draw_cohort(splitted, 0, 0, 0.4, negatives=5)
 
 
-@pytest.mark.parametrize(("negatives", "epochs", "message"), [(0, 1, "negatives is 0"), (4, 0, "epochs is 0")])
-def test_counts_below_one_are_errors(crowd: Split, negatives: int, epochs: int, message: str) -> None:
+@pytest.mark.parametrize(("negatives", "epochs", "message"), [(-1, 1, "negatives is -1"), (4, 0, "epochs is 0")])
+def test_counts_out_of_range_are_errors(crowd: Split, negatives: int, epochs: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
         draw_cohort(crowd, 0, 0, 1.0, negatives, epochs)
+
+
+def test_everybody_has_every_training_row_and_no_other(crowd: Split) -> None:
+    cohort = everybody(crowd)
+    assert cohort.clients.tolist() == list(range(crowd.num_users))
+    assert (cohort.labels == 1).all()
+    assert all(examples(cohort, user) == train_rows(crowd, user) for user in range(crowd.num_users))

@@ -207,6 +207,17 @@ def test_more_local_epochs_than_fit_are_refused_before_the_first_round(redraw: s
     assert module.cohorts == []
 
 
+def test_positives_alone_are_for_clients_that_learn_from_them() -> None:
+    module, data = Recorder(), synthetic_data(negatives=0)
+    trained(module, data)
+    (cohort,) = module.cohorts
+    assert (cohort.labels == 1).all()
+    module.client.needs_negatives = True
+    with pytest.raises(InputError, match=r"data\.negatives is 0, and SimpleNamespace learns nothing from positives"):
+        trained(module, data)
+    assert len(module.cohorts) == 1
+
+
 def test_batches_move_by_their_own_to() -> None:
     data = synthetic_data()
     data.setup("fit")
@@ -214,6 +225,7 @@ def test_batches_move_by_their_own_to() -> None:
     for batch in (cohort, held_out):
         moved = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
         assert moved.items.device.type == "meta"
+    assert data.transfer_batch_to_device(held_out, torch.device("meta"), 0).training.items.device.type == "meta"
 
 
 def test_a_file_of_ones_own_gives_its_name_and_raw_ids(tmp_path: Path) -> None:

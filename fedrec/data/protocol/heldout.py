@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from fedrec.data.cohort import Cohort, everybody
 from fedrec.data.protocol.presets import Stage
 from fedrec.data.protocol.split import Split
 
@@ -25,6 +26,8 @@ class HeldOut:
             ``test``, the validation item), ascending within a user. The held-out item itself may be among them
             under a protocol that keeps duplicates; it is ranked all the same.
         popularity: ``int64 [I]`` number of training rows of each item.
+        training: All users with their training rows, for clients that compute something from them when they are served;
+            None: they are served with what they kept.
     """
 
     stage: Stage
@@ -34,6 +37,7 @@ class HeldOut:
     seen_indptr: Tensor
     seen_items: Tensor
     popularity: Tensor
+    training: Cohort | None = None
 
     @classmethod
     def of(cls, split: Split, stage: Stage) -> HeldOut:
@@ -58,9 +62,11 @@ class HeldOut:
             seen_indptr=torch.from_numpy(seen.indptr),
             seen_items=torch.from_numpy(seen.items),
             popularity=torch.from_numpy(split.popularity),
+            training=everybody(split),
         )
 
     def to(self, device: torch.device | str) -> HeldOut:
         """Return the same held-out items on ``device``."""
         names = ("users", "items", "candidates", "seen_indptr", "seen_items", "popularity")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+        training = None if self.training is None else self.training.to(device)
+        return replace(self, training=training, **{name: getattr(self, name).to(device) for name in names})
