@@ -11,6 +11,8 @@ from torch import Tensor
 from fedrec.errors import InputError
 from fedrec.exchange import Upload
 from fedrec.models.recommender import Params
+from fedrec.server.extras import Extra
+from fedrec.server.optimizers import Kind
 from fedrec.server.server import Server
 
 
@@ -19,15 +21,19 @@ class MeanServer(Server):
 
     FedRecGEL (arXiv:2603.11503): the mean of the clients' gradients and one Adam step. A mean of parameters (FedAvg,
     McMahan et al., arXiv:1602.05629) is ``optimizer: sgd`` with ``lr: 1`` on uploaded deltas; with ``momentum`` it is
-    FedAvgM (Hsu et al., arXiv:1909.06335).
+    FedAvgM (Hsu et al., arXiv:1909.06335); with ``adagrad`` or ``yogi`` FedAdagrad or FedYogi (Reddi et al.,
+    arXiv:2003.00295).
 
     Args:
-        optimizer: ``adam`` (betas 0.9 and 0.999, eps 1e-8) or ``sgd``; dense over all parameters, item tables included.
+        optimizer: ``sgd``, ``adam``, ``adagrad`` or ``yogi``; dense over all parameters, item tables included.
         lr: Learning rate.
         momentum: Factor beta of ``v <- beta v + mean``, along which SGD steps; 0: none.
         rows_over: By what the sum of an item row's uploads is divided: by the number of all ``clients`` of the round
             (FedAvg), or of its ``senders``, those who trained on the item. The latter is the aggregator of FedMF in
             CoLR's published code (Nguyen et al., WWW 2024).
+        betas: Of adam and yogi, see :class:`~fedrec.server.optimizers.OptimizerOptions`; null: the published ones.
+        eps: Of adam, adagrad and yogi, likewise.
+        sends: What is sent beside the parameters, for instance ``LastUpdate``; null: nothing.
 
     Example:
         One round of two clients, who send a gradient of the bias, and gradients of the rows of items 0 and 2:
@@ -52,12 +58,15 @@ class MeanServer(Server):
 
     def __init__(
         self,
-        optimizer: Literal["adam", "sgd"] = "adam",
+        optimizer: Kind = "adam",
         lr: float = 0.001,
         momentum: float = 0.0,
         rows_over: Literal["clients", "senders"] = "clients",
+        betas: tuple[float, float] | None = None,
+        eps: float | None = None,
+        sends: list[Extra] | None = None,
     ) -> None:
-        super().__init__(optimizer, lr, momentum)
+        super().__init__(optimizer, lr, momentum, betas, eps, sends)
         self.rows_over = rows_over
         self._sums: Params = {}  # of the shape of what is uploaded, which need not be that of the parameters
         self._senders: Params = {}  # int64 [I] by table
@@ -75,12 +84,14 @@ class MeanServer(Server):
 
     def begin_round(self) -> None:
         """See base class; the sums' memory is used again in every round."""
+        super().begin_round()
         self._clients = 0
         for value in (*self._sums.values(), *self._senders.values()):
             value.zero_()
 
     def aggregate(self, upload: Upload) -> None:
         """See base class; adds up in the order of the buckets."""
+        super().aggregate(upload)
         self._make_room(upload)
         if upload.dense:
             torch._foreach_add_([self._sums[name] for name in upload.dense], list(upload.dense.values()))
@@ -113,7 +124,7 @@ class MeanServer(Server):
         """Add what decay took off the rows that are not listed: ``shrunk [B]`` of each such row of the table."""
         if self.rows_over == "senders":
             raise InputError("model.server.rows_over=senders: with weight_decay of whole tables every client sends all")
-        table, real = self.shared[name].detach(), upload.real()
+        table, real = self.outgoing()[name], upload.real()  # clients began with what was sent
         self._sums[name].add_(table * shrunk.sum())
         listed = table[upload.items] * (shrunk[:, None] * real)[..., None]
         self._sums[name].index_add_(0, upload.items.flatten(), -listed.flatten(0, 1))

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fedrec.errors import DivergenceError, InputError
+from fedrec.errors import DivergenceError
 from fedrec.exchange import Broadcast, OneTable, Upload, UploadStep
 from fedrec.models.recommender import Params, Uploads
+from fedrec.server.extras import Extra
+from fedrec.server.optimizers import Kind, OptimizerOptions
 
 
 class Server(nn.Module, ABC):
     """The server: the shared parameters, what it sends of them, and how a round's uploads change them.
 
     Args:
-        optimizer: ``adam`` (betas 0.9 and 0.999, eps 1e-8) or ``sgd``; dense over all parameters, item tables included.
+        optimizer: ``sgd``, ``adam``, ``adagrad`` or ``yogi``; dense over all parameters, item tables included.
         lr: Learning rate.
         momentum: Factor beta of ``v <- beta v + direction``, along which SGD steps; 0: none.
+        betas: Of adam and yogi, see :class:`~fedrec.server.optimizers.OptimizerOptions`; null: the published ones.
+        eps: Of adam, adagrad and yogi, likewise.
+        sends: What is sent beside the parameters; null: nothing.
 
     Raises:
-        InputError: If the rate is not a finite number above 0, the momentum not from 0 to below 1, or not with SGD.
+        InputError: If an option is outside its range, or not one of the optimiser.
 
     Attributes:
         uploads: How :meth:`aggregate` wants dense uploads: summed over a bucket's clients, or one for each.
@@ -32,15 +37,19 @@ class Server(nn.Module, ABC):
 
     uploads: Uploads = "summed"
 
-    def __init__(self, optimizer: Literal["adam", "sgd"] = "adam", lr: float = 0.001, momentum: float = 0.0) -> None:
+    def __init__(
+        self,
+        optimizer: Kind = "adam",
+        lr: float = 0.001,
+        momentum: float = 0.0,
+        betas: tuple[float, float] | None = None,
+        eps: float | None = None,
+        sends: list[Extra] | None = None,
+    ) -> None:
         super().__init__()
-        if not 0 < lr < float("inf"):
-            raise InputError(f"model.server.lr={lr}: a learning rate is a finite number above 0")
-        if not 0 <= momentum < 1:
-            raise InputError(f"model.server.momentum={momentum}: expected a number from 0 to below 1")
-        if momentum and optimizer != "sgd":
-            raise InputError(f"model.server.momentum: needs optimizer=sgd; {optimizer} has moments of its own")
+        self.options = OptimizerOptions(optimizer, lr, momentum, betas, eps)
         self.optimizer, self.lr, self.momentum = optimizer, lr, momentum
+        self.sends = nn.ModuleList(sends or [])
         self.shared = nn.ParameterDict()
         self.item_tables: tuple[str, ...] = ()
 
@@ -58,6 +67,8 @@ class Server(nn.Module, ABC):
         """
         self.shared = nn.ParameterDict({name: nn.Parameter(value) for name, value in shared.items()})
         self.item_tables = tuple(item_tables)
+        for extra in self.extras():
+            extra.initialise(shared, item_tables)
 
     @property
     def averages(self) -> bool:
@@ -75,23 +86,34 @@ class Server(nn.Module, ABC):
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """The optimiser of the shared parameters."""
-        if self.optimizer == "adam":
-            return torch.optim.Adam(self.shared.values(), lr=self.lr, fused=True)
-        return torch.optim.SGD(self.shared.values(), lr=self.lr, momentum=self.momentum)
+        return self.options.make(self.shared.values())
+
+    def extras(self) -> Sequence[Extra]:
+        """What is sent beside the parameters."""
+        return list(self.sends)  # type: ignore[arg-type]
+
+    def outgoing(self) -> Params:
+        """The shared parameters as clients receive them; by default as they are."""
+        return self.parameters_now()
 
     def broadcast(self, round_: int, clients: Tensor) -> Broadcast:
-        """What the clients of a round receive: the shared parameters, the same for all."""
-        values = self.parameters_now()
+        """What the clients of a round receive, the same for all: the shared parameters and the extras."""
+        now, values = self.parameters_now(), self.outgoing()
         tables = {name: OneTable(values.pop(name)) for name in self.item_tables}
-        return Broadcast(round_, values, tables)
+        extras = {name: value for extra in self.extras() for name, value in extra.values(now).items()}
+        return Broadcast(round_, values, tables, extras)
 
     @abstractmethod
     def begin_round(self) -> None:
-        """Forget what a round that was cut off has left in the accumulators."""
+        """Forget what a round that was cut off has left in the accumulators; a subclass calls this one, too."""
+        for extra in self.extras():
+            extra.begin_round()
 
     @abstractmethod
     def aggregate(self, upload: Upload) -> None:
-        """Take in a bucket's uploads."""
+        """Take in a bucket's uploads; a subclass calls this one, too."""
+        for extra in self.extras():
+            extra.receive(upload)
 
     @abstractmethod
     def direction(self) -> Params:
@@ -118,10 +140,13 @@ class Server(nn.Module, ABC):
         norm: Tensor = torch.stack(torch._foreach_norm(list(direction.values()))).norm()
         if not norm.isfinite():  # a finite norm has finite terms; one that is not may have overflowed itself
             _require_finite(direction, f"round {round_ + 1}: the sum of the clients' uploads overflows")
+        before = {name: value.clone() for name, value in self.parameters_now().items()} if len(self.sends) else {}
         for name, value in direction.items():
             self.shared[name].grad = value
         optimizer.step()
         _require_finite(self.parameters_now(), f"round {round_ + 1}: the server's step overflows")
+        for extra in self.extras():
+            extra.end_round(before)
         return norm
 
 

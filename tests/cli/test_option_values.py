@@ -108,7 +108,10 @@ def test_a_value_means_what_it_says_or_is_refused_in_one_line(
 
 # On the whole command line; a blank in a file is null.
 TYPED = {
-    "model.server.optimizer": ("null", "model.server.optimizer: expected one of 'adam', 'sgd', got null"),
+    "model.server.optimizer": (
+        "null",
+        "model.server.optimizer: expected one of 'sgd', 'adam', 'adagrad', 'yogi', got null",
+    ),
     "model.client.optimizer": ("null", "model.client.optimizer: expected one of 'adam', 'sgd', got null"),
     "model.client.lr": ("null", "model.client.lr: expected a number, got null"),
     "model.client.local_epochs": (10**20, "model.client.local_epochs: expected a whole number of 0 to 10,000"),
