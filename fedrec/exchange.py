@@ -107,6 +107,14 @@ class Broadcast:
         sent = (*self.dense.values(), *self.tables.values(), *self.extras.values())
         return BYTES * sum(math.prod(value.shape) for value in sent)
 
+    def touched_bytes(self, counts: Tensor) -> Tensor:
+        """Bytes that each client receives where only the rows of its own ``counts [B]`` items travel, ``[B]``."""
+        extras = self.extras.values()
+        tables = [*self.tables.values(), *(value for value in extras if not isinstance(value, Tensor))]
+        dense = [*self.dense.values(), *(value for value in extras if isinstance(value, Tensor))]
+        row = sum(table.shape[1] for table in tables)
+        return BYTES * (counts * row + sum(value.numel() for value in dense))
+
 
 @dataclass(frozen=True)
 class Upload:
@@ -139,6 +147,15 @@ class Upload:
         clients = len(self.clients) if self.per_client else 1
         dense = sum(value.numel() for value in self.dense.values()) // max(1, clients)
         return BYTES * (dense + self.num_items * sum(rows.shape[2] for rows in self.rows.values()))
+
+    def touched_bytes(self) -> Tensor:
+        """Bytes that each client sends where only its own rows travel, each with the number of its item, ``[B]``.
+
+        It is less, and tells the server which items a client has.
+        """
+        rest = self.num_bytes() - BYTES * self.num_items * sum(rows.shape[2] for rows in self.rows.values())
+        row = sum(rows.shape[2] for rows in self.rows.values())
+        return self.counts * (BYTES * (row + 1 if row else 0)) + (rest + BYTES * len(self.scale))
 
     def summed(self) -> Upload:
         """The same with ``dense`` summed over the clients."""

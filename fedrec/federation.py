@@ -118,7 +118,7 @@ class FederatedRecommender(L.LightningModule):
         figures.check(self.max_left_out)
         self.private.end_round(broadcast)
         norm = self.server.step(self.optimizers(), cohort.round, self.uploads)
-        metrics = {"round": cohort.round + 1.0, "train/norm_shared": norm, **figures.metrics(broadcast.num_bytes())}
+        metrics = {"round": cohort.round + 1.0, "train/norm_shared": norm, **figures.metrics(broadcast)}
         self.log_dict(metrics, logger=self.logs_itself, on_step=False, on_epoch=True, batch_size=1)
 
     @property

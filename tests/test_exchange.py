@@ -43,6 +43,15 @@ def test_a_client_sends_whole_tables_and_its_dense_parameters(per_client: bool) 
     assert upload(per_client, clients=1).num_bytes() == 4 * (4 + 1 + 8 * 3)
 
 
+@pytest.mark.parametrize("per_client", [True, False])
+def test_touched_rows_travel_with_their_numbers(per_client: bool) -> None:
+    assert upload(per_client).touched_bytes().tolist() == [4 * (5 + 4 * 4), 4 * 5, 4 * (5 + 2 * 4)]
+    dense = {"w": torch.zeros(2, 2)}
+    more = {"control": torch.zeros(7), "graph": OneTable(torch.zeros(8, 2))}
+    sent = Broadcast(0, dense, {"e": OneTable(torch.zeros(8, 3))}, more)
+    assert sent.touched_bytes(torch.tensor([4, 0])).tolist() == [4 * (4 + 7 + 4 * 5), 4 * (4 + 7)]
+
+
 def test_summed_sums_dense_parameters_once() -> None:
     made = upload()
     total = made.summed()

@@ -52,32 +52,42 @@ def results(frame: pd.DataFrame, ranks: Mapping[str, pd.DataFrame]) -> pd.DataFr
 
 
 def costs(frame: pd.DataFrame) -> pd.DataFrame:
-    """What every setting costs: rounds, traffic and time; means over its runs.
+    """What every setting costs: rounds, traffic, arithmetic and time; means over its runs.
 
     Args:
         frame: Runs, one row per (run, round), with a column ``setting``.
 
     Returns:
-        One row per setting: ``rounds``, ``up`` and ``down`` (10^6 bytes a round, all clients together), ``total`` (10^6
-        bytes of a run), ``left out`` (clients a run), ``seconds`` (a round, evaluation included); NaN where not known.
+        One row per setting: ``rounds``; ``up`` and ``down`` (10^6 bytes a client and round, whole item tables);
+        ``up touched`` and ``down touched`` (the same, a client's own rows alone); ``mflop`` (10^6 operations a client
+        and round); ``total`` (10^6 bytes of a run, all clients together); ``left out`` (clients a run); ``seconds`` (a
+        round, evaluation included). NaN where not known.
 
     Example:
-        >>> runs = pd.DataFrame({"run": "a", "setting": "FedNCF", "train/bytes_up": [1e6] * 2, "train/bytes_down": 3e6})
+        >>> traffic = {"train/bytes_up": [8e6] * 2, "train/bytes_down": 24e6, "train/clients": 8}
+        >>> runs = pd.DataFrame({"run": "a", "setting": "FedNCF", **traffic})
         >>> costs(runs).loc["FedNCF", ["rounds", "up", "down", "total"]].to_dict()
-        {'rounds': 2.0, 'up': 1.0, 'down': 3.0, 'total': 8.0}
+        {'rounds': 2.0, 'up': 1.0, 'down': 3.0, 'total': 64.0}
     """
-    columns = {
-        "up": "train/bytes_up",
-        "down": "train/bytes_down",
-        "left out": "train/clients_left_out",
-        "seconds": "time/round_seconds",
+
+    def column(name: str) -> pd.Series[float]:
+        """A column of the frame, NaN where there is none."""
+        return pd.Series(frame.get(name, float("nan")), index=frame.index, dtype="float64")
+
+    clients, left_out = column("train/clients"), column("train/clients_left_out")
+    up, down = column("train/bytes_up") / 1e6, column("train/bytes_down") / 1e6
+    rounds = {
+        "up": up / clients,
+        "down": down / (clients + left_out.fillna(0)),
+        "up touched": column("train/bytes_up_touched") / 1e6 / clients,
+        "down touched": column("train/bytes_down_touched") / 1e6 / clients,
+        "mflop": column("train/gflop") * 1e3 / clients,
+        "total": up + down,
+        "left out": left_out,
+        "seconds": column("time/round_seconds"),
     }
-    known = pd.DataFrame({name: frame.get(column, float("nan")) for name, column in columns.items()}, index=frame.index)
-    known[["up", "down"]] /= 1e6
-    runs = known.groupby([frame[SETTING], frame[RUN]], sort=False, observed=True)
+    runs = pd.DataFrame(rounds).groupby([frame[SETTING], frame[RUN]], sort=False, observed=True)
     table = runs.mean()
-    table["rounds"] = runs.size()
-    table["total"] = (table["up"] + table["down"]) * table["rounds"]
-    table["left out"] *= table["rounds"]
-    means = table.groupby(SETTING, sort=False, observed=True).mean()
-    return means[["rounds", "up", "down", "total", "left out", "seconds"]]
+    table.insert(0, "rounds", runs.size())
+    table[["total", "left out"]] = table[["total", "left out"]].mul(table["rounds"], axis=0)
+    return table.groupby(SETTING, sort=False, observed=True).mean()

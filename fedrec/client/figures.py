@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fedrec.data.cohort import Cohort
 from fedrec.errors import DivergenceError
-from fedrec.exchange import Upload
+from fedrec.exchange import Broadcast, Upload
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Figures:
         blocks: ``float64 [B]`` number of loss blocks; ``loss / blocks`` is a mean binary cross-entropy.
         examples: ``int64 [B]`` number of examples.
         private_step: ``[B]`` length of the change of the private dense parameters.
+        operations: ``float64 [B]`` floating-point operations that the client's training needs.
     """
 
     loss: Tensor
@@ -35,6 +36,7 @@ class Figures:
     blocks: Tensor
     examples: Tensor
     private_step: Tensor
+    operations: Tensor
 
 
 class RoundFigures:
@@ -49,11 +51,13 @@ class RoundFigures:
         self.cohort, self._exchanged = cohort, exchanged
         self._buckets: list[Figures] = []
         self._bytes_up = 0
+        self._touched: list[tuple[Tensor, Tensor]] = []  # number of items and touched bytes of each client
 
     def add(self, figures: Figures, upload: Upload) -> None:
         """Add a bucket's figures, and the bytes of its upload."""
         self._buckets.append(figures)
         self._bytes_up += len(upload.clients) * upload.num_bytes()
+        self._touched.append((upload.counts, upload.touched_bytes()))
 
     def check(self, max_left_out: float = 1.0) -> None:
         """Stop the run if too few clients' updates could be used.
@@ -78,19 +82,29 @@ class RoundFigures:
                 f"finite, more than the share model.max_left_out={max_left_out:g}; lower the learning rates or rho"
             )
 
-    def metrics(self, bytes_down: int) -> dict[str, Tensor | float]:
+    def metrics(self, broadcast: Broadcast) -> dict[str, Tensor | float]:
         """The round's figures by the names under which they are logged: means over the clients that were not left out.
 
         ``train/loss`` is the mean binary cross-entropy of a loss block; ``train/sharpness_*`` by how much the loss
-        rises at the points that SAM looks at (0 where rho is 0).
+        rises at the points that SAM looks at (0 where rho is 0). What a round costs is of all clients together:
+        ``train/gflop`` in 10^9 operations; ``train/bytes_*`` with whole item tables, as the published codes send them,
+        and ``train/bytes_*_touched`` with the rows of a client's own items alone (up with their numbers), of the
+        clients that were not left out.
 
         Args:
-            bytes_down: Bytes that a client received.
+            broadcast: What the clients received.
         """
         # In float64: over a whole cohort float32 would round away what a small rise of the loss consists of.
         of_clients = {
             field.name: torch.cat([getattr(figures, field.name) for figures in self._buckets]).double()
             for field in fields(Figures)
+        }
+        counts, up = (torch.cat(values) for values in zip(*self._touched, strict=True))
+        traffic = {
+            "bytes_up": float(self._bytes_up),
+            "bytes_down": float(len(self.cohort.clients) * broadcast.num_bytes()),
+            "bytes_up_touched": up.sum(dtype=torch.float64),
+            "bytes_down_touched": broadcast.touched_bytes(counts).sum(dtype=torch.float64),
         }
         loss, blocks, used = of_clients["loss"], of_clients["blocks"], len(of_clients["loss"])
         return {
@@ -101,6 +115,6 @@ class RoundFigures:
             "train/examples": of_clients["examples"].sum(),
             "train/clients": float(used),
             "train/clients_left_out": float(len(self.cohort.clients) - used),
-            "train/bytes_up": float(self._bytes_up * self._exchanged),
-            "train/bytes_down": float(len(self.cohort.clients) * bytes_down * self._exchanged),
+            "train/gflop": of_clients["operations"].sum() / 1e9,
+            **{f"train/{name}": value * self._exchanged for name, value in traffic.items()},
         }

@@ -189,6 +189,7 @@ class LocalTraining(Client):
         shared = self.upload.begin(origin, bucket, uploads)
         private = PrivateSide(own, bucket, self.optimizer, self.weight_decay)
         losses: list[Tensor] = []
+        evaluated: list[Tensor] = []
         memory: dict[str, Any] = {}
         for number, step in enumerate(bucket.steps):
             context = StepContext(origin, bucket, step, number, memory)
@@ -206,6 +207,7 @@ class LocalTraining(Client):
             # One pass over all four, though some are the same where a radius is 0: telling them apart costs more.
             logits = [g.logits for g in (gradients.base, gradients.for_shared, gradients.for_private, unmoved)]
             losses.append(objective.loss(torch.stack(logits)))
+            evaluated.append((step.weight > 0).sum(1) * objective.passes)
         # In float64: sharpness is a difference of two nearly equal losses.
         loss, loss_shared, loss_private, loss_unmoved = torch.stack(losses).sum(0, dtype=torch.float64)
         figures = Figures(
@@ -216,6 +218,7 @@ class LocalTraining(Client):
             blocks=bucket.blocks,
             examples=bucket.examples,
             private_step=private.length(),
+            operations=torch.stack(evaluated).sum(0).double() * operations(origin, own),
         )
         own_copy = shared.copy() if own.kept.needs_copy else None
         return ClientUpdates(shared.upload(), replace(private.update(), shared=own_copy), figures)
@@ -229,3 +232,14 @@ class LocalTraining(Client):
             base = objective(point, None, private=True)
             return StepGradients(base, base, sam.at_private(objective, point, base, self.radii.private))
         return self.perturbation.gradients(objective, point, self.radii, uploads, context)
+
+
+def operations(origin: Origin, own: Own) -> float:
+    """Floating-point operations of a logit and its gradient: six for each parameter that the logit reads.
+
+    Two forward, a product and an addition, and twice as many backward. Counted are shared dense parameters and the
+    item's rows, with which the private dense ones are multiplied.
+    """
+    dense = sum(value.numel() for value in origin.broadcast.dense.values())
+    rows = sum(table.shape[1] for table in (*origin.tables.values(), *own.tables.values()))
+    return 6.0 * (dense + rows)

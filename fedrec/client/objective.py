@@ -30,6 +30,9 @@ class Objective:
         penalties: Further terms of the objective. They are added to the gradients; the reported loss stays that of the
             examples alone.
         context: What penalties may look at; needed where there are some.
+
+    Attributes:
+        passes: How often gradients were taken.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Objective:
         self.weight, self.target = step.weight, step.target
         self.max_entries = max_entries if len(step.weight) == 1 else step.weight.shape[1]
         self.penalties, self.context = penalties, context
+        self.passes = 0
 
     def __call__(self, point: Point, uploads: Uploads | None, private: bool) -> Gradients:
         """Logits and gradients at a point.
@@ -54,6 +58,7 @@ class Objective:
                 (``per_client``). None: no shared gradient is computed.
             private: Whether private gradients are computed.
         """
+        self.passes += 1
         width = self.weight.shape[1]
         if width <= self.max_entries:
             gradients = self._gradients(point, self.weight, self.target, uploads, private)

@@ -113,19 +113,22 @@ def training_table(study: Study) -> list[str]:
             _with_half(score["mean"], score["high"] - score["mean"]),
             f"{mean['round']:.0f} of {cost['rounds']:.0f}",
             _number(mean["unsteady"], ".4f"),
-            _number(cost["up"], ".3g", " MB"),
-            _number(cost["down"], ".3g", " MB"),
+            _traffic(cost["up"], cost["up touched"]),
+            _traffic(cost["down"], cost["down touched"]),
+            _number(cost["mflop"], ",.3g", " MFLOP"),
             _number(cost["total"], ",.0f", " MB"),
             _number(cost["left out"], ".0f"),
             _number(cost["seconds"], ".2f", " s"),
         ]
 
-    head = ["setting", "best NDCG@10, selection item", "best round", "unsteadiness", "up a round", "down a round"]
+    head = ["setting", "best NDCG@10, selection item", "best round", "unsteadiness", "up", "down", "arithmetic"]
     head += ["traffic of a run", "clients left out", "time a round"]
     caption = (
         "Means over seeds. Unsteadiness: by how much NDCG@10 jumps from round to round in the second half of training. "
-        "Traffic: shared parameters in float32, all clients of a round together; 1 MB is 10^6 bytes. Seconds include "
-        "the evaluation."
+        "Up, down and arithmetic are of one client in one round: whole item tables in float32, as the published codes "
+        "send them (in brackets: only the rows of the client's own items, which tells the server what these are), and "
+        "six operations for each parameter that a logit reads. 1 MB is 10^6 bytes. Traffic of a run: all clients and "
+        "rounds, whole tables. Seconds include the evaluation."
     )
     tables = _shortened(study, head, lambda settings: [row(setting) for setting in settings])
     return [html.heading(3, "Training and traffic"), *tables, html.paragraph(caption, "soft")]
@@ -147,6 +150,11 @@ def _with_half(mean: float, half: float) -> str:
 
 def _number(value: float, form: str, unit: str = "") -> str:
     return "" if pd.isna(value) else f"{value:{form}}{unit}"
+
+
+def _traffic(whole: float, touched: float) -> str:
+    rows = f" ({_number(touched, '.3g')})" if touched < whole else ""
+    return f"{_number(whole, '.3g', ' MB')}{rows}"
 
 
 def _p(value: float) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 from fedrec.evaluation.intervals import Estimate, over_users
 from fedrec.evaluation.results import write_results
 from fedrec.evaluation.table import MEASURES, MODELS
+from fedrec.runs.costs import said_costs, spent
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.settings import SHORT_NAMES, flat_settings, method_name, said
 
@@ -76,6 +77,7 @@ class TestReport(Callback):
         estimates = over_test_users(self._ranks)
         metrics = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
         intervals = {name: [estimate.low, estimate.high] for name, estimate in estimates.items()}
+        about["cost"] = spent(self._folder)
         results = {**about, "metrics": metrics, "intervals": intervals}
         write_results(self._folder, results, split.user_ids[self._users.numpy()].tolist(), self._ranks)
         show(estimates, about)
@@ -144,8 +146,9 @@ def caption(about: Mapping[str, Any]) -> str:
     chosen = f"{about['checkpoint']}: round {about['rounds']}, chosen on the {about['selection_on']} item"
     if about["selection_on"] == "test":
         chosen += " itself, as the paper does: optimistic"
-    return (
-        f"Seed {about['seed']}; {about['settings']}.\n{chosen}.\nSampled: among {about['candidates']} items the user "
-        f"never touched; full: among all {about['items']} items but those seen. {about['users']} users; ± is half of a "
-        "95 % interval over users (bootstrap)."
+    sampled = (
+        f"Sampled: among {about['candidates']} items the user never touched; full: among all {about['items']} items "
+        f"but those seen. {about['users']} users; ± is half of a 95 % interval over users (bootstrap)."
     )
+    lines = [f"Seed {about['seed']}; {about['settings']}.", f"{chosen}.", said_costs(about["cost"]), sampled]
+    return "\n".join(filter(None, lines))

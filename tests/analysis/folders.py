@@ -74,7 +74,13 @@ def write_run(
     (run / "config.yaml").write_text(yaml.safe_dump(dict(settings)))
     rounds = np.arange(1, len(hr) + 1)
     rates = np.asarray(hr, dtype=float)
-    metrics = {"round": rounds, "train/loss": 0.71 - 0.01 * rounds, "train/bytes_up": 1e6, "train/bytes_down": 1e6}
+    metrics = {"round": rounds, "train/loss": 0.71 - 0.01 * rounds, "train/bytes_up": 8e6, "train/bytes_down": 8e6}
+    metrics |= {
+        "train/clients": 8,
+        "train/bytes_up_touched": 2e6,
+        "train/bytes_down_touched": 1.6e6,
+        "train/gflop": 0.4,
+    }
     best = np.maximum.accumulate(0.8 * rates)
     table = pd.DataFrame({**metrics, "val/hr_10": rates, "val/ndcg_10": 0.8 * rates, "val/ndcg_10_best": best})
     table.to_csv(run / "metrics.csv", index=False)

@@ -49,7 +49,8 @@ def test_costs(tmp_path: Path) -> None:
     frame = load_runs(tmp_path)
     found = costs(frame.assign(**{SETTING: settings(frame)}))
     row = found.loc["NCF + LocalTraining + MeanServer"]
-    assert row[["rounds", "up", "down", "total"]].tolist() == [4, 1, 1, 8]  # 1 MB each way a round
+    assert row[["rounds", "up", "down", "total"]].tolist() == [4, 1, 1, 64]  # 8 clients, 1 MB each way a round
+    assert row[["up touched", "down touched", "mflop"]].tolist() == pytest.approx([0.25, 0.2, 50])
     assert row["seconds"] == pytest.approx(0.1)
     assert pd.isna(row["left out"])
     assert select_round(frame)["run"].tolist() == ["a", "b"]

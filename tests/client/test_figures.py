@@ -9,6 +9,7 @@ import torch
 
 from fedrec.client.figures import RoundFigures
 from fedrec.errors import DivergenceError
+from fedrec.exchange import Broadcast, OneTable
 from tests.client.test_updates import updates
 from tests.small import cohort
 
@@ -21,7 +22,8 @@ def test_figures_are_means_over_the_clients_kept() -> None:
         part = whole.only(torch.tensor(kept))
         figures.add(part.figures, part.upload)
     figures.check()
-    found = {name: float(value) for name, value in figures.metrics(bytes_down=1000).items()}
+    sent = Broadcast(12, {"w": torch.zeros(2, 2)}, {"e": OneTable(torch.zeros(12, 2))}, {"basis": torch.zeros(3)})
+    found = {name: float(value) for name, value in figures.metrics(sent).items()}
     assert found == pytest.approx(
         {
             "train/loss": (1 + 2 + 3) / 3,  # losses 1, 4, 9 over 1, 2, 3 blocks
@@ -32,7 +34,10 @@ def test_figures_are_means_over_the_clients_kept() -> None:
             "train/clients": 3,
             "train/clients_left_out": 1,
             "train/bytes_up": 3 * 4 * (4 + 1 + 12 * 2),  # w, b and a table of 12 rows of 2
-            "train/bytes_down": 4000,
+            "train/bytes_down": 4 * 4 * (4 + 3 + 12 * 2),  # four clients: w, the basis and the table
+            "train/bytes_up_touched": 4 * (3 * (4 + 1 + 1) + 9 * (2 + 1)),  # of 9 rows; the scale of what is not sent
+            "train/bytes_down_touched": 4 * (3 * (4 + 3) + 9 * 2),
+            "train/gflop": 7,
         }
     )
     assert all(math.isfinite(value) for value in found.values())

@@ -346,3 +346,25 @@ def test_names_that_cannot_be_told_apart_are_refused(name: str, said: str) -> No
 def test_rates_of_parameters_that_there_are_not_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         federation(Factors(2), LocalTraining(**options), 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "passes"),
+    [
+        ({}, 1),
+        ({"rho_shared": 0.1}, 2),
+        ({"rho_shared": 0.1, "rho_private": 0.1}, 3),
+        ({"rho_shared": 0.1, "rho_private": 0.1, "perturbation": Joint()}, 2),
+        ({"order": "private_first"}, 2),
+    ],
+)
+@pytest.mark.parametrize("budget_mib", [64.0, 0.01])
+def test_operations_are_six_for_each_parameter_pass_and_distinct_item_of_a_step(
+    options: dict[str, Any], passes: int, budget_mib: float
+) -> None:
+    module = federation(NCF(2, 1), LocalTraining(local_epochs=2, **options), 6, 12, budget_mib=budget_mib)
+    module.training_step(cohort((0, [1, 1, 5], [1, 0, 1]), (4, [2], [0])), 0)
+    # A logit of NCF with d = 2 and one layer reads two halves of 2 x 2 and a bias of 2, an output of 2 + 2 + 1, and two
+    # rows of 2. The clients have 2 and 1 distinct items, in each of two epochs.
+    numbers = 4 + 4 + 2 + 5 + 4
+    assert module.logged["train/gflop"] == pytest.approx(6 * numbers * passes * 3 * 2 / 1e9, rel=1e-12)

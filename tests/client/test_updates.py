@@ -37,6 +37,7 @@ def updates(per_client: bool = True, moments: Params | None = None, **changed: A
         "blocks": torch.tensor([1.0, 2.0, 3.0]),
         "examples": torch.tensor([10, 20, 30]),
         "private_step": torch.tensor([0.1, 0.2, 0.6]),
+        "operations": torch.tensor([1e9, 2e9, 4e9], dtype=torch.float64),
         **changed,
     }
     scale = {"e": torch.tensor([0.5, 0.25, 1.0])}
@@ -123,7 +124,7 @@ def test_only_the_kept_clients_are_left_in_every_part() -> None:
     assert left.upload.num_items == 12
     found, given = dict(tensors(left)), dict(tensors(whole))
     assert set(found) == set(given)
-    assert len(given) == 26  # of the upload 7, of what is kept 5 + 3 + 4, of the figures 7
+    assert len(given) == 27  # of the upload 7, of what is kept 5 + 3 + 4, of the figures 8
     for name, value in given.items():
         assert torch.equal(found[name], value[kept]), name
     assert left.own.shared is not None
