@@ -100,7 +100,7 @@ class RoundFigures:
             for field in fields(Figures)
         }
         counts, up = (torch.cat(values) for values in zip(*self._touched, strict=True))
-        traffic = {
+        traffic: dict[str, Tensor | float] = {
             "bytes_up": float(self._bytes_up),
             "bytes_down": float(len(self.cohort.clients) * broadcast.num_bytes()),
             "bytes_up_touched": up.sum(dtype=torch.float64),
