@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
+from fedrec.client.penalties import Penalty
 from fedrec.client.rates import Rates
 from fedrec.client.sam import Perturbation
 from fedrec.client.shared_side import UploadRule
@@ -48,6 +51,20 @@ def check_order(perturbation: Perturbation, order: str) -> None:
     if perturbation.joins and order == "private_first":
         name = type(perturbation).__name__
         raise InputError(f"model.client.perturbation={name} needs order=together: both sides move at one point")
+
+
+def check_means(penalties: Sequence[Penalty], batch_size: int | None, loss_block: int) -> None:
+    """Refuse penalties that are means over a batch where a batch is not one block of the loss.
+
+    Raises:
+        InputError: Naming the options.
+    """
+    for penalty in penalties:
+        if penalty.is_mean and (batch_size is None or loss_block < batch_size):
+            raise InputError(
+                f"model.client.penalties: {type(penalty).__name__} is a mean over a batch's examples and needs batches "
+                f"of one loss block; batch_size={batch_size}, loss_block={loss_block}, expected batch_size = loss_block"
+            )
 
 
 def check_what_is_kept(upload: UploadRule, start: Start, store: Store, table_store: Store) -> None:

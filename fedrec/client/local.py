@@ -12,8 +12,9 @@ from torch import Tensor
 
 from fedrec.client import sam
 from fedrec.client.client import Client
-from fedrec.client.combinations import check_names, check_order, check_what_is_kept
+from fedrec.client.combinations import check_means, check_names, check_order, check_what_is_kept
 from fedrec.client.context import StepContext
+from fedrec.client.early_stopping import EarlyStopping
 from fedrec.client.figures import Figures
 from fedrec.client.gradient_upload import GradientUpload
 from fedrec.client.objective import Objective
@@ -60,6 +61,8 @@ class LocalTraining(Client):
             parameters stay as received, the gradients of the steps are summed. ``DeltaUpload``: they move with an
             optimiser of their own, start minus final is sent.
         penalties: Further terms of the objective, for instance ``Proximal`` (FedProx).
+        tolerance: A client rests for the remainder of a round once its loss changes from one local epoch to the next by
+            less than this share (see :class:`~fedrec.client.early_stopping.EarlyStopping`); 0: nobody does.
         start: Where a client starts: ``FromBroadcast`` (also what null means) or ``FromOwn``, its own copy.
         store: What clients keep of the shared parameters that they moved, and score with: ``Nothing`` (also what null
             means), ``TunedRows``, ``FullTables`` or ``OwnCopy``.
@@ -90,6 +93,7 @@ class LocalTraining(Client):
         weight_decay: float = 0.0,
         upload: UploadRule | None = None,
         penalties: list[Penalty] | None = None,
+        tolerance: float = 0.0,
         start: Start | None = None,
         store: Store | None = None,
         table_store: Store | None = None,
@@ -99,6 +103,7 @@ class LocalTraining(Client):
         self.local_epochs, self.batch_size, self.loss_block = local_epochs, batch_size, loss_block
         self.optimizer, self.lr, self.rates, self.weight_decay = optimizer, lr, rates or Rates(), weight_decay
         self.upload, self.penalties = upload or GradientUpload(), penalties or []
+        self.tolerance = tolerance
         self.start, self.store = start or FromBroadcast(), store or Nothing()
         self.table_store = table_store or DecayedRows()
         self.decays = self.upload.decays
@@ -112,6 +117,8 @@ class LocalTraining(Client):
             raise InputError(f"model.client.lr={self.lr}: a learning rate is a finite number above 0")
         if not 0 <= self.weight_decay < float("inf"):
             raise InputError(f"model.client.weight_decay={self.weight_decay}: expected a finite number of at least 0")
+        if not 0 <= self.tolerance < float("inf"):
+            raise InputError(f"model.client.tolerance={self.tolerance}: expected a finite number of at least 0")
         if self.weight_decay and self.optimizer != "sgd":
             raise InputError("model.client.weight_decay: needs optimizer=sgd, whose decay one scalar can carry")
         counts = {"local_epochs": self.local_epochs, "batch_size": self.batch_size, "loss_block": self.loss_block}
@@ -119,6 +126,7 @@ class LocalTraining(Client):
             if count is not None and count < 1:
                 raise InputError(f"model.client.{name}={count}: expected at least 1")
         check_order(self.perturbation, self.order)
+        check_means(self.penalties, self.batch_size, self.loss_block)
         check_what_is_kept(self.upload, self.start, self.store, self.table_store)
 
     def check(self, recommender: Recommender) -> None:
@@ -127,6 +135,8 @@ class LocalTraining(Client):
             name = type(recommender).__name__
             raise InputError(f"model.client.optimizer={self.optimizer}: the private tables of {name} move with sgd")
         check_names(recommender, self.rates, self.upload.rates)
+        for penalty in self.penalties:
+            penalty.check(recommender)
 
     def private_state(
         self, recommender: Recommender, num_users: int, shared: Params, generator: torch.Generator
@@ -188,15 +198,18 @@ class LocalTraining(Client):
     ) -> ClientUpdates:
         shared = self.upload.begin(origin, bucket, uploads)
         private = PrivateSide(own, bucket, self.optimizer, self.weight_decay)
+        stopping = EarlyStopping(bucket, self.batch_size, self.tolerance)
         losses: list[Tensor] = []
         evaluated: list[Tensor] = []
         memory: dict[str, Any] = {}
-        for number, step in enumerate(bucket.steps):
+        for number, step in enumerate(stopping.steps()):
             context = StepContext(origin, bucket, step, number, memory)
             objective = Objective(recommender, step, bucket.max_entries, self.penalties, context)
             point = Point(shared.values(step), private.values(step), shared.features(step))
             gradients = self._gradients(objective, point, shared.uploads, context)
             unmoved = gradients.base
+            if self.tolerance:  # before the steps, which move the point's rows
+                stopping.take(objective.value(point, unmoved.logits), step, number)
             private.take(gradients.for_private.private, step, self._rate(origin.broadcast.round, number))
             if self.order == "private_first":
                 point = point.with_private(private.values(step))
@@ -215,7 +228,7 @@ class LocalTraining(Client):
             loss_shared=loss_shared,
             loss_private=loss_private,
             rise_shared=loss_shared - loss_unmoved,
-            blocks=bucket.blocks,
+            blocks=stopping.blocks,
             examples=bucket.examples,
             private_step=private.length(),
             operations=torch.stack(evaluated).sum(0).double() * operations(origin, own),

@@ -77,6 +77,18 @@ class Objective:
         """The loss ``[..., B]`` at logits ``[..., B, S]``."""
         return softplus(logits).mul_(self.weight).addcmul_(self.target, logits, value=-1).sum(-1)
 
+    def value(self, point: Point, logits: Tensor) -> Tensor:
+        """What the clients minimise, ``[B]``: the loss and the penalties' values.
+
+        Args:
+            point: The parameters.
+            logits: ``[B, S]``, as computed there.
+        """
+        total = self.loss(logits)
+        for penalty in self.penalties if self.context else ():
+            total = total + penalty.value(point, self.context)  # type: ignore[arg-type]
+        return total
+
     def _gradients(
         self, point: Point, weight: Tensor, target: Tensor, uploads: Uploads | None, private: bool
     ) -> Gradients:

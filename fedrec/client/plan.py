@@ -191,9 +191,12 @@ class LocalPlan:
         start = self.entry_offsets[group]
         counts = self.entry_offsets[group + 1] - start
         entries = Padded(start, counts, list(range(0, len(group) + 1, clients)))
-        active = counts.view(steps, clients) > 0
+        counts = counts.view(steps, clients)
+        active, whole = counts > 0, (counts == self.row_counts[position]).all(1)
         masks = [None if every else own for every, own in zip(active.all(1).tolist(), active, strict=True)]
-        places, weights, targets = entries.take(entry_row), entries.take(weight), entries.take(target)
+        # Where a step has all items of all clients, they stand in order already, and need not be gathered.
+        places = [None if all_ else own for all_, own in zip(whole.tolist(), entries.take(entry_row), strict=True)]
+        weights, targets = entries.take(weight), entries.take(target)
         return [Step(*own) for own in zip(places, weights, targets, masks, strict=True)]
 
 

@@ -49,10 +49,13 @@ class MovingRows:
             rate: Learning rate by table.
             decay: Weight decay.
         """
-        places = self.bucket.places(step)
+        places = None if step.rows is None else self.bucket.places(step)
         for name, gradient in gradients.items():
             if decay:
                 self._shrink(name, 1 - rate(name) * decay, step.active)
+            if places is None:
+                self.values[name].add_(gradient, alpha=-rate(name))
+                continue
             # Entries of one step are distinct items of a client, so nothing is added twice to a row.
             self.values[name].flatten(0, 1).index_add_(0, places, gradient.flatten(0, 1), alpha=-rate(name))
 

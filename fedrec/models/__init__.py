@@ -1,8 +1,9 @@
 """Recommenders: one per file."""
 
+from fedrec.models.fedrap import FedRAP
 from fedrec.models.mf import MF
 from fedrec.models.ncf import NCF
 from fedrec.models.pfedrec import PFedRec
 from fedrec.models.recommender import Recommender
 
-__all__ = ["MF", "NCF", "PFedRec", "Recommender"]
+__all__ = ["FedRAP", "MF", "NCF", "PFedRec", "Recommender"]
