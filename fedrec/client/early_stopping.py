@@ -17,8 +17,8 @@ class EarlyStopping:
     FedRAP's rule (Li et al., ICLR 2024, the published code; FedCA and others have it too). After each of its epochs a
     client takes the mean loss ``m`` over all its examples since the round began (a running mean over epochs, not the
     last one's), regularisers included, every batch's before its step. It stops once
-    ``|m - m_before| / |m_before| < tolerance``. Resting clients take no steps: their parameters, their optimisers' moments
-    and step counts stay, and what they would have sent for those steps is nothing.
+    ``|m - m_before| / |m_before| < tolerance``. Who rests takes no steps: its parameters and its optimiser stay
+    as they are.
 
     Args:
         bucket: The clients and their steps.

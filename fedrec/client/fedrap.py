@@ -6,8 +6,8 @@ rows of a batch's examples. Deviation from the paper, as in the published code: 
 paper raises them from round to round (the code computes that curriculum and never uses it). The first term is unbounded
 below: with high rates clients can diverge, who are left out, and a round that loses too many stops the run.
 
-An example's weight in its step is one over the size of its block, so where a batch is one block, a sum over entries with
-their weights is a mean over the batch's examples; anything else is refused.
+An example's weight in its step is one over the size of its block, so where a batch is one block, a sum over entries
+with their weights is a mean over the batch's examples; anything else is refused.
 """
 
 from __future__ import annotations

@@ -6,4 +6,4 @@ from fedrec.models.ncf import NCF
 from fedrec.models.pfedrec import PFedRec
 from fedrec.models.recommender import Recommender
 
-__all__ = ["FedRAP", "MF", "NCF", "PFedRec", "Recommender"]
+__all__ = ["MF", "NCF", "FedRAP", "PFedRec", "Recommender"]

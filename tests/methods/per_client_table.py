@@ -56,3 +56,7 @@ class PullToMean(Penalty):
         pull_rows(
             gradients.shared.rows, self.strength, point.shared.rows, {"item": context.extra("mean")}, context.real
         )
+
+    def value(self, point: Point, context: StepContext) -> Tensor:
+        distance = (point.shared.rows["item"] - context.extra("mean")) * context.real
+        return self.strength / 2 * distance.square().sum((1, 2))
