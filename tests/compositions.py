@@ -21,7 +21,7 @@ from fedrec.models.recommender import Recommender
 from fedrec.server import Server
 
 METHODS = SHIPPED / "method"
-SMALL = {"embedding_dim": 4, "layers": 2, "batch_size": 8}
+SMALL = {"embedding_dim": 4, "layers": 2, "batch_size": 8, "rank": 2}
 """Sizes that replace the published ones, where a part has such an option."""
 PARTS: dict[str, type] = {"recommender": Recommender, "client": Client, "server": Server}
 

@@ -20,8 +20,8 @@ from fedrec.evaluation.ranking import full_ranks, sampled_ranks, top_items
 from fedrec.models import NCF
 from fedrec.models.recommender import Recommender
 from fedrec.server import MeanServer
-from tests.compositions import composition, names
-from tests.reference.adapter import BareFederation, local_options, local_training, working_floats
+from tests.compositions import Composition, composition, names
+from tests.reference.adapter import BareFederation, local_options, local_training, strangers, working_floats
 from tests.reference.client import LocalOptions
 from tests.small import federation, generator, held_out, random_cohort, snapshot
 
@@ -36,6 +36,7 @@ VARIANTS: dict[str, tuple[Recommender, LocalOptions]] = {
     "batches": (NCF(8, 3), LocalOptions(rho_shared=0.1, batch_size=32, local_epochs=EPOCHS)),
     "deltas": (NCF(8, 3), LocalOptions(upload="delta", shared_lr=0.01, local_epochs=EPOCHS)),
 }
+STRANGERS = strangers()
 METHODS = {**dict.fromkeys(names()), **VARIANTS}
 # Rows that the budget has room for beside a client's own weights: slices of clients; one or two clients; several.
 ROOM = [10, 60, 200]
@@ -62,6 +63,9 @@ def tensors(tree: Any) -> Iterator[Tensor]:
 
 
 def made(method: str, room: int, dtype: torch.dtype = torch.float32, kind: str = "adam") -> BareFederation:
+    if method in STRANGERS:  # as they are: the reference has no options to vary
+        own = composition(method, small=SIZES_OF_MODELS)
+        return federation(own.recommender, own.client, USERS, ITEMS, own.server, dtype, budget_mib(own, room))
     if method in VARIANTS:
         recommender, options = VARIANTS[method]
     else:
@@ -69,9 +73,14 @@ def made(method: str, room: int, dtype: torch.dtype = torch.float32, kind: str =
         recommender, options = published.recommender, local_options(published.client)
     rate = min(options.shared_lr, 0.01)
     client = local_training(replace(options, optimizer=kind, shared_optimizer=kind, shared_lr=rate, lr=0.1))
-    row, own = working_floats(recommender, client)
-    budget = 4 * (room * row + own) + 1
-    return federation(recommender, client, USERS, ITEMS, MeanServer(kind, 0.01), dtype, budget / 2**20)
+    server = MeanServer(kind, 0.01)
+    budget = budget_mib(Composition(recommender, client, server, []), room)
+    return federation(recommender, client, USERS, ITEMS, server, dtype, budget)
+
+
+def budget_mib(method: Composition, room: int) -> float:
+    row, own = working_floats(method.recommender, method.client)
+    return (4 * (room * row + own) + 1) / 2**20
 
 
 def size(values: Any) -> int:

@@ -80,6 +80,11 @@ class MovingCopy(SharedSide):
     """The clients' copies. The optimiser acts as on full copies: rows without an example have no gradient.
 
     Adam's moments of such rows stay 0, so that only decay moves them.
+
+    Attributes:
+        rule: The rule's options.
+        dense: The copies' dense parameters now, ``[B, *shape]``.
+        rows: The copies' item rows now.
     """
 
     uploads: Uploads = "per_client"
@@ -88,12 +93,12 @@ class MovingCopy(SharedSide):
         super().__init__(origin, bucket)
         self.rule, self._moved = rule, False
         clients = len(bucket.clients)
-        self._dense = {
+        self.dense = {
             name: value if origin.per_client else value.expand(clients, *value.shape)
             for name, value in origin.dense.items()
         }
-        self._rows = self.moving_rows()
-        self._state = OptimizerState.initial(rule.optimizer, self._dense | self._rows.values, clients)
+        self.rows = self.moving_rows()
+        self._state = OptimizerState.initial(rule.optimizer, self.dense | self.rows.values, clients)
 
     def moving_rows(self) -> MovingRows:
         """What moves for each of the clients' items: by default its rows themselves."""
@@ -106,7 +111,7 @@ class MovingCopy(SharedSide):
 
     def values(self, step: Step) -> Values:
         """See base class."""
-        return Values(dict(self._dense if self._moved else self.origin.dense), self._rows.at(step))
+        return Values(dict(self.dense if self._moved else self.origin.dense), self.rows.at(step))
 
     def features(self, step: Step) -> Params:
         """See base class: until the first step all clients stand where the server does."""
@@ -124,15 +129,15 @@ class MovingCopy(SharedSide):
 
         if rule.optimizer == "sgd":
             if rule.weight_decay:
-                dense = {name: value + rule.weight_decay * self._dense[name] for name, value in dense.items()}
-            self._dense, _ = optimizers.step("sgd", rate, self._dense, dense, self._state, step.active)
-            self._rows.descend(rows, step, rate, rule.weight_decay)
+                dense = {name: value + rule.weight_decay * self.dense[name] for name, value in dense.items()}
+            self.dense, _ = optimizers.step("sgd", rate, self.dense, dense, self._state, step.active)
+            self.rows.descend(rows, step, rate, rule.weight_decay)
             return
-        gradients = dense | self._rows.spread(rows, step)
-        parameters = self._dense | self._rows.values
+        gradients = dense | self.rows.spread(rows, step)
+        parameters = self.dense | self.rows.values
         moved, self._state = optimizers.step("adam", rate, parameters, gradients, self._state, step.active)
-        self._dense = {name: moved[name] for name in self._dense}
-        self._rows.values = {name: moved[name] for name in self._rows.values}
+        self.dense = {name: moved[name] for name in self.dense}
+        self.rows.values = {name: moved[name] for name in self.rows.values}
 
     def row_gradients(self, gradient: Params, step: Step) -> Params:
         """Gradients ``[B, S, D]`` of the rows of a step's entries as the optimiser sees them."""
@@ -147,15 +152,18 @@ class MovingCopy(SharedSide):
     def upload(self) -> Upload:
         """See base class."""
         bucket, origin = self.bucket, self.origin
-        dense = {name: origin.dense[name] - value for name, value in self._dense.items()}
-        rows = {name: start - self._rows.values[name] for name, start in self.received().items()}
-        sizes = bucket.items, bucket.counts, origin.num_items
-        upload = Upload(bucket.clients, dense, rows, *sizes, per_client=True, scale=self._rows.scale)
+        dense = {name: origin.dense[name] - value for name, value in self.dense.items()}
+        rows, sizes = self.change(), (bucket.items, bucket.counts, origin.num_items)
+        upload = Upload(bucket.clients, dense, rows, *sizes, per_client=True, scale=self.rows.scale)
         for name in upload.scale:  # padding decayed like any row, and must send nothing
             rows[name] *= upload.real()[..., None]
         return upload
 
+    def change(self) -> Params:
+        """What is sent of the item rows, ``[B, P, K]`` by table: by default their start minus what they are now."""
+        return {name: start - self.rows.values[name] for name, start in self.received().items()}
+
     def copy(self) -> Copy | None:
         """See base class."""
-        bucket, rows, continues = self.bucket, self._rows, self.origin.continues
-        return Copy(bucket.items, bucket.counts, self._dense, rows.values, rows.scale, continues)
+        bucket, rows, continues = self.bucket, self.rows, self.origin.continues
+        return Copy(bucket.items, bucket.counts, self.dense, rows.values, rows.scale, continues)

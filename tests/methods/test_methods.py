@@ -1,11 +1,12 @@
 """Every method of this folder trains, resumes, survives a bad client, and equals one client after another, in full.
 
+So do the shipped methods that tests/reference does not know; their comparisons are in files of their own.
+
 The references here hold a whole table for every client and let autograd and ``torch.optim`` do the work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from fedrec.data.cohort import Cohort
 from fedrec.data.datamodule import Synthetic
 from fedrec.data.protocol.presets import ProtocolOverrides
 from fedrec.data.synthetic import Plan
@@ -26,44 +26,27 @@ from fedrec.exchange import Upload, UploadStep
 from fedrec.federation import FederatedRecommender
 from fedrec.models.recommender import Params
 from tests.compositions import Composition, composition, names
-from tests.reference.adapter import BareFederation
-from tests.reference.client import ClientExamples, LocalOptions, block_loss
+from tests.methods.slow import EVERYBODY, EVERYTHING, EXACT, ITEMS, USERS, after, batches, cohorts, gradients
+from tests.reference.adapter import BareFederation, strangers
+from tests.reference.client import ClientExamples, LocalOptions
 from tests.reference.models import Recommender as ReferenceRecommender
-from tests.reference.order import shuffled
 from tests.reference.round import Federation, ServerOptions, run_round
-from tests.small import random_cohort, snapshot
+from tests.small import snapshot
 
 FOLDER = Path(__file__).parent
-METHODS = names(FOLDER)
-USERS, ITEMS, ROUNDS = 24, 40, 3
-EVERYBODY, EVERYTHING = torch.arange(USERS), torch.arange(ITEMS)[None]
-EXACT = {"rtol": 1e-9, "atol": 1e-11}
+METHODS = [*names(FOLDER), *strangers()]
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*isinstance.treespec")
 
 
 def made(name: str) -> Composition:
-    return composition(name, FOLDER, small={})
+    return composition(name, FOLDER, small={}) if (FOLDER / f"{name}.yaml").exists() else composition(name)
 
 
 def bare(name: str, budget_mib: float = 64.0) -> Any:
     module = made(name).module(BareFederation, memory_budget_mib=budget_mib)
     module.initialise(USERS, ITEMS)
     return module.to(torch.float64)
-
-
-def cohorts() -> Iterator[Cohort]:
-    """Rounds with changing clients of different sizes; some clients come back."""
-    clients = [[0, 3, 5, 9], [3, 4, 9], [0, 3, 21, 23]]
-    for number in range(ROUNDS):
-        yield random_cohort(clients[number], [13, 5, 22, 9][: len(clients[number])], ITEMS, number=number)
-
-
-def after(module: Any) -> Tensor:
-    for cohort in cohorts():
-        module.training_step(cohort, 0)
-    scores: Tensor = module.scorer()(EVERYBODY, EVERYTHING)
-    return scores
 
 
 def trainer(rounds: int) -> L.Trainer:
@@ -130,26 +113,6 @@ def test_a_client_that_is_not_finite_is_left_out(name: str) -> None:
 # ---------------------------------------------------------------------- against one client after another
 
 
-Logits = Callable[[Params, Tensor], Tensor]
-
-
-def batches(cohort: Cohort, place: int, epochs: int, size: int | None) -> Iterator[tuple[Tensor, Tensor]]:
-    """Items and labels of a client's steps, in production's order."""
-    start, end = cohort.offsets[place : place + 2].tolist()
-    items, labels = cohort.items[0, start:end], cohort.labels[start:end].double()
-    for epoch in range(epochs):
-        order = torch.arange(end - start)
-        if size is not None:
-            order = shuffled(cohort.seed, cohort.round, int(cohort.clients[place]), epoch, end - start)
-        yield from zip(items[order].split(size or end - start), labels[order].split(size or end - start), strict=True)
-
-
-def gradients(values: Params, logits: Logits, items: Tensor, labels: Tensor) -> Params:
-    leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
-    loss = block_loss(logits(leaves, items), labels, 128)
-    return dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
-
-
 def test_private_tables_decay_and_move_as_full_tables_do() -> None:
     module = bare("additive")
     shared = module.server.shared["common"].detach().clone()
@@ -202,34 +165,6 @@ def test_a_table_per_client_is_sent_held_to_and_kept() -> None:
         mean = mean - torch.stack(deltas).mean(0)
     own = torch.stack([kept.get(u, mean) for u in range(USERS)])  # who never took part reads the server's table
     assert_close(found, torch.einsum("uid,ud->ui", own, user), **EXACT)
-
-
-def low_rank_logits(table: Tensor, basis: Tensor, v: Params, items: Tensor) -> Tensor:
-    return (table + v["factors"] @ basis)[items] @ v["user"]
-
-
-def test_low_rank_uploads_are_those_of_a_factored_full_table() -> None:
-    module = bare("low_rank")
-    table, user = module.server.shared["item"].detach().clone(), module.private.get_buffer("user").clone()
-    vectors = [user[u].clone().requires_grad_() for u in range(USERS)]
-    optimisers = [torch.optim.Adam([vector], lr=0.05) for vector in vectors]
-    found = after(module)
-    for cohort in cohorts():
-        generator = torch.Generator().manual_seed(cohort.round)
-        basis, sent = torch.randn(2, 4, generator=generator).double(), []
-        for place, u in enumerate(cohort.clients.tolist()):
-            factors = torch.zeros(ITEMS, 2, dtype=torch.float64)
-            for items, labels in batches(cohort, place, epochs=2, size=8):
-                values = {"factors": factors, "user": vectors[u].detach()}
-                gradient = gradients(values, partial(low_rank_logits, table, basis), items, labels)
-                factors = factors - 0.5 * gradient["factors"]
-                vectors[u].grad = gradient["user"]
-                optimisers[u].step()
-            sent.append(factors)
-        table = table + torch.stack(sent).mean(0) @ basis
-    assert_close(found, torch.stack([table @ vector.detach() for vector in vectors]), rtol=1e-7, atol=1e-9)
-    # Four bytes a number, four clients, a table of two columns where rows have four.
-    assert module.logged["train/bytes_up"] == 4 * 4 * ITEMS * 2
 
 
 def test_clients_that_never_mix_do_not_depend_on_who_else_takes_part() -> None:

@@ -26,6 +26,7 @@ from fedrec.data.cohort import Cohort
 from fedrec.federation import FederatedRecommender
 from fedrec.models.recommender import Recommender, Uploads
 from fedrec.server import MeanServer, Server
+from tests.compositions import composition, names
 from tests.reference.cases import Case, RecordedRound, Setting
 from tests.reference.client import LocalOptions, not_evaluated
 from tests.reference.models import Parameters, reference_of
@@ -132,6 +133,20 @@ def server_options(server: Server) -> ServerOptions:
             f"the reference does not know {type(server).__name__}; it learns in round.py, as ServerOptions"
         )
     return ServerOptions(server.optimizer, server.lr, server.momentum, server.rows_over)
+
+
+def strangers() -> dict[str, str]:
+    """Return the shipped methods with a part that the reference does not know, and which one."""
+    strange = {}
+    for name in names():
+        method = composition(name)
+        try:
+            local_options(method.client)
+            server_options(method.server)
+            reference_of(type(method.recommender).__name__)
+        except LookupError as error:
+            strange[name] = str(error)
+    return strange
 
 
 class WatchedTraining(LocalTraining):

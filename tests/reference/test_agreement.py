@@ -13,35 +13,19 @@ from hypothesis import strategies as st
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.errors import DivergenceError
 from fedrec.evaluation.ranking import full_ranks, sampled_ranks
-from tests.compositions import Composition, composition, names
-from tests.reference.adapter import BUDGETS, cohort_of, federation, replay_in_production, server_options
+from tests.compositions import composition, names
+from tests.reference.adapter import BUDGETS, cohort_of, federation, replay_in_production, server_options, strangers
 from tests.reference.adapter import local_options as published_options
 from tests.reference.cases import Case, RecordedRound, Setting
 from tests.reference.client import LocalOptions
 from tests.reference.evaluation import full_rank, rank
-from tests.reference.models import reference_of
 from tests.reference.replay import differences, replay, replay_round, start
 from tests.reference.round import ServerOptions
 from tests.reference.vectors import draw_parameters, with_order
 
-
-def compared() -> tuple[dict[str, Composition], dict[str, str]]:
-    """The shipped methods that the reference knows, and why it does not know the others."""
-    known, without = {}, {}
-    for name in names():
-        method = composition(name)
-        try:
-            published_options(method.client)
-            server_options(method.server)
-            reference_of(type(method.recommender).__name__)
-            known[name] = method
-        except LookupError as error:
-            without[name] = str(error)
-    return known, without
-
-
 RADII = st.sampled_from([0.0, 0.0, 0.05, 0.5])
-METHODS, WITHOUT = compared()
+WITHOUT = strangers()
+METHODS = {name: composition(name) for name in names() if name not in WITHOUT}
 
 
 @st.composite
