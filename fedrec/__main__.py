@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": ("fedrec.cli.training", "write every user's best unseen items to a CSV or Parquet file"),
     "data": ("fedrec.commands.data", "list, fetch and audit data sets"),
     "sweep": ("fedrec.commands.sweep", "run a W&B sweep file without a server"),
+    "methods": ("fedrec.commands.methods", "train and test every method on one data set, end with one table"),
     "report": ("fedrec.commands.report", "make one HTML page of a folder of runs"),
     "notebooks": ("fedrec.commands.notebooks", "copy the shipped notebooks into a folder"),
 }

@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
         check_against_parser(sweep)
     console = Console(highlight=False, soft_wrap=True)
     with ExitStack() as inside:
-        _enter(out, inside)
+        enter(out, inside)
         progress = inside.enter_context(_progress(sweep, console))
         folder = SweepFolder(out, sweep)
         driver = Driver(sweep, folder, options.parallel, console.print, progress)
@@ -92,13 +92,13 @@ def _out(given: str | None, sweep: SweepFile) -> Path:
     return Path(given)
 
 
-def _enter(out: Path, inside: ExitStack) -> None:
-    """Make the sweep's folder and hold it for this process."""
+def enter(out: Path, inside: ExitStack) -> None:
+    """Make a folder and hold it for this process."""
     out.mkdir(parents=True, exist_ok=True)
     try:
         inside.enter_context(alone(out, wait=False))
     except BlockingIOError:
-        raise InputError(f"{out}: another fedrec sweep is at work in this folder") from None
+        raise InputError(f"{out}: another fedrec is at work in this folder") from None
 
 
 def _parser() -> Parser:

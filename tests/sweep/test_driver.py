@@ -327,4 +327,4 @@ def test_two_sweeps_in_one_folder_are_refused(desk: Path, capsys: pytest.Capture
     make = SweepFolder(desk / "out", read_sweep_file(desk / "sweep.yaml"))
     with alone(make.path):
         assert main(["sweep", "sweep.yaml", "--out", "out", "--resume"]) == 2
-    assert "another fedrec sweep is at work in this folder" in capsys.readouterr().err
+    assert "another fedrec is at work in this folder" in capsys.readouterr().err

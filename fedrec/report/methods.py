@@ -1,0 +1,78 @@
+"""One table of methods: results over seeds, and what a client and a round cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fedrec.analysis.naming import SETTING, settings
+from fedrec.analysis.runs import read_runs, run_folders
+from fedrec.analysis.summary import costs, results
+from fedrec.analysis.users import tested_ranks
+from fedrec.errors import InputError
+from fedrec.evaluation.table import MEASURES, MODEL, POPULAR
+from fedrec.runs.settings import RUN
+
+COSTS = ["rounds", "up", "up touched", "down", "mflop", "seconds"]
+SPENT = {
+    "rounds": ("rounds", "{:.0f}"),
+    "up": ("up MB", "{:.3g}"),
+    "up touched": ("touched rows", "{:.3g}"),
+    "down": ("down MB", "{:.3g}"),
+    "mflop": ("MFLOP", "{:,.3g}"),
+    "seconds": ("s a round", "{:.2g}"),
+}
+
+
+def method_table(folder: Path) -> pd.DataFrame:
+    """Every setting of a folder of runs that was tested, and most popular items, in a row each.
+
+    Args:
+        folder: Where the runs are.
+
+    Returns:
+        Columns ``method``, ``seeds``; a mean and half of its 95 % interval for every measure (``sampled HR@10``,
+        ``sampled HR@10 ±``, …); ``rounds`` and the costs of one client and round as
+        :func:`~fedrec.analysis.summary.costs` names them. Sorted by full NDCG@10, the best first.
+
+    Raises:
+        InputError: If no run can be read, or none was tested.
+    """
+    frame, _ = read_runs(folder)
+    frame = frame.assign(**{SETTING: settings(frame)})
+    runs = frame.drop_duplicates(RUN)  # what was measured in test stands in all rows of a run
+    ranks = tested_ranks(run_folders(folder))
+    models = results(runs, ranks)
+    popular = results(runs[runs[RUN].isin(ranks)].head(1), ranks)  # the same in every run, with its interval over users
+    found = [models[models["model"] == MODEL], popular[popular["model"] == POPULAR].assign(**{SETTING: POPULAR})]
+    spent = costs(frame)
+    rows = []
+    for setting, own in pd.concat(found).astype({SETTING: str}).groupby(SETTING, sort=False):
+        row: dict[str, Any] = {"method": setting, "seeds": own["seeds"].iloc[0] if setting != POPULAR else None}
+        for line in own.to_dict("records"):
+            row |= {str(line["measure"]): line["mean"], f"{line['measure']} ±": line["half"]}
+        if setting in spent.index:
+            row |= {str(name): value for name, value in spent.loc[setting, COSTS].items()}
+        rows.append(row)
+    if not rows:
+        raise InputError(f"{folder}: no run was tested")
+    table = pd.DataFrame(rows)
+    return table.sort_values(MEASURES[-1].label, ascending=False, kind="stable", ignore_index=True)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table as Markdown.
+
+    Args:
+        table: As :func:`method_table` gives it.
+    """
+    head = ["method", "seeds", *(measure.label for measure in MEASURES), *(name for name, _ in SPENT.values())]
+    lines = [head, ["---"] * len(head)]
+    for row in table.to_dict("records"):
+        measured = [f"{row[m.label]:.4f} ± {row[f'{m.label} ±']:.4f}" for m in MEASURES]
+        spent = [form.format(row[name]) if pd.notna(row.get(name)) else "" for name, (_, form) in SPENT.items()]
+        seeds = f"{row['seeds']:.0f}" if pd.notna(row["seeds"]) else ""
+        lines.append([str(row["method"]), seeds, *measured, *spent])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,0 +1,79 @@
+"""``fedrec methods``: what is missing is run, what is there is kept, and one table tells of all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fedrec.commands import methods
+from fedrec.commands.methods import main
+from fedrec.errors import InputError
+from fedrec.sweep.warm import Program
+
+STAND_IN = Program("tests.commands.fake_training", ("tests.commands.fake_training",))
+
+
+@pytest.fixture(autouse=True)
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods.run_all, "__defaults__", (STAND_IN,))
+
+
+def run(out: Path, *options: str) -> int:
+    return main(["synthetic", "--out", str(out), *options])
+
+
+def test_every_method_is_trained_and_tested_and_stands_in_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "--only", "fedncf,fedrecgel", "--seeds", "2", "--parallel", "2") == 0
+    table = pd.read_csv(tmp_path / "methods.csv").set_index("method")
+    assert table.index.tolist() == ["fedncf", "fedrecgel", "most popular"]
+    # Seeds 0 and 1: full NDCG@10 of 0.5 and 0.4, whose interval is 12.706 (Student, one degree) times 0.05.
+    assert table.loc["fedncf", "full NDCG@10"] == pytest.approx(0.45)
+    assert table.loc["fedncf", "full NDCG@10 ±"] == pytest.approx(12.706 * 0.05, rel=1e-3)
+    assert table.loc["fedncf", ["seeds", "rounds", "up", "up touched", "mflop"]].tolist() == [2, 2, 1, 0.25, 50]
+    assert table.loc["most popular", "full HR@10"] == 0
+    out = capsys.readouterr().out
+    assert (tmp_path / "methods.md").read_text() in out
+    assert out.count("done in") == 4
+
+    assert run(tmp_path, "--only", "fedncf,fedrecgel", "--seeds", "2") == 0
+    assert "done in" not in capsys.readouterr().out  # nothing is repeated
+
+
+def test_a_training_that_was_cut_off_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, "--only", "fedncf,pfedrec", "--seeds", "1") == 1
+    assert "pfedrec-0 failed" in capsys.readouterr().out
+    assert run(tmp_path, "--only", "fedncf,pfedrec", "--seeds", "1") == 0
+    table = pd.read_csv(tmp_path / "methods.csv").set_index("method")
+    assert table.loc["pfedrec", "rounds"] == 2
+
+
+def test_a_method_that_fails_is_named_and_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, "--only", "fedmf,fedncf", "--seeds", "1") == 1
+    out = capsys.readouterr().out
+    assert "fedmf-0 failed: fedrec: error: fedmf does not work here" in out
+    assert "fedncf" in (tmp_path / "methods.md").read_text()
+
+
+def test_nothing_but_failures_ends_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the first 3 runs failed, the last with: fedrec: error: fedmf does not work"):
+        run(tmp_path, "--only", "fedmf", "--seeds", "5")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["synthetic", "--seeds", "0"], "--seeds 0: expected at least 1"),
+        (["synthetic", "--parallel", "-1"], "--parallel -1: expected at least 1"),
+        (["synthetic", "--only", "fedavg"], "--only fedavg: no such method; there are .*fedncf"),
+        (["movies"], "no such file, and not one of the shipped"),
+        ([], "the following arguments are required: DATA"),
+    ],
+)
+def test_what_cannot_be_used_is_one_message(options: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        main([*options, "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
