@@ -21,8 +21,9 @@ from fedrec.evaluation.histogram import RankHistogram
 from fedrec.evaluation.ranking import Tiles, evaluate, sampled_ranks
 from fedrec.evaluation.results import test_metrics
 from fedrec.evaluation.scores import Score, Scorer
-from fedrec.exchange import Upload, UploadStep
+from fedrec.exchange import Broadcast, Upload, UploadStep
 from fedrec.models.recommender import Recommender, Uploads
+from fedrec.runs.checkpoints import rounds_done
 from fedrec.server import Server
 
 
@@ -46,6 +47,7 @@ class FederatedRecommender(L.LightningModule):
 
     Attributes:
         private: Private state of all clients.
+        rounds: How many rounds it has been trained for, those of a checkpoint it goes on from included.
         logs_itself: Whether this module hands the metrics of a round to the trainer's loggers. False where a recorder
             does, which hands them all metrics of a round at once.
 
@@ -96,18 +98,22 @@ class FederatedRecommender(L.LightningModule):
         self.seed, self.budget = seed, int(memory_budget_mib * 2**20)
         self.method = method
         self.uploads, self.max_left_out = uploads or [], max_left_out
-        self.logs_itself = True
+        self.rounds, self.logs_itself = 0, True
         self._validation_metrics = RankHistogram()
 
     # ------------------------------------------------------------------ the round
 
     def training_step(self, cohort: Cohort, batch_idx: int) -> None:
-        """One communication round."""
+        """One communication round; where nobody of the cohort arrives, the server does not step."""
         broadcast = self.server.broadcast(cohort.round, cohort.clients)
+        figures = RoundFigures(cohort, self.client.exchanges)
+        self.rounds = cohort.round + 1
+        if not len(cohort.clients):
+            self._log_round(figures, broadcast, norm=float("nan"))
+            return
         origin = self.client.receive(self.recommender, broadcast, cohort)
         self.server.begin_round()
         self.private.begin_round()
-        figures = RoundFigures(cohort, self.client.exchanges)
         for bucket in self.client.buckets(self.recommender, cohort, origin, self.budget, self.wanted):
             own = self.private.read(bucket.clients)
             updates = self.client.train(self.recommender, origin, own, bucket, self.wanted)
@@ -118,7 +124,10 @@ class FederatedRecommender(L.LightningModule):
         figures.check(self.max_left_out)
         self.private.end_round(broadcast)
         norm = self.server.step(self.optimizers(), cohort.round, self.uploads)
-        metrics = {"round": cohort.round + 1.0, "train/norm_shared": norm, **figures.metrics(broadcast)}
+        self._log_round(figures, broadcast, norm)
+
+    def _log_round(self, figures: RoundFigures, broadcast: Broadcast, norm: Tensor | float) -> None:
+        metrics = {"round": float(self.rounds), "train/norm_shared": norm, **figures.metrics(broadcast)}
         self.log_dict(metrics, logger=self.logs_itself, on_step=False, on_epoch=True, batch_size=1)
 
     @property
@@ -227,8 +236,11 @@ class FederatedRecommender(L.LightningModule):
         self.to(self.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what the checkpoint is of, so that it cannot be loaded into something else."""
-        checkpoint["fedrec"] = self._identity()
+        """Say what the checkpoint is of, so that it cannot be loaded into something else, and after which round.
+
+        Lightning counts steps of the server, and there is none in a round of nobody.
+        """
+        checkpoint["fedrec"], checkpoint["rounds"] = self._identity(), self.rounds
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another data set, protocol or model.
@@ -243,6 +255,7 @@ class FederatedRecommender(L.LightningModule):
             differing = [name for name in differing if not name.startswith("shape ")] or differing
             said = "; ".join(f"{name} is {theirs.get(name)}, here {ours[name]}" for name in differing)
             raise InputError(f"the checkpoint is of another run: {said}")
+        self.rounds = rounds_done(checkpoint)
 
     def _identity(self) -> dict[str, Any]:
         data = self.trainer.datamodule  # type: ignore[attr-defined]

@@ -24,6 +24,7 @@ from fedrec.data.catalogue.sources import DATA_SETS, Archive, DataFile, DataSet
 from fedrec.data.catalogue.storage import read_data_set
 from fedrec.data.datamodule import FilmTrust, InteractionFile, LastFM2K, Synthetic
 from fedrec.data.interactions import Counts
+from fedrec.data.participants import Availability
 from fedrec.data.protocol.presets import ProtocolOverrides
 from fedrec.data.reading.layout import Layout
 from fedrec.data.reading.readers import read_interactions
@@ -408,6 +409,26 @@ DATA: dict[str, Case] = {
     ),
     "fraction is no number": (data(Synthetic, client_fraction=float("nan")), "data.client_fraction is nan; expected a"),
     "negatives below none": (data(Synthetic, negatives=-1), "data.negatives is -1; expected at least 1 per positive,"),
+    "certain failure": (
+        lambda folder: Availability(failure=1.0),
+        "availability.failure is 1.0; expected a probability from 0 to below 1.",
+    ),
+    "failure is no number": (
+        lambda folder: Availability(failure=float("nan")),
+        "availability.failure is nan; expected a probability from 0 to below 1.",
+    ),
+    "no examples in time": (
+        lambda folder: Availability(max_examples=0),
+        "availability.max_examples is 0; expected at least 1, or null.",
+    ),
+    "everybody is late": (
+        data(Synthetic, availability=Availability(max_examples=3)),
+        "availability.max_examples is 3, and every client has more examples in a round; expected at least 15, what",
+    ),
+    "unknown cohorts": (
+        lambda folder: Availability(cohort="bernoulli"),  # type: ignore[arg-type]
+        "availability.cohort is 'bernoulli'; expected 'uniform', 'poisson' or 'by_size'.",
+    ),
     "unknown redraw": (
         data(Synthetic, redraw_negatives="step"),
         "data.redraw_negatives is 'step'; expected 'round' or",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fedrec.client import LocalTraining
 from fedrec.client.stores import TunedRows
 from fedrec.data.cohort import draw_cohort
 from fedrec.data.datamodule import Synthetic
+from fedrec.data.participants import Availability
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.data.protocol.presets import ProtocolOverrides
 from fedrec.data.synthetic import Plan
@@ -23,6 +25,7 @@ from fedrec.evaluation.histogram import RankHistogram
 from fedrec.evaluation.ranking import evaluate, full_ranks, sampled_ranks, top_items
 from fedrec.federation import FederatedRecommender
 from fedrec.models import NCF
+from fedrec.runs.checkpoints import rounds_done
 from fedrec.server import MeanServer
 from tests.compositions import composition, names
 from tests.reference.adapter import BareFederation
@@ -110,6 +113,83 @@ def test_a_run_cut_off_and_resumed_ends_in_the_same_bits(method: str, tmp_path: 
     assert all(torch.equal(found[name], value) for name, value in tensors.items())
     users, items = torch.arange(len(whole.private.get_buffer("steps"))), torch.arange(40)[None]
     assert torch.equal(whole.scorer()(users, items), rest.scorer()(users, items))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rounds_of_nobody_change_nothing_and_are_counted_wherever_a_run_is_resumed(method: str, tmp_path: Path) -> None:
+    """With seed 3, coins of 0.08 and failures of 0.7, nobody arrives in rounds 1, 2 and 5 of six."""
+    coins = {"client_fraction": 0.08, "availability": Availability("poisson", failure=0.7)}
+
+    class Kept(Rounds):
+        def __init__(self) -> None:
+            super().__init__()
+            self.states = [{}]
+
+        def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            super().on_train_epoch_end(trainer, pl_module)
+            state = {name: value.clone() for name, value in pl_module.state_dict().items() if isinstance(value, Tensor)}
+            self.states.append(state)
+            trainer.save_checkpoint(tmp_path / f"{pl_module.rounds}.ckpt")
+
+    whole, kept = module(method), Kept()
+    trainer(6, kept).fit(whole, datamodule=data(**coins))
+    arrived = [int(found["train/clients"]) for found in kept.metrics]
+    assert [number for number, count in enumerate(arrived, start=1) if not count] == [1, 2, 5]
+    for number, found in enumerate(kept.metrics, start=1):
+        parts = ("clients", "clients_left_out", "clients_failed", "clients_late")
+        assert found["train/clients_selected"] == sum(found[f"train/{part}"] for part in parts)
+        assert found["train/loss"].isnan() == found["train/norm_shared"].isnan() == (number in (1, 2, 5))
+        assert found["train/examples"].bool() == found["train/bytes_up"].bool() == (number not in (1, 2, 5))
+        assert found["train/bytes_down"].bool() == found["train/clients_selected"].bool()
+    for number in (2, 5):
+        assert_same(kept.states[number], kept.states[number - 1])
+    for number in (1, 4, 5):
+        rest, running = module(method), trainer(6)
+        checkpoint = tmp_path / f"{number}.ckpt"
+        assert rounds_done(load(checkpoint)) == number
+        running.fit(rest, datamodule=data(**coins), ckpt_path=checkpoint, weights_only=True)
+        assert rest.rounds == 6
+        assert_same(rest.state_dict(), kept.states[6])
+
+
+def load(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = torch.load(path, weights_only=True)
+    return loaded
+
+
+def assert_same(found: dict[str, Any], expected: dict[str, Tensor]) -> None:
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_who_fails_or_is_late_leaves_no_trace_but_in_the_counts(method: str) -> None:
+    """The round is that of the same examples of those who arrive; everybody else keeps what they had."""
+    some = data(availability=Availability(failure=0.4, max_examples=55), client_fraction=0.7)
+    everybody = data(client_fraction=0.7)
+    found, expected = module(method, BareFederation), module(method, BareFederation)
+    for one, source in ((found, some), (expected, everybody)):
+        source.setup("fit")
+        one.initialise(source.num_users, source.num_items)
+    for number in range(2):
+        cohort, whole = some.cohort(number, 3), everybody.cohort(number, 3)
+        arrived = torch.isin(whole.clients, cohort.clients)
+        own = arrived.repeat_interleave(whole.offsets.diff())
+        sizes = whole.offsets.diff()[arrived]
+        less = replace(
+            whole,
+            clients=whole.clients[arrived],
+            offsets=torch.nn.functional.pad(sizes.cumsum(0), (1, 0)),
+            items=whole.items[:, own],
+            labels=whole.labels[own],
+        )
+        found.training_step(cohort, 0)
+        expected.training_step(less, 0)
+        assert_same(snapshot(found), snapshot(expected))
+        assert found.logged["train/clients_failed"] == cohort.failed > 0
+        assert found.logged["train/clients_late"] == cohort.late > 0
+        assert found.logged["train/clients_selected"] == len(whole.clients)
+        down = {name: float(one.logged["train/bytes_down"]) for name, one in (("some", found), ("less", expected))}
+        assert down["some"] * len(less.clients) == down["less"] * len(whole.clients)
 
 
 @pytest.mark.parametrize(

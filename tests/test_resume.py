@@ -15,6 +15,7 @@ from fedrec.__main__ import main
 from fedrec.federation import FederatedRecommender
 from fedrec.files import alone
 from fedrec.runs.checkpoints import load_checkpoint
+from fedrec.runs.round_table import read_rounds
 from tests import small_runs
 from tests.runs.full_disk import full_disk
 
@@ -33,6 +34,18 @@ def test_a_lost_checkpoint_is_no_restart(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["fit", f"--resume={folder}"]) == 2
     assert "last.ckpt: there is no such checkpoint, but metrics.csv holds 3 rounds" in capsys.readouterr().err
     assert (folder / "metrics.csv").read_bytes() == before
+
+
+def test_a_run_with_rounds_of_nobody_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    """Rounds are counted, not steps of the server: with these coins nobody arrives in round 4."""
+    coins = ["--data.availability.cohort=poisson", "--data.availability.failure=0.4", "--data.client_fraction=0.05"]
+    whole = small_runs.fit(tmp_path / "whole", 6, *coins)
+    rounds = read_rounds(whole / "metrics.csv")
+    assert [number for number, clients in enumerate(rounds.column("train/clients"), start=1) if not clients] == [4]
+    for stopped in (3, 4, 5):
+        half = small_runs.fit(tmp_path / f"{stopped}", stopped, *coins)
+        small_runs.call(["fit", f"--resume={half}", "--trainer.max_epochs=6", "--trainer.logger=false"])
+        assert small_runs.contents(half) == small_runs.contents(whole)
 
 
 OTHERS = (

@@ -75,10 +75,11 @@ def costs(frame: pd.DataFrame) -> pd.DataFrame:
         return pd.Series(frame.get(name, float("nan")), index=frame.index, dtype="float64")
 
     clients, left_out = column("train/clients"), column("train/clients_left_out")
+    received = column("train/clients_selected").fillna(clients + left_out.fillna(0))
     up, down = column("train/bytes_up") / 1e6, column("train/bytes_down") / 1e6
     rounds = {
         "up": up / clients,
-        "down": down / (clients + left_out.fillna(0)),
+        "down": down / received,
         "up touched": column("train/bytes_up_touched") / 1e6 / clients,
         "down touched": column("train/bytes_down_touched") / 1e6 / clients,
         "mflop": column("train/gflop") * 1e3 / clients,

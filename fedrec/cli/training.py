@@ -28,7 +28,7 @@ from fedrec.data.options import worded
 from fedrec.errors import InputError
 from fedrec.evaluation.measures import CUTOFFS
 from fedrec.federation import FederatedRecommender
-from fedrec.runs.checkpoints import WholeCheckpoints, load_checkpoint
+from fedrec.runs.checkpoints import WholeCheckpoints, load_checkpoint, rounds_done
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.identity import check_settings, deciding_settings
 from fedrec.runs.progress import checkpoint_to_resume
@@ -186,7 +186,7 @@ class FederatedCLI(LightningCLI):
         if path:
             checkpoint = load_checkpoint(path)
             check_settings(path, checkpoint, settings, self._said if fits else ())
-            done, rounds = checkpoint["global_step"], self._get(self.config_init, "trainer").max_epochs
+            done, rounds = rounds_done(checkpoint), self._get(self.config_init, "trainer").max_epochs
             if fits and 0 <= rounds < done:
                 raise InputError(f"trainer.max_epochs={rounds}: the run has {done} rounds already")
         return path

@@ -85,6 +85,9 @@ class RoundFigures:
     def metrics(self, broadcast: Broadcast) -> dict[str, Tensor | float]:
         """The round's figures by the names under which they are logged: means over the clients that were not left out.
 
+        Clients that were selected are those of ``train/clients`` and those that were left out, failed or are late. In a
+        round of nobody all means are NaN.
+
         ``train/loss`` is the mean binary cross-entropy of a loss block; ``train/sharpness_*`` by how much the loss
         rises at the points that SAM looks at (0 where rho is 0). What a round costs is of all clients together:
         ``train/gflop`` in 10^9 operations; ``train/bytes_*`` with whole item tables, as the published codes send them,
@@ -95,14 +98,15 @@ class RoundFigures:
             broadcast: What the clients received.
         """
         # In float64: over a whole cohort float32 would round away what a small rise of the loss consists of.
+        nobody = torch.empty(0)
         of_clients = {
-            field.name: torch.cat([getattr(figures, field.name) for figures in self._buckets]).double()
+            field.name: torch.cat([getattr(figures, field.name) for figures in self._buckets] or [nobody]).double()
             for field in fields(Figures)
         }
-        counts, up = (torch.cat(values) for values in zip(*self._touched, strict=True))
+        counts, up = (torch.cat(values) for values in zip(*self._touched or [(nobody, nobody)], strict=True))
         traffic: dict[str, Tensor | float] = {
             "bytes_up": float(self._bytes_up),
-            "bytes_down": float(len(self.cohort.clients) * broadcast.num_bytes()),
+            "bytes_down": float(self.cohort.selected * broadcast.num_bytes()),
             "bytes_up_touched": up.sum(dtype=torch.float64),
             "bytes_down_touched": broadcast.touched_bytes(counts).sum(dtype=torch.float64),
         }
@@ -115,6 +119,9 @@ class RoundFigures:
             "train/examples": of_clients["examples"].sum(),
             "train/clients": float(used),
             "train/clients_left_out": float(len(self.cohort.clients) - used),
+            "train/clients_selected": float(self.cohort.selected),
+            "train/clients_failed": float(self.cohort.failed),
+            "train/clients_late": float(self.cohort.late),
             "train/gflop": of_clients["operations"].sum() / 1e9,
             **{f"train/{name}": value * self._exchanged for name, value in traffic.items()},
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fedrec.data.draws import Int64s, hash_u64, shuffled_within, without_replacement
+from fedrec.data.participants import Availability, draw_participants, largest_cohort
 from fedrec.data.protocol.item_sets import ItemSets
 from fedrec.data.protocol.split import Split
 from fedrec.data.sizes import require_memory
@@ -23,7 +23,7 @@ STEP_BYTES = 110
 
 @dataclass(frozen=True)
 class Cohort:
-    """The clients selected for one round with their examples, flat, clients in order.
+    """The clients that train in one round with their examples, flat, clients in order.
 
     Attributes:
         seed: Training seed; the clients' shuffles are functions of (seed, round, client, epoch).
@@ -34,6 +34,8 @@ class Cohort:
             local epochs when they are redrawn for each. Within a client, the positives stand in random order, each
             followed by its negatives.
         labels: ``float32 [T]``: 1 for a positive, 0 for a negative; the same in every epoch.
+        failed: How many more were selected and failed.
+        late: How many more were selected and have more examples than the deadline allows.
     """
 
     seed: int
@@ -42,6 +44,13 @@ class Cohort:
     offsets: Tensor
     items: Tensor
     labels: Tensor
+    failed: int = 0
+    late: int = 0
+
+    @property
+    def selected(self) -> int:
+        """How many clients the server selected: those that train, failed or are late."""
+        return len(self.clients) + self.failed + self.late
 
     def to(self, device: torch.device | str) -> Cohort:
         """Return the same cohort on ``device``."""
@@ -49,57 +58,16 @@ class Cohort:
         return replace(self, **moved)
 
 
-def draw_clients(seed: int, round: int, num_users: int, fraction: float) -> Int64s:
-    """Draw the clients of a round: ``floor(fraction * num_users)`` distinct ones, every selection equally likely.
-
-    Which clients are drawn together follows from (seed, round) alone, so that a run that was cut off goes on with the
-    cohorts it would have had.
-
-    Args:
-        seed: Training seed.
-        round: Number of the round, from 0.
-        num_users: Number of users U.
-        fraction: Share of the users, above 0 and at most 1.
-
-    Returns:
-        ``int64 [C]``, ascending.
-
-    Raises:
-        InputError: The fraction is out of range or draws nobody.
-
-    Example:
-        >>> draw_clients(seed=0, round=7, num_users=50, fraction=0.1).tolist()
-        [4, 6, 7, 28, 45]
-    """
-    count = num_clients(num_users, fraction)
-    keys = hash_u64(seed, "clients", round, np.arange(num_users))
-    return np.sort(np.argpartition(keys, count - 1)[:count]).astype(np.int64)
-
-
-def num_clients(num_users: int, fraction: float) -> int:
-    """How many clients a round has: ``floor(fraction * num_users)``.
-
-    Raises:
-        InputError: The fraction is out of range or draws nobody.
-
-    Example:
-        >>> num_clients(100, 0.29)
-        29
-    """
-    if not 0 < fraction <= 1:
-        raise InputError(f"client_fraction is {fraction}; expected a number above 0 and at most 1.")
-    # The tolerance is for products like 0.29 * 100, which floating point puts just below the whole number.
-    count = math.floor(fraction * num_users + 1e-9)
-    if count == 0:
-        raise InputError(
-            f"client_fraction is {fraction}, which draws nobody out of {num_users} users; "
-            f"expected at least {math.ceil(1e6 / num_users) / 1e6}."
-        )
-    return count
-
-
-def draw_cohort(split: Split, seed: int, round: int, fraction: float, negatives: int = 4, epochs: int = 1) -> Cohort:
-    """Draw the cohort of a round.
+def draw_cohort(
+    split: Split,
+    seed: int,
+    round: int,
+    fraction: float,
+    negatives: int = 4,
+    epochs: int = 1,
+    availability: Availability | None = None,
+) -> Cohort:
+    """Draw the cohort of a round; where nobody arrives, one without clients.
 
     A client's examples are a function of (seed, round, client) and of the split: who else is drawn makes no difference.
     Every training row of a client is a positive; they stand in an order drawn for the round, each followed by its
@@ -109,9 +77,10 @@ def draw_cohort(split: Split, seed: int, round: int, fraction: float, negatives:
         split: Training rows and what negatives avoid.
         seed: Training seed.
         round: Number of the round, from 0.
-        fraction: Share of the users that take part, above 0 and at most 1.
+        fraction: Share of the users that are selected, above 0 and at most 1.
         negatives: Negatives per positive; 0: positives alone.
         epochs: Sets of negatives, at least 1: more than one where every local epoch has its own.
+        availability: How clients are selected and who of them arrives; None: uniformly, and all.
 
     Raises:
         InputError: A number is out of range, a user has fewer possible negatives than asked for, or the machine's
@@ -128,11 +97,12 @@ def draw_cohort(split: Split, seed: int, round: int, fraction: float, negatives:
         (4, [1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
     """
     _require_negatives(split, negatives, epochs)
-    clients = draw_clients(seed, round, split.num_users, fraction)
-    starts = split.train_indptr[clients]
-    sizes = split.train_indptr[clients + 1] - starts
+    rows = np.diff(split.train_indptr)
+    taking_part = draw_participants(seed, round, rows, fraction, 1 + negatives, availability or Availability())
+    clients = taking_part.arrived
+    starts, sizes = split.train_indptr[clients], rows[clients]
     ends = np.cumsum(sizes)
-    _require_cohort(len(clients), int(ends[-1]), negatives, epochs)
+    _require_cohort(len(clients), int(sizes.sum()), negatives, epochs)
     owner = np.repeat(np.arange(len(clients)), sizes)
     place = np.arange(len(owner)) - np.repeat(ends - sizes, sizes)
     client = clients[owner]
@@ -151,6 +121,8 @@ def draw_cohort(split: Split, seed: int, round: int, fraction: float, negatives:
         offsets=torch.from_numpy(np.concatenate([[0], ends]) * (1 + negatives)),
         items=torch.from_numpy(items.reshape(epochs, -1)),
         labels=torch.from_numpy(labels.reshape(-1)),
+        failed=taking_part.failed,
+        late=taking_part.late,
     )
 
 
@@ -191,24 +163,30 @@ def _draw_negatives(
 
 
 def require_cohorts(
-    split: Split, fraction: float, negatives: int = 4, local_epochs: int = 1, redrawn: bool = False
+    split: Split,
+    fraction: float,
+    negatives: int = 4,
+    local_epochs: int = 1,
+    redrawn: bool = False,
+    availability: Availability | None = None,
 ) -> None:
     """Check that the cohort of any round can be drawn and trained on.
 
     Args:
         split: Training rows and what negatives avoid.
-        fraction: Share of the users that take part.
+        fraction: Share of the users that are selected.
         negatives: Negatives per positive.
         local_epochs: Local epochs of a client.
         redrawn: Whether each of them has negatives of its own.
+        availability: As for :func:`draw_cohort`.
 
     Raises:
-        InputError: What :func:`draw_cohort` would say of the largest cohort there can be, or the machine's memory does
-            not hold the index of its steps.
+        InputError: What :func:`draw_cohort` would say of the largest cohort there can be, no cohort can have anybody,
+            or the machine's memory does not hold the index of its steps.
     """
     _require_negatives(split, negatives, local_epochs)
-    clients = num_clients(split.num_users, fraction)
-    positives = int(np.sort(np.diff(split.train_indptr))[-clients:].sum())
+    rows = largest_cohort(np.diff(split.train_indptr), fraction, 1 + negatives, availability or Availability())
+    clients, positives = len(rows), int(rows.sum())
     _require_cohort(clients, positives, negatives, local_epochs if redrawn else 1)
     require_memory(
         STEP_BYTES * positives * (1 + negatives) * local_epochs,

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 UInt64s = NDArray[np.uint64]
 Int64s = NDArray[np.int64]
+Floats = NDArray[np.floating]
 
 _WORD = 2**64
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -73,6 +74,16 @@ def integers(words: UInt64s, bounds: ArrayLike) -> Int64s:
     """
     scaled = (words >> np.uint64(32)) * np.asarray(bounds).astype(np.uint64)
     return np.asarray(scaled >> np.uint64(32)).view(np.int64)
+
+
+def uniform(words: UInt64s) -> Floats:
+    """Map 64 random bits to numbers from 0 to below 1, multiples of 2^-53.
+
+    Example:
+        >>> uniform(np.array([0, 2**63], dtype=np.uint64)).tolist()
+        [0.0, 0.5]
+    """
+    return (words >> np.uint64(11)) * 2.0**-53
 
 
 def without_replacement(words: UInt64s, population: Int64s) -> Int64s:

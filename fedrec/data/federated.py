@@ -18,6 +18,7 @@ from fedrec.data.absolute import AbsolutePath
 from fedrec.data.cohort import Cohort, draw_cohort, require_cohorts
 from fedrec.data.interactions import Interactions
 from fedrec.data.one_batch import one_batch
+from fedrec.data.participants import Availability
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.data.protocol.presets import ProtocolOverrides, Stage, protocol_named
 from fedrec.data.protocol.split import Split, split
@@ -37,10 +38,11 @@ class FederatedData(LightningDataModule, ABC):
             user's cache.
         protocol: ``fair``, ``fedrecgel`` or ``legacy-negatives``; see :mod:`fedrec.data.protocol.presets`.
         overrides: Parts of the protocol that are to differ from the preset.
-        client_fraction: Share of the users that take part in a round, above 0 and at most 1.
+        client_fraction: Share of the users that are selected for a round, above 0 and at most 1.
         negatives: Negatives per positive; 0 for clients that learn from positives alone.
         redraw_negatives: Whether negatives are drawn once per round, or for every local epoch.
         split_seed: Seed of tie order, split and candidates.
+        availability: How clients are selected, who of them fails or is late; null: uniformly, and all arrive.
 
     Attributes:
         interactions: What was read, after ``setup``.
@@ -54,6 +56,7 @@ class FederatedData(LightningDataModule, ABC):
     negatives: int = 4
     redraw_negatives: Literal["round", "epoch"] = "round"
     split_seed: int = 0
+    availability: Availability | None = None
 
     interactions: Interactions = field(init=False)
     split: Split = field(init=False)
@@ -90,7 +93,7 @@ class FederatedData(LightningDataModule, ABC):
             self.interactions, self.split = interactions, made
         self._check_negatives()
         local_epochs, redrawn = self._training()[1], self.redraw_negatives == "epoch"
-        require_cohorts(self.split, self.client_fraction, self.negatives, local_epochs, redrawn)
+        require_cohorts(self.split, self.client_fraction, self.negatives, local_epochs, redrawn, self.availability)
 
     def cohort(self, round: int, seed: int, local_epochs: int = 1) -> Cohort:
         """The clients of a round with their examples, see :func:`~fedrec.data.cohort.draw_cohort`.
@@ -101,7 +104,7 @@ class FederatedData(LightningDataModule, ABC):
             local_epochs: Local epochs of a client; they matter where negatives are redrawn for each.
         """
         epochs = local_epochs if self.redraw_negatives == "epoch" else 1
-        return draw_cohort(self.split, seed, round, self.client_fraction, self.negatives, epochs)
+        return draw_cohort(self.split, seed, round, self.client_fraction, self.negatives, epochs, self.availability)
 
     @property
     def num_users(self) -> int:

@@ -6,18 +6,19 @@ import re
 from collections.abc import Callable
 from dataclasses import fields
 
+from fedrec.data.participants import Availability
 from fedrec.data.protocol.presets import ProtocolOverrides
 from fedrec.data.reading.layout import Layout
 from fedrec.data.synthetic import Plan
 from fedrec.errors import InputError
 
-GROUPS = {"layout": Layout, "overrides": ProtocolOverrides, "plan": Plan}
+GROUPS = {"availability": Availability, "layout": Layout, "overrides": ProtocolOverrides, "plan": Plan}
 _NAMES = "|".join(rf"{group}\.{field.name}" for group, kind in GROUPS.items() for field in fields(kind))
 _NAMED = re.compile(rf"(?<![\w.])(?:{_NAMES})\b")
 
 
 def worded(error: InputError, option: Callable[[str, str], str]) -> InputError:
-    """An error with the options of layout, protocol and plan named as a command has them.
+    """An error with the options of availability, layout, protocol and plan named as a command has them.
 
     Messages name such options by group and field (``layout.user``, ``overrides.candidates``): only the command that was
     typed knows what they are called there.

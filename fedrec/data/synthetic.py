@@ -11,14 +11,11 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fedrec.data.draws import Int64s, UInt64s, hash_u64
+from fedrec.data.draws import Floats, Int64s, hash_u64, uniform
 from fedrec.data.interactions import Interactions
 from fedrec.data.sizes import require_memory
 from fedrec.errors import InputError
-
-Floats = NDArray[np.floating]
 
 FIRST_SECOND = 1_577_836_800  # 2020-01-01
 SECONDS = 3 * 365 * 86_400
@@ -91,11 +88,11 @@ def synthetic(plan: Plan, seed: int) -> Interactions:
         for start in range(0, len(user), _BLOCK):
             part = slice(start, start + _BLOCK)
             place = np.arange(start, start + len(user[part]))
-            uniform = [_uniform(hash_u64(seed, f"synthetic {what}", number, place)) for what in ("taste", "item")]
+            numbers = [uniform(hash_u64(seed, f"synthetic {what}", number, place)) for what in ("taste", "item")]
             if number < _PASSES:
-                drawn[part] = _items(mix, taste, user[part], *uniform)
+                drawn[part] = _items(mix, taste, user[part], *numbers)
             else:
-                drawn[part] = uniform[0] * plan.items
+                drawn[part] = numbers[0] * plan.items
         pairs = _merged(pairs, user * plan.items + drawn)
         missing = wanted - np.bincount(pairs // plan.items, minlength=plan.users)
         if not missing.any():
@@ -105,7 +102,7 @@ def synthetic(plan: Plan, seed: int) -> Interactions:
         name="synthetic",
         user=user,
         item=item,
-        timestamp=FIRST_SECOND + (_uniform(hash_u64(seed, "synthetic time", pairs)) * SECONDS).astype(np.int64),
+        timestamp=FIRST_SECOND + (uniform(hash_u64(seed, "synthetic time", pairs)) * SECONDS).astype(np.int64),
         user_ids=np.arange(plan.users),
         item_ids=np.arange(plan.items),
         source=f"synthetic data ({plan.users:,} users, {plan.items:,} items, {plan.rows:,} rows, seed {seed})",
@@ -177,10 +174,5 @@ def _cumulative(weights: Floats) -> Floats:
 
 def _normal(seed: int, purpose: str, *counters: Int64s | int) -> Floats:
     """Standard normal numbers by Box and Muller's transform."""
-    radius = np.sqrt(-2 * np.log1p(-_uniform(hash_u64(seed, purpose, *counters, 0))))
-    return np.asarray(radius * np.cos(2 * np.pi * _uniform(hash_u64(seed, purpose, *counters, 1))))
-
-
-def _uniform(words: UInt64s) -> Floats:
-    """Numbers from 0 to below 1."""
-    return (words >> np.uint64(11)) * 2.0**-53
+    radius = np.sqrt(-2 * np.log1p(-uniform(hash_u64(seed, purpose, *counters, 0))))
+    return np.asarray(radius * np.cos(2 * np.pi * uniform(hash_u64(seed, purpose, *counters, 1))))

@@ -7,7 +7,7 @@ import pickle
 import struct
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         if told == digest(checkpoint):
             return checkpoint
     raise InputError(f"{path}: a truncated or damaged checkpoint; expected a file written by `fedrec fit`")
+
+
+def rounds_done(checkpoint: Mapping[str, Any]) -> int:
+    """After how many rounds a checkpoint was written; those of before rounds without clients say it as steps."""
+    return int(checkpoint.get("rounds", checkpoint["global_step"]))
 
 
 def _read(path: Path) -> Any:

@@ -24,7 +24,7 @@ def spent(folder: RunFolder) -> dict[str, float]:
     except InputError:  # a damaged table is named where the table is what matters
         return {}
     clients, seconds = sum(rounds.column("train/clients")), timings.column("time/round_seconds")
-    received = clients + sum(rounds.column("train/clients_left_out"))
+    received = sum(rounds.column("train/clients_selected"))
     of_all = {
         "bytes_up": (clients, 1.0),
         "bytes_down": (received, 1.0),

@@ -22,6 +22,7 @@ from fedrec.evaluation.baselines import popularity_score
 from fedrec.evaluation.measures import hit_rate, ndcg
 from fedrec.evaluation.ranking import sampled_ranks
 from fedrec.files import replacing
+from fedrec.runs.checkpoints import rounds_done
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.round_table import RoundTable
 from fedrec.runs.settings import ROUND
@@ -89,7 +90,7 @@ class RoundRecorder(Checkpoint):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Note how many rounds the checkpoint has seen."""
-        self._saved = int(checkpoint["global_step"])
+        self._saved = rounds_done(checkpoint)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """On resuming, cut the tables to the checkpoint's rounds, and make ``best.ckpt`` if a kill prevented that."""

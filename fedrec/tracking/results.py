@@ -18,6 +18,7 @@ from torch import Tensor
 from fedrec.evaluation.intervals import Estimate, over_users
 from fedrec.evaluation.results import write_results
 from fedrec.evaluation.table import MEASURES, MODELS
+from fedrec.runs.checkpoints import rounds_done
 from fedrec.runs.costs import said_costs, spent
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.settings import SHORT_NAMES, flat_settings, method_name, said
@@ -39,7 +40,7 @@ class TestReport(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Note how many rounds the checkpoint has seen."""
-        self._rounds = int(checkpoint["global_step"])
+        self._rounds = rounds_done(checkpoint)
 
     def on_test_batch_end(
         self,

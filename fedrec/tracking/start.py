@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import Callback
 from fedrec import __version__
 from fedrec.errors import InputError
 from fedrec.files import alone, write_text
+from fedrec.runs.checkpoints import rounds_done
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.identity import deciding_settings, differing_settings
 from fedrec.runs.settings import flat_settings
@@ -81,7 +82,7 @@ class RunStart(Callback):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Note what changed; let the server's new rate take the place of the one in its optimiser's state."""
         ours, theirs = deciding_settings(self._config), checkpoint["settings"]
-        self._rounds = int(checkpoint["global_step"])
+        self._rounds = rounds_done(checkpoint)
         self._changed = {name: [theirs.get(name), ours.get(name)] for name in differing_settings(theirs, ours)}
         if SERVER_RATE in self._changed:
             for state in checkpoint["optimizer_states"]:

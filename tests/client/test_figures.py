@@ -33,6 +33,9 @@ def test_figures_are_means_over_the_clients_kept() -> None:
             "train/examples": 60,
             "train/clients": 3,
             "train/clients_left_out": 1,
+            "train/clients_selected": 4,
+            "train/clients_failed": 0,
+            "train/clients_late": 0,
             "train/bytes_up": 3 * 4 * (4 + 1 + 12 * 2),  # w, b and a table of 12 rows of 2
             "train/bytes_down": 4 * 4 * (4 + 3 + 12 * 2),  # four clients: w, the basis and the table
             "train/bytes_up_touched": 4 * (3 * (4 + 1 + 1) + 9 * (2 + 1)),  # of 9 rows; the scale of what is not sent

@@ -12,8 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fedrec.data import cohort as cohort_module
-from fedrec.data.cohort import Cohort, draw_clients, draw_cohort, everybody
+from fedrec.data.cohort import Cohort, draw_cohort, everybody
 from fedrec.data.interactions import Interactions
+from fedrec.data.participants import draw_clients
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.data.protocol.split import Split, split
 from fedrec.errors import InputError

@@ -18,11 +18,11 @@ def folder(path: Path, metrics: str, timings: str = "") -> RunFolder:
 
 
 def test_costs_are_means_over_clients_and_rounds(tmp_path: Path) -> None:
-    # Two rounds of 4 and 6 clients, 1 and 0 left out, who received as much as the others.
+    # Two rounds of 4 and 6 clients; of those selected one more failed, who received as much as the others.
     names = (
-        "round,train/clients,train/clients_left_out,train/bytes_up,train/bytes_down,train/bytes_up_touched,train/gflop"
+        "round,train/clients,train/clients_selected,train/bytes_up,train/bytes_down,train/bytes_up_touched,train/gflop"
     )
-    rows = ["1,4,1,400,1000,100,0.5", "2,6,0,600,1200,150,1.5"]
+    rows = ["1,4,5,400,1000,100,0.5", "2,6,6,600,1200,150,1.5"]
     run = folder(tmp_path, "\n".join([names, *rows, ""]), "round,time/round_seconds\n1,0.5\n2,1.0\n")
     expected = {"bytes_up": 100, "bytes_down": 200, "bytes_up_touched": 25, "operations": 0.2e9, "round_seconds": 0.75}
     assert spent(run) == pytest.approx(expected)
