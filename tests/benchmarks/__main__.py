@@ -17,10 +17,9 @@ from pathlib import Path
 
 import torch
 
-from fedrec.data.cohort import draw_cohort
 from fedrec.errors import InputError
-from tests.benchmarks.rows import METHODS, Row, split_of
-from tests.benchmarks.shapes import GROWTH, REAL, run
+from tests.benchmarks.rows import Row, federation
+from tests.benchmarks.shapes import SHAPES, run
 
 COLUMNS = (
     "data", "method", "threads", "examples_per_round", "round_ms", "eval_ms", "loop_round_ms", "lean_loop_round_ms",
@@ -32,11 +31,10 @@ COLUMNS = (
 def profile(name: str, threads: int) -> None:
     """Print where the time of a round goes, by operation."""
     torch.set_num_threads(threads)
-    make, method, fraction, *_ = (REAL | GROWTH)[name]
-    split = split_of(make())
-    module = METHODS[method]()
-    module.initialise(split.num_users, split.num_items)
-    cohort = draw_cohort(split, 0, 0, fraction)
+    shape = SHAPES[name]
+    data, module = shape.data_module(), federation(shape.method)
+    module.initialise(data.num_users, data.num_items)
+    cohort = data.cohort(0, 0, module.client.local_epochs)
     with torch.no_grad():
         for _ in range(10):  # the first rounds touch fresh memory, which is not what a run waits for
             module.training_step(cohort, 0)
@@ -64,7 +62,7 @@ def main() -> int:
     parser.add_argument("--profile", action="store_true", help="show where a round's time goes; writes nothing")
     parser.add_argument("--out", type=Path, default=Path("bench.json"))
     options = parser.parse_args()
-    names = [name for name in REAL | GROWTH if options.only in name]
+    names = [name for name in SHAPES if options.only in name]
     if options.profile:
         for name in names[:1]:
             profile(name, options.threads)

@@ -5,24 +5,19 @@ from __future__ import annotations
 import resource
 import statistics
 from collections import defaultdict
-from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any
 
 import torch
 
-from fedrec.client import DeltaUpload, LocalTraining
-from fedrec.client.stores import TunedRows
-from fedrec.data.cohort import Cohort, draw_cohort
+from fedrec.data.cohort import Cohort
 from fedrec.data.datamodule import FederatedData
 from fedrec.data.protocol.heldout import HeldOut
-from fedrec.data.protocol.split import Split
 from fedrec.evaluation.ranking import sampled_ranks
-from fedrec.models import NCF, PFedRec
-from fedrec.server import MeanServer
 from tests.benchmarks.loop_process import loop_process
 from tests.benchmarks.timing import timed
+from tests.compositions import composition
 from tests.reference.adapter import BareFederation
 
 SGEMM_SIDE = 2048
@@ -31,26 +26,9 @@ PASSES = 50
 Row = dict[str, Any]
 
 
-def fedrecgel() -> BareFederation:
-    """FedRecGEL with the authors' settings."""
-    return BareFederation(NCF(), LocalTraining(rho_shared=0.02, rho_private=0.02, lr=0.1), MeanServer(lr=0.001))
-
-
-def pfedrec() -> BareFederation:
-    """PFedRec with the authors' settings."""
-    client = LocalTraining(
-        order="private_first",
-        batch_size=256,
-        loss_block=256,
-        optimizer="sgd",
-        lr=0.1,
-        upload=DeltaUpload(lr=8.0, lr_per_item=True),
-        store=TunedRows(),
-    )
-    return BareFederation(PFedRec(), client, MeanServer(optimizer="sgd", lr=1.0))
-
-
-METHODS: dict[str, Callable[[], BareFederation]] = {"fedrecgel": fedrecgel, "pfedrec": pfedrec}
+def federation(method: str) -> BareFederation:
+    """A shipped method with its configuration's settings."""
+    return composition(method, small={}).module(BareFederation)  # type: ignore[return-value]
 
 
 def gflop_per_round(examples: float, embedding_dim: int = 32, layers: int = 3) -> float:
@@ -106,7 +84,8 @@ class Rounds:
             self.taken["eval_ms"].append(timed(self._evaluate))
 
     def _evaluate(self) -> None:
-        sampled_ranks(self.module.scorer(), self.held_out, self.module.tiles().candidates)
+        scorer = self.module.scorer(private=self.module.served(self.held_out))
+        sampled_ranks(scorer, self.held_out, self.module.tiles().candidates)
 
     def take(self, found: dict[str, float]) -> None:
         """Take what was timed elsewhere."""
@@ -118,20 +97,19 @@ class Rounds:
         return {name: statistics.median(values) for name, values in self.taken.items()}
 
 
-def measure(name: str, split: Split, method: str, fraction: float, repeats: int, loop_repeats: int) -> Row:
+def measure(name: str, data: FederatedData, method: str, repeats: int, loop_repeats: int) -> Row:
     """One row of the benchmark; production and loops take turns, medians are reported.
 
     Args:
         name: Data set, for the table.
-        split: Its split.
-        method: One of :data:`METHODS`.
-        fraction: Client fraction.
+        data: It, fetched and split, with the client fraction and the negatives of the method.
+        method: A shipped method.
         repeats: Rounds of production that are timed, each with an evaluation and its share of the products.
         loop_repeats: Rounds of the loops, spread evenly between them; 0 leaves the loops out.
     """
-    module = METHODS[method]()
+    module, split = federation(method), data.split
     module.initialise(split.num_users, split.num_items)
-    cohorts = [draw_cohort(split, 0, round_, fraction) for round_ in range(max(2, min(repeats, 5)))]
+    cohorts = [data.cohort(round_, 0, module.client.local_epochs) for round_ in range(max(2, min(repeats, 5)))]
     examples = statistics.mean(len(cohort.labels) for cohort in cohorts)
     rounds = Rounds(module, cohorts, HeldOut.of(split, "test"), products=-(-PRODUCTS // repeats))
     for number in range(3):
@@ -182,8 +160,8 @@ def _derived(row: Row, gflop: float | None) -> Row:
     }
 
 
-def split_of(data: FederatedData) -> Split:
-    """A data module's split, fetched if need be."""
+def ready(data: FederatedData) -> FederatedData:
+    """A data module that has its split, fetched if need be."""
     data.prepare_data()
     data.setup("fit")
-    return data.split
+    return data

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from fedrec.data.datamodule import Synthetic
-from fedrec.data.protocol.split import Split
+from fedrec.data.datamodule import FederatedData, Synthetic
 from fedrec.data.synthetic import Plan
 from fedrec.models import NCF
 from tests.benchmarks import rows
 from tests.benchmarks.__main__ import COLUMNS, table
-from tests.benchmarks.rows import gflop_per_round, measure, split_of
+from tests.benchmarks.rows import gflop_per_round, measure, ready
+from tests.benchmarks.shapes import SHAPES
+from tests.compositions import names
 
 
 def test_the_count_of_arithmetic_is_the_documented_one() -> None:
@@ -25,14 +26,14 @@ def test_a_single_layer_has_no_weight_between_layers() -> None:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> Split:
-    """A small split; products are small as well."""
+def small(monkeypatch: pytest.MonkeyPatch) -> FederatedData:
+    """Small data; products are small as well."""
     monkeypatch.setattr(rows, "SGEMM_SIDE", 64)
-    return split_of(Synthetic(protocol="fair", plan=Plan(users=300, items=400, rows=6_000)))
+    return ready(Synthetic(protocol="fair", plan=Plan(users=300, items=400, rows=6_000)))
 
 
-def test_a_row_has_every_column_and_its_rates_follow_from_its_times(small: Split) -> None:
-    row = measure("small", small, "fedrecgel", 0.1, repeats=2, loop_repeats=1)
+def test_a_row_has_every_column_and_its_rates_follow_from_its_times(small: FederatedData) -> None:
+    row = measure("small", small, "fedrecgel", repeats=2, loop_repeats=1)
     assert all(row[column] for column in COLUMNS)  # none is missing, no time is 0
     assert row["round_ratio"] == pytest.approx(row["loop_round_ms"] / row["round_ms"])
     assert row["eval_ratio"] == pytest.approx(row["loop_eval_ms"] / row["eval_ms"])
@@ -44,8 +45,18 @@ def test_a_row_has_every_column_and_its_rates_follow_from_its_times(small: Split
 
 
 @pytest.mark.parametrize("repeats", [1, 9, 40])
-def test_at_least_twenty_products_are_timed(repeats: int, small: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_least_twenty_products_are_timed(
+    repeats: int, small: FederatedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[None] = []
     monkeypatch.setattr(rows.Processor, "gflops", lambda _: made.append(None) or 1.0)
-    measure("small", small, "fedrecgel", 0.01, repeats, loop_repeats=0)
+    measure("small", small, "fedrecgel", repeats, loop_repeats=0)
     assert len(made) * repeats / (repeats + 3) >= 20  # three rounds more go before those that count
+
+
+@pytest.mark.parametrize("method", names())
+def test_every_method_has_a_row(method: str, small: FederatedData) -> None:
+    assert SHAPES[f"ml-100k, {method}"].method == method
+    row = measure("small", small, method, repeats=1, loop_repeats=0)
+    assert row["round_ms"] > 0
+    assert row["eval_ms"] > 0
