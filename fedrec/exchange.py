@@ -148,11 +148,18 @@ class Upload:
         dense = sum(value.numel() for value in self.dense.values()) // max(1, clients)
         return BYTES * (dense + self.num_items * sum(rows.shape[2] for rows in self.rows.values()))
 
+    def total_bytes(self) -> int:
+        """Bytes that all the clients send; where they send no numbers, the items are it, an index of 4 bytes each."""
+        numbers = self.dense or self.rows
+        return len(self.clients) * self.num_bytes() if numbers else BYTES * int(self.counts.sum())
+
     def touched_bytes(self) -> Tensor:
         """Bytes that each client sends where only its own rows travel, each with the number of its item, ``[B]``.
 
         It is less, and tells the server which items a client has.
         """
+        if not self.dense and not self.rows:
+            return BYTES * self.counts
         rest = self.num_bytes() - BYTES * self.num_items * sum(rows.shape[2] for rows in self.rows.values())
         row = sum(rows.shape[2] for rows in self.rows.values())
         return self.counts * (BYTES * (row + 1 if row else 0)) + (rest + BYTES * len(self.scale))

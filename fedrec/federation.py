@@ -93,6 +93,11 @@ class FederatedRecommender(L.LightningModule):
                 f"model.client={type(client).__name__} trains the shared parameters where they are: expected no "
                 "model.uploads, and a server that takes them so, model.server=MeanServer with optimizer=sgd and lr=1"
             )
+        if uploads and not client.sends_numbers:
+            name = type(client).__name__
+            raise InputError(
+                f"model.uploads: clients of {name} send lists of items, on which no step acts; expected none"
+            )
         self.automatic_optimization = False
         self.recommender, self.client, self.server = recommender, client, server
         self.seed, self.budget = seed, int(memory_budget_mib * 2**20)
@@ -227,8 +232,12 @@ class FederatedRecommender(L.LightningModule):
         Args:
             num_users: Number of clients U.
             num_items: Number of items I.
+
+        Raises:
+            InputError: If what the method holds does not fit; nothing is allocated then.
         """
         keep_freed_memory()
+        self.server.check_sizes(num_users, num_items)
         generator = torch.Generator().manual_seed(self.seed)
         shared = self.recommender.initial_shared(num_items, generator)
         self.server.initialise(shared, self.recommender.item_tables, num_users, self.seed)

@@ -41,6 +41,12 @@ def upload(per_client: bool = True, clients: int = 3) -> Upload:
 def test_a_client_sends_whole_tables_and_its_dense_parameters(per_client: bool) -> None:
     assert upload(per_client).num_bytes() == 4 * (4 + 1 + 8 * 3)
     assert upload(per_client, clients=1).num_bytes() == 4 * (4 + 1 + 8 * 3)
+    assert upload(per_client).total_bytes() == 3 * 4 * (4 + 1 + 8 * 3)
+
+
+def test_clients_that_send_lists_of_items_send_an_index_each() -> None:
+    items, counts = torch.zeros(2, 3, dtype=torch.int64), torch.tensor([3, 1])
+    assert Upload(torch.arange(2), {}, {}, items, counts, 8, per_client=False).total_bytes() == 4 * (3 + 1)
 
 
 @pytest.mark.parametrize("per_client", [True, False])

@@ -91,7 +91,8 @@ def test_one_round_is_one_epoch_and_one_step_of_the_server(method: str) -> None:
         for name, value in bare.logged.items():
             assert float(found[name]) == pytest.approx(float(value), rel=1e-6), name
         metrics = RankHistogram()
-        metrics.update(sampled_ranks(bare.scorer(), held_out, bare.tiles().candidates))
+        score = bare.scorer(private=bare.served(held_out))
+        metrics.update(sampled_ranks(score, held_out, bare.tiles().candidates))
         for name, value in metrics.compute().items():
             assert float(found[f"val/{name}"]) == pytest.approx(float(value), rel=1e-6)
     mine, theirs = snapshot(bare), federated.state_dict()
@@ -229,7 +230,11 @@ def test_tests_rank_the_model_and_two_baselines(method: str) -> None:
     assert set(found) == {f"test/{prefix}{name}" for prefix in prefixes for name in names}
 
     held_out = HeldOut.of(source.split, "test")
-    scorers = {"": federated.scorer(), "mean_private_": federated.scorer(mean_private=True)}
+    private = federated.served(held_out)
+    scorers = {
+        "": federated.scorer(private=private),
+        "mean_private_": federated.scorer(mean_private=True, private=private),
+    }
     named = {
         "": scorers[""],
         "popular": popularity_score(held_out.popularity),

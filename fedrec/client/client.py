@@ -25,12 +25,14 @@ class Client(ABC):
         exchanges: Whether parameters travel. If not, shared parameters are trained where they are, no bytes
             are counted, and the server must take what comes of it (``Server.averages``).
         needs_negatives: Whether nothing can be learnt from positives alone.
+        sends_numbers: Whether uploads hold numbers that steps on the way can act on; else lists of items alone.
     """
 
     local_epochs: int = 1
     decays: bool = False
     exchanges: bool = True
     needs_negatives: bool = True
+    sends_numbers: bool = True
 
     def check(self, recommender: Recommender) -> None:  # noqa: B027
         """Refuse a recommender that this client cannot train.

@@ -131,6 +131,9 @@ class LocalTraining(Client):
 
     def check(self, recommender: Recommender) -> None:
         """See base class."""
+        if not recommender.by_gradients:
+            name = type(recommender).__name__
+            raise InputError(f"model.client=LocalTraining: {name} is not trained by gradients; expected ItemLists")
         if recommender.private_tables and self.optimizer != "sgd":
             name = type(recommender).__name__
             raise InputError(f"model.client.optimizer={self.optimizer}: the private tables of {name} move with sgd")

@@ -28,10 +28,12 @@ class Recommender(ABC):
     Attributes:
         item_tables: Names of the shared parameters that have one row per item, ``[I, D]``; at least one.
         private_tables: Names of the private parameters that have one row per item, ``[I, D]`` for each client.
+        by_gradients: Whether clients train it along gradients of a loss; else its own client and server say how.
     """
 
     item_tables: ClassVar[tuple[str, ...]]
     private_tables: ClassVar[tuple[str, ...]] = ()
+    by_gradients: ClassVar[bool] = True
 
     @abstractmethod
     def initial_shared(self, num_items: int, generator: torch.Generator) -> Params:

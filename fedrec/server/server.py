@@ -53,6 +53,13 @@ class Server(nn.Module, ABC):
         self.shared = nn.ParameterDict()
         self.item_tables: tuple[str, ...] = ()
 
+    def check_sizes(self, num_users: int, num_items: int) -> None:
+        """Refuse sizes for which what this server holds is too large, before anything is allocated.
+
+        Raises:
+            InputError: With the need and the limit.
+        """
+
     def initialise(self, shared: Params, item_tables: Sequence[str], num_users: int = 0, seed: int = 0) -> None:
         """Take the initial shared parameters, and make room for what else lasts from round to round.
 
@@ -117,7 +124,15 @@ class Server(nn.Module, ABC):
 
     @abstractmethod
     def direction(self) -> Params:
-        """The gradient that the optimiser sees, made of all uploads of the round; called once, at the round's end."""
+        """The aggregate of all uploads of the round; called once, at the round's end."""
+
+    def gradient(self, aggregate: Params) -> Params:
+        """The gradient that the optimiser sees, given the aggregate after all upload steps: by default the aggregate.
+
+        A server that computes parameters instead of stepping towards them gives the difference from those of now, and
+        has the optimiser SGD with rate 1. It may overwrite the aggregate.
+        """
+        return aggregate
 
     def step(self, optimizer: Any, round_: int, steps: Sequence[UploadStep] = ()) -> Tensor:
         """One optimiser step along the round's uploads.
@@ -141,7 +156,7 @@ class Server(nn.Module, ABC):
         if not norm.isfinite():  # a finite norm has finite terms; one that is not may have overflowed itself
             _require_finite(direction, f"round {round_ + 1}: the sum of the clients' uploads overflows")
         before = {name: value.clone() for name, value in self.parameters_now().items()} if len(self.sends) else {}
-        for name, value in direction.items():
+        for name, value in self.gradient(direction).items():
             self.shared[name].grad = value
         optimizer.step()
         _require_finite(self.parameters_now(), f"round {round_ + 1}: the server's step overflows")

@@ -102,7 +102,7 @@ def test_a_value_means_what_it_says_or_is_refused_in_one_line(
             else:
                 assert same(value, understood), f"{option}={value!r} was taken for {understood!r}"
     assert tried == len(options(made)) * len(VALUES)
-    assert refused > tried / 3, "most kinds of value are wrong for most options"
+    assert refused >= tried / 3, "most kinds of value are wrong for most options"
     assert not list(tmp_path.iterdir())
 
 

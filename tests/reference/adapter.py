@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 import fedrec.models
-from fedrec.client import DeltaUpload, GradientUpload, LocalTraining
+from fedrec.client import Client, DeltaUpload, GradientUpload, LocalTraining
 from fedrec.client.penalties import Proximal
 from fedrec.client.rates import Rates
 from fedrec.client.sam import Joint, Separate
@@ -85,6 +85,8 @@ def local_options(client: LocalTraining) -> LocalOptions:
     Raises:
         LookupError: The reference does not know a part of it.
     """
+    if type(client) is not LocalTraining:
+        raise LookupError(f"the reference does not know {type(client).__name__}")
     upload, penalties = client.upload, client.penalties
     known = {
         "perturbation": type(client.perturbation) in (Separate, Joint),
@@ -183,8 +185,10 @@ def budget_mib(case: Case, name: str) -> float:
     return (needed + 0.5) / 2**20  # half a byte, so that no rounding takes one away
 
 
-def working_floats(recommender: Recommender, client: LocalTraining) -> tuple[int, int]:
+def working_floats(recommender: Recommender, client: Client) -> tuple[int, int]:
     """Working memory of local training in float32 numbers: (per row of a client, per client)."""
+    if not isinstance(client, LocalTraining):
+        return recommender.working_floats()
     shared = recommender.initial_shared(1, torch.Generator())
     row = sum(shared.pop(name).shape[1] for name in recommender.item_tables)
     return client.working_floats(recommender, sum(value.numel() for value in shared.values()), row)
