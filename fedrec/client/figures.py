@@ -92,7 +92,7 @@ class RoundFigures:
         rises at the points that SAM looks at (0 where rho is 0). What a round costs is of all clients together:
         ``train/gflop`` in 10^9 operations; ``train/bytes_*`` with whole item tables, as the published codes send them,
         and ``train/bytes_*_touched`` with the rows of a client's own items alone (up with their numbers), of the
-        clients that were not left out. Figures that the clients do not have are left out.
+        clients that were not left out. Figures that the clients do not have are NaN.
 
         Args:
             broadcast: What the clients received.
@@ -111,7 +111,7 @@ class RoundFigures:
             "bytes_down_touched": broadcast.touched_bytes(counts).sum(dtype=torch.float64),
         }
         loss, blocks, used = of_clients["loss"], of_clients["blocks"], len(of_clients["loss"])
-        metrics: dict[str, Tensor | float] = {
+        return {
             "train/loss": (loss / blocks).mean(),
             "train/sharpness_shared": (of_clients["rise_shared"] / blocks).mean(),
             "train/sharpness_private": ((of_clients["loss_private"] - loss) / blocks).mean(),
@@ -125,4 +125,3 @@ class RoundFigures:
             "train/gflop": of_clients["operations"].sum() / 1e9,
             **{f"train/{name}": value * self._exchanged for name, value in traffic.items()},
         }
-        return {name: value for name, value in metrics.items() if value == value}
