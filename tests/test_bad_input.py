@@ -429,6 +429,11 @@ DATA: dict[str, Case] = {
         lambda folder: Availability(cohort="bernoulli"),  # type: ignore[arg-type]
         "availability.cohort is 'bernoulli'; expected 'uniform', 'poisson' or 'by_size'.",
     ),
+    "nobody evaluated": (data(Synthetic, evaluate_users=0), "data.evaluate_users is 0; expected at least 1, or null:"),
+    "more evaluated than there are": (
+        own_file(ROWS, overrides=FEW, evaluate_users=7),
+        "data.evaluate_users is 7; expected 1 to 6, the users whom the protocol keeps, or null.",
+    ),
     "unknown redraw": (
         data(Synthetic, redraw_negatives="step"),
         "data.redraw_negatives is 'step'; expected 'round' or",

@@ -27,6 +27,7 @@ from fedrec.data.datamodule import FederatedData
 from fedrec.data.options import worded
 from fedrec.errors import InputError
 from fedrec.evaluation.measures import CUTOFFS
+from fedrec.evaluation.results import said_users
 from fedrec.federation import FederatedRecommender
 from fedrec.runs.checkpoints import WholeCheckpoints, load_checkpoint, rounds_done
 from fedrec.runs.folder import RunFolder
@@ -205,7 +206,9 @@ class FederatedCLI(LightningCLI):
         self.trainer.validate(model, datamodule=datamodule, ckpt_path=self.checkpoint, verbose=False)
         if self.trainer.is_global_zero:
             metrics = self.trainer.callback_metrics
-            print(f"{self.checkpoint}: {self.datamodule.split.selection_on} items of {self.datamodule.num_users} users")
+            split = self.datamodule.split
+            about = {"users": len(split.evaluated), "all_users": split.num_users}
+            print(f"{self.checkpoint}: {split.selection_on} items of {said_users(about)}")
             for k in CUTOFFS:
                 figures = (f"{name.upper()} {metrics[f'val/{name}_{k}']:.4f}" for name in ("hr", "ndcg", "mrr"))
                 print(f"@{k:<3}", *figures)

@@ -110,8 +110,9 @@ def draw_cohort(
     order = shuffled_within(owner, hash_u64(seed, "order of positives", round, client, place))
     items = np.empty((epochs, len(owner), 1 + negatives), dtype=np.int64)
     items[:, :, 0] = split.train_item[(starts[owner] + place)[order]]
+    avoid = split.negatives_avoid.of_users(clients)
     for epoch, drawn in enumerate(items if negatives else ()):
-        _draw_negatives(drawn[:, 1:], split.negatives_avoid, (seed, round, epoch), client, place)
+        _draw_negatives(drawn[:, 1:], avoid, (seed, round, epoch), clients, owner, place)
     labels = np.zeros((len(owner), 1 + negatives), dtype=np.float32)
     labels[:, 0] = 1
     return Cohort(
@@ -145,21 +146,25 @@ def everybody(split: Split) -> Cohort:
         clients=torch.arange(split.num_users),
         offsets=torch.from_numpy(split.train_indptr),
         items=torch.from_numpy(split.train_item)[None],
-        labels=torch.ones(len(split.train_item)),
+        labels=torch.ones(1).expand(len(split.train_item)),
     )
 
 
 def _draw_negatives(
-    drawn: Int64s, avoid: ItemSets, moment: tuple[int, int, int], client: Int64s, place: Int64s
+    drawn: Int64s, avoid: ItemSets, moment: tuple[int, int, int], clients: Int64s, owner: Int64s, place: Int64s
 ) -> None:
-    """Fill ``[P, n]`` with negatives; each positive's are a function of (seed, round, epoch), its client and place."""
+    """Fill ``[P, n]`` with negatives; each positive's are a function of (seed, round, epoch), its client and place.
+
+    ``owner [P]`` is the client's number in ``clients [C]`` and in ``avoid``.
+    """
     (seed, round, epoch), negatives = moment, drawn.shape[1]
     width = max(1, _BLOCK // negatives)
     for start in range(0, len(drawn), width):
         block = slice(start, start + width)
-        words = hash_u64(seed, "negatives", round, epoch, client[block], place[block], np.arange(negatives)[:, None])
-        ranks = without_replacement(words, avoid.num_outside[client[block]])
-        drawn[block] = avoid.outside(client[block], ranks).T
+        own = owner[block]
+        words = hash_u64(seed, "negatives", round, epoch, clients[own], place[block], np.arange(negatives)[:, None])
+        ranks = without_replacement(words, avoid.num_outside[own])
+        drawn[block] = avoid.outside(own, ranks).T
 
 
 def require_cohorts(

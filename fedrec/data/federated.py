@@ -42,6 +42,7 @@ class FederatedData(LightningDataModule, ABC):
         negatives: Negatives per positive; 0 for clients that learn from positives alone.
         redraw_negatives: Whether negatives are drawn once per round, or for every local epoch.
         split_seed: Seed of tie order, split and candidates.
+        evaluate_users: How many users' held-out items are ranked, drawn by ``split_seed``; null: all users'.
         availability: How clients are selected, who of them fails or is late; null: uniformly, and all arrive.
 
     Attributes:
@@ -56,6 +57,7 @@ class FederatedData(LightningDataModule, ABC):
     negatives: int = 4
     redraw_negatives: Literal["round", "epoch"] = "round"
     split_seed: int = 0
+    evaluate_users: int | None = None
     availability: Availability | None = None
 
     interactions: Interactions = field(init=False)
@@ -70,6 +72,8 @@ class FederatedData(LightningDataModule, ABC):
             )
         if self.negatives < 0:
             raise InputError(f"data.negatives is {self.negatives}; expected at least 1 per positive, or 0: none.")
+        if self.evaluate_users is not None and self.evaluate_users < 1:
+            raise InputError(f"data.evaluate_users is {self.evaluate_users}; expected at least 1, or null: all users.")
         if self.redraw_negatives not in ("round", "epoch"):
             raise InputError(f"data.redraw_negatives is {self.redraw_negatives!r}; expected 'round' or 'epoch'.")
 
@@ -89,7 +93,8 @@ class FederatedData(LightningDataModule, ABC):
         """
         if not hasattr(self, "split"):
             interactions = self.read()
-            made = split(interactions, protocol_named(self.protocol, self.overrides), self.split_seed)
+            protocol = protocol_named(self.protocol, self.overrides)
+            made = split(interactions, protocol, self.split_seed, self.evaluate_users)
             self.interactions, self.split = interactions, made
         self._check_negatives()
         local_epochs, redrawn = self._training()[1], self.redraw_negatives == "epoch"
@@ -129,8 +134,8 @@ class FederatedData(LightningDataModule, ABC):
         return self._held_out_loader("test")
 
     def predict_dataloader(self) -> DataLoader[HeldOut]:
-        """The test items; what counts is what every user has seen."""
-        return self._held_out_loader("test")
+        """All users' test items; what counts is what every user has seen."""
+        return one_batch(lambda: HeldOut.of_everybody(self.split))
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Move a cohort or held-out items by their own ``to``."""

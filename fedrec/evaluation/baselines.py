@@ -21,9 +21,13 @@ from fedrec.evaluation.measures import hit_rate, ndcg, ranks
 BaselineScore = Callable[[Any, Any], Any]
 
 
+# Users ranked at a time; working arrays then take some 10 MB, however many there are.
+_BLOCK = 2**13
+
+
 @dataclass(frozen=True)
 class Baseline:
-    """What a way to rank that learns nothing scores: HR@K and NDCG@K, means over all users."""
+    """What a way to rank that learns nothing scores: HR@K and NDCG@K, means over the evaluated users."""
 
     hr: float
     ndcg: float
@@ -46,9 +50,8 @@ def repeat_score(split: Split) -> BaselineScore:
 
     def score(users: Int64s, items: Int64s) -> Int64s:
         """Popularity, above everything for the user's own items."""
-        users = np.broadcast_to(users[:, None], (len(users), items.shape[1]))
-        items = np.broadcast_to(items, users.shape)
-        own = split.train_sets.contain(users.ravel(), items.ravel()).reshape(users.shape)
+        items = np.broadcast_to(items, (len(users), items.shape[1]))
+        own = split.train_sets.of_users(users).contain(np.arange(len(users))[:, None], items)
         return np.asarray(split.popularity[items] + first * own)
 
     return score
@@ -90,8 +93,12 @@ def chance(candidates: int, k: int) -> Baseline:
 
 def _measured(score: BaselineScore, split: Split, stage: Stage, k: int) -> Baseline:
     items, candidates = split.held_out_items(stage)
-    users = np.arange(split.num_users)
-    return _baseline(ranks(score(users, items[:, None])[:, 0], score(users, candidates)), k)
+    parts = []
+    for start in range(0, len(items), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        users = split.evaluated[block]
+        parts.append(ranks(score(users, items[block, None])[:, 0], score(users, candidates[block])))
+    return _baseline(np.concatenate(parts), k)
 
 
 def _baseline(rank: Int64s, k: int) -> Baseline:

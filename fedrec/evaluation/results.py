@@ -36,6 +36,21 @@ def test_metrics(ranks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return by_name
 
 
+def said_users(about: Mapping[str, Any]) -> str:
+    """How many users a result is over, in words; of how many, where they were drawn.
+
+    Args:
+        about: The head of ``test.json``.
+
+    Example:
+        >>> said_users({"users": 943, "all_users": 943}), said_users({"users": 5000, "all_users": 1000000})
+        ('943 users', '5,000 users, drawn of 1,000,000')
+    """
+    users = about["users"]
+    of = about.get("all_users", users)
+    return f"{users:,} users" + (f", drawn of {of:,}" if of != users else "")
+
+
 def write_results(
     folder: RunFolder, results: Mapping[str, Any], user_ids: Sequence[Any], ranks: Mapping[str, Tensor]
 ) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from fedrec.analysis.columns import context
 from fedrec.analysis.naming import SETTING
+from fedrec.evaluation.results import said_users
 from fedrec.report import page as html
 from fedrec.report.figures import figures
 from fedrec.report.study import Study
@@ -91,7 +92,7 @@ def _protocol(study: Study) -> list[str]:
     about = next((report for path in study.folders.values() if (report := read_results(RunFolder(path).test))), None)
     if about and {"users", "items", "candidates"} <= about.keys():
         text = (
-            f"{about['users']:,} users. Sampled: ranked among {about['candidates']} items that the user never touched; "
+            f"{said_users(about)}. Sampled: ranked among {about['candidates']} items that the user never touched; "
             f"full: among the {about['items']:,} items but those seen."
         )
         parts.append(html.paragraph(text, "soft"))

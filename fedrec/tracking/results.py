@@ -16,7 +16,7 @@ from rich.table import Table
 from torch import Tensor
 
 from fedrec.evaluation.intervals import Estimate, over_users
-from fedrec.evaluation.results import write_results
+from fedrec.evaluation.results import said_users, write_results
 from fedrec.evaluation.table import MEASURES, MODELS
 from fedrec.runs.checkpoints import rounds_done
 from fedrec.runs.costs import said_costs, spent
@@ -72,6 +72,7 @@ class TestReport(Callback):
             "seed": pl_module.seed,
             "split_seed": split.split_seed,
             "users": len(self._users),
+            "all_users": split.num_users,
             "items": split.num_items,
             "candidates": split.protocol.candidates,
         }
@@ -149,7 +150,7 @@ def caption(about: Mapping[str, Any]) -> str:
         chosen += " itself, as the paper does: optimistic"
     sampled = (
         f"Sampled: among {about['candidates']} items the user never touched; full: among all {about['items']} items "
-        f"but those seen. {about['users']} users; ± is half of a 95 % interval over users (bootstrap)."
+        f"but those seen. {said_users(about)}; ± is half of a 95 % interval over users (bootstrap)."
     )
     lines = [f"Seed {about['seed']}; {about['settings']}.", f"{chosen}.", said_costs(about["cost"]), sampled]
     return "\n".join(filter(None, lines))

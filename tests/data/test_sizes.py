@@ -77,7 +77,7 @@ HUGE: dict[str, Callable[[Split], object]] = {
     "local epochs of any round": lambda crowd: require_cohorts(crowd, 0.1, 4, 10**20, redrawn=True),
     "steps of local epochs": lambda crowd: require_cohorts(crowd, 0.1, 4, 10**20),
     "candidates": lambda crowd: draw_candidates(
-        ItemSets(10**13, np.zeros(1001, dtype=np.int64), np.empty(0, dtype=np.int64)), 10**12, 2, 0
+        ItemSets(10**13, np.zeros(1001, dtype=np.int64), np.empty(0, dtype=np.int64)), 10**12, 2, 0, np.arange(1000)
     ),
 }
 

@@ -232,6 +232,24 @@ def test_the_results_of_a_test(
     assert ranks["user"].is_unique
 
 
+def test_results_over_drawn_users_say_so_everywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Fit, test, validate and the report; recommendations are for everybody."""
+    folder = small_runs.fit(tmp_path, 1, "--data.evaluate_users=11", "--trainer.logger=false")
+    log = capsys.readouterr().out
+    assert "data      synthetic: 29 of 30 users" in log
+    assert "HR@10 / NDCG@10 without learning (11 users, drawn): most popular" in log
+    small_runs.call(["test", f"--resume={folder}"])
+    assert "11 users, drawn of 29;" in " ".join(capsys.readouterr().out.split())
+    found = json.loads((folder / "test.json").read_text())
+    assert (found["users"], found["all_users"], len(pd.read_parquet(folder / "ranks.parquet"))) == (11, 29, 11)
+    small_runs.call(["validate", f"--resume={folder}"])
+    assert "validation items of 11 users, drawn of 29" in capsys.readouterr().out
+    small_runs.call(["report", str(tmp_path / "runs"), f"--out={tmp_path / 'report.html'}"])
+    assert "11 users, drawn of 29." in (tmp_path / "report.html").read_text()
+    small_runs.call(["predict", f"--resume={folder}", f"--recommend.output={tmp_path / 'top.csv'}"])
+    assert pd.read_csv(tmp_path / "top.csv")["user"].nunique() == 29
+
+
 def test_the_seed_reaches_model_and_data(tmp_path: Path) -> None:
     folder = small_runs.fit(tmp_path, 1, "--seed_everything=9")
     content = yaml.safe_load((folder / "config.yaml").read_text())

@@ -47,7 +47,8 @@ class Audit:
         untrained: Users whose test item is in nobody's training rows.
         few_unseen: Users with fewer than 10 items that they never touched: all that a full ranking sets against theirs.
         concentration: How unevenly training rows fall on items.
-        baselines: HR@10 and NDCG@10 on the test item of ways to rank that learn nothing, by name: ``most popular``,
+        evaluated: Users whose held-out items are ranked: all that are kept, or as many as were drawn.
+        baselines: HR@10 and NDCG@10 on their test items of ways to rank that learn nothing, by name: ``most popular``,
             ``repeat``, ``random``.
         user_rows: ``int64 [U]`` kept rows of every user, for the picture.
         popularity: ``int64 [I]`` training rows of every item, for the picture.
@@ -74,6 +75,7 @@ class Audit:
     untrained: int
     few_unseen: int
     concentration: Concentration
+    evaluated: int
     baselines: dict[str, Baseline]
     user_rows: Int64s = field(repr=False)
     popularity: Int64s = field(repr=False)
@@ -94,9 +96,9 @@ class Audit:
 
     @property
     def hr_standard_error(self) -> float:
-        """Standard error of the HR@10 of most popular over the users: what chance alone does to a score like it."""
+        """Standard error of the HR@10 of most popular over the evaluated users: what chance does to a score like it."""
         hr = self.baselines["most popular"].hr
-        return float(np.sqrt(hr * (1 - hr) / self.kept.users))
+        return float(np.sqrt(hr * (1 - hr) / self.evaluated))
 
 
 def audit(
@@ -157,6 +159,7 @@ def audit_split(interactions: Interactions, made: Split) -> Audit:
         untrained=int(np.count_nonzero(popularity[made.test] == 0)),
         few_unseen=int(np.count_nonzero(made.touched.num_outside < K)),
         concentration=Concentration.of(popularity),
+        evaluated=len(made.evaluated),
         baselines={
             "most popular": most_popular(made, "test", K),
             "repeat": repeat(made, "test", K),
@@ -168,5 +171,7 @@ def audit_split(interactions: Interactions, made: Split) -> Audit:
 
 
 def _distinct_pairs(interactions: Interactions) -> int:
-    pairs = np.sort(interactions.user * interactions.num_items + interactions.item)
-    return 1 + int(np.count_nonzero(np.diff(pairs)))
+    pairs = interactions.user * interactions.num_items + interactions.item
+    if (pairs[1:] < pairs[:-1]).any():
+        pairs.sort()
+    return 1 + int(np.count_nonzero(pairs[1:] != pairs[:-1]))

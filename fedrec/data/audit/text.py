@@ -70,7 +70,7 @@ def short(audit: Audit) -> str:
         f"rows      per user median {user.median:,.0f} (to {user.maximum:,}), per item median {item.median:,.0f} "
         f"(to {item.maximum:,}); top 1 % of items hold {percent(audit.concentration.top_1_percent)} of training rows",
         f"held out  {_tied(audit)}; {percent(audit.repeated / kept.users)} of test items in the user's training rows",
-        f"HR@10 / NDCG@10 without learning: most popular {popular}, repeat {repeat}, random {random}; "
+        f"HR@10 / NDCG@10 without learning{_of_some(audit)}: most popular {popular}, repeat {repeat}, random {random}; "
         f"standard error {audit.hr_standard_error:.3f}",
         *(f"warning   {finding.finding} {finding.consequence}" for finding in listed if finding.warning),
     ]
@@ -150,11 +150,15 @@ def _held_out(audit: Audit) -> list[str]:
 
 
 def _baselines(audit: Audit) -> list[str]:
-    heading = f"test, {audit.protocol.candidates} candidates"
+    heading = f"test, {audit.protocol.candidates} candidates{_of_some(audit)}"
     lines = [_columns(heading, "HR@10", "NDCG@10")]
     for name, figure in audit.baselines.items():
         lines.append(_columns(name, f"{figure.hr:.4f}", f"{figure.ndcg:.4f}"))
     return [*lines, _line("standard error", f"{audit.hr_standard_error:.4f} of the HR@10 of most popular, over users")]
+
+
+def _of_some(audit: Audit) -> str:
+    return f" ({audit.evaluated:,} users, drawn)" if audit.evaluated < audit.kept.users else ""
 
 
 def _tied(audit: Audit) -> str:

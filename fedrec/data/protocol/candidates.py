@@ -14,20 +14,21 @@ from fedrec.errors import InputError
 _BLOCK = 200_000
 
 
-def draw_candidates(touched: ItemSets, each: int, stages: int, split_seed: int) -> list[Int64s]:
-    """Draw every user's candidates, uniform among the items the user never touched.
+def draw_candidates(touched: ItemSets, each: int, stages: int, split_seed: int, users: Int64s) -> list[Int64s]:
+    """Draw some users' candidates, uniform among the items the user never touched.
 
-    The candidates of all stages are one draw without replacement in random order, cut into equal parts: distinct
-    within a stage, and no candidate of one stage is one of another.
+    Who else is asked for makes no difference. The candidates of all stages are one draw without replacement in random
+    order, cut into equal parts: distinct within a stage, and no candidate of one stage is one of another.
 
     Args:
         touched: All items of every user, held-out ones included.
         each: Candidates per user and stage, M.
         stages: Number of stages.
         split_seed: Seed of the split; with the user it decides the draw.
+        users: ``int64 [V]`` the users.
 
     Returns:
-        One ``int64 [U, M]`` per stage. Every user must have ``each * stages`` untouched items, see
+        One ``int64 [V, M]`` per stage. Every user must have ``each * stages`` untouched items, see
         :func:`require_untouched`.
 
     Raises:
@@ -35,23 +36,23 @@ def draw_candidates(touched: ItemSets, each: int, stages: int, split_seed: int) 
 
     Example:
         >>> touched = ItemSets.of(np.array([0, 1]), np.array([3, 0]), num_users=2, num_items=6)
-        >>> validation, test = draw_candidates(touched, each=2, stages=2, split_seed=0)
+        >>> validation, test = draw_candidates(touched, each=2, stages=2, split_seed=0, users=np.arange(2))
         >>> validation.tolist(), test.tolist()
         ([[1, 2], [4, 5]], [[5, 0], [1, 2]])
     """
     require_memory(
-        16 * touched.num_users * each * stages,  # the draw and its parts
-        f"Ranking {touched.num_users:,} users' held-out items against {each:,} candidates",
-        "overrides.candidates",
+        16 * len(users) * each * stages,  # the draw and its parts
+        f"Ranking {len(users):,} users' held-out items against {each:,} candidates",
+        "overrides.candidates, or data.evaluate_users where users are many",
     )
-    drawn = np.empty((touched.num_users, each * stages), dtype=np.int64)
+    drawn = np.empty((len(users), each * stages), dtype=np.int64)
     counter = np.arange(each * stages)[:, None]
     width = max(1, _BLOCK // (each * stages))
-    for start in range(0, touched.num_users, width):
-        users = np.arange(start, min(start + width, touched.num_users))
-        words = hash_u64(split_seed, "candidates", users, counter)
-        ranks = without_replacement(words, touched.num_outside[users])
-        drawn[users] = touched.outside(users, ranks).T
+    for start in range(0, len(users), width):
+        block = users[start : start + width]
+        words, own = hash_u64(split_seed, "candidates", block, counter), touched.of_users(block)
+        ranks = without_replacement(words, own.num_outside)
+        drawn[start : start + width] = own.outside(np.arange(len(block)), ranks).T
     return [np.ascontiguousarray(part) for part in np.split(drawn, stages, axis=1)]
 
 

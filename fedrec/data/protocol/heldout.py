@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fedrec.data.cohort import Cohort, everybody
+from fedrec.data.draws import Int64s
 from fedrec.data.protocol.presets import Stage
 from fedrec.data.protocol.split import Split
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """One held-out item per user with its candidates, for one stage of evaluation.
+    """One held-out item per evaluated user with its candidates, for one stage of evaluation.
 
     Attributes:
         stage: Which held-out item this is.
-        users: ``int64 [V]`` the users that have such an item, ascending.
+        users: ``int64 [V]`` the users, ascending.
         items: ``int64 [V]`` their held-out items.
         candidates: ``int64 [V, M]`` items each user never touched, distinct within a user.
-        seen_indptr: ``int64 [U + 1]`` row pointers of ``seen_items``, for *all* users.
+        seen_indptr: ``int64 [U + 1]`` row pointers of ``seen_items``, for *all* users; those not among ``users`` have
+            none.
         seen_items: ``int64 [*]`` items left out of a full ranking: the user's distinct training items (and, in
             ``test``, the validation item), ascending within a user. The held-out item itself may be among them
             under a protocol that keeps duplicates; it is ranked all the same.
@@ -44,19 +47,29 @@ class HeldOut:
         """The held-out items of a split for one stage.
 
         Example:
-            >>> from fedrec.data.protocol.presets import ProtocolOverrides, protocol_named
-            >>> from fedrec.data.protocol.split import split
-            >>> from fedrec.data.synthetic import Plan, synthetic
-            >>> data = synthetic(Plan(users=50, items=200, rows=900), seed=0)
-            >>> made = split(data, protocol_named("fair", ProtocolOverrides(candidates=20)), split_seed=0)
-            >>> HeldOut.of(made, "test").candidates.shape
-            torch.Size([43, 20])
+                    >>> from fedrec.data.protocol.presets import ProtocolOverrides, protocol_named
+                    >>> from fedrec.data.protocol.split import split
+                    >>> from fedrec.data.synthetic import Plan, synthetic
+                    >>> data = synthetic(Plan(users=50, items=200, rows=900), seed=0)
+                    >>> made = split(data, protocol_named("fair", ProtocolOverrides(candidates=20)), split_seed=0)
+                    >>> HeldOut.of(made, "test").candidates.shape
+                    torch.Size([43, 20])
         """
         items, candidates = split.held_out_items(stage)
-        seen = split.seen(stage)
+        return cls._of(split, stage, split.evaluated, items, candidates)
+
+    @classmethod
+    def of_everybody(cls, split: Split) -> HeldOut:
+        """The test items of all users, evaluated or not, without candidates: what recommending takes."""
+        users = np.arange(split.num_users)
+        return cls._of(split, "test", users, split.test, np.empty((len(users), 0), dtype=np.int64))
+
+    @classmethod
+    def _of(cls, split: Split, stage: Stage, users: Int64s, items: Int64s, candidates: Int64s) -> HeldOut:
+        seen = split.seen(stage, users)
         return cls(
             stage=stage,
-            users=torch.arange(split.num_users),
+            users=torch.from_numpy(users),
             items=torch.from_numpy(items),
             candidates=torch.from_numpy(candidates),
             seen_indptr=torch.from_numpy(seen.indptr),

@@ -29,6 +29,8 @@ class ItemSets:
     def of(cls, users: Int64s, items: Int64s, num_users: int, num_items: int) -> ItemSets:
         """Collect rows (user, item), in any order and with repetitions, both ``int64 [N]``.
 
+        Distinct rows in order are taken as they are, without a copy.
+
         Example:
             >>> sets = ItemSets.of(np.array([1, 0, 1, 1]), np.array([2, 4, 0, 2]), num_users=2, num_items=5)
             >>> sets.items.tolist(), sets.num_outside.tolist()
@@ -40,9 +42,23 @@ class ItemSets:
         # Rows often come in order; sorting them again, or np.unique's hash table, takes many times as long as a look.
         if (pairs[1:] < pairs[:-1]).any():
             pairs.sort()
+        elif (pairs[1:] > pairs[:-1]).all():
+            indptr = np.searchsorted(users, np.arange(num_users + 1)).astype(np.int64)
+            return cls(num_items, indptr, items)
         pairs = pairs[np.diff(pairs, prepend=-1) > 0]
         indptr = np.searchsorted(pairs, np.arange(num_users + 1, dtype=np.int64) * num_items)
         return cls(num_items, indptr.astype(np.int64), pairs % num_items)
+
+    def of_users(self, users: Int64s) -> ItemSets:
+        """The sets of some users ``int64 [B]``, who are 0, 1, … there: few enough to be searched in the caches.
+
+        Example:
+            >>> sets = ItemSets.of(np.array([0, 1, 1, 2]), np.array([4, 0, 2, 3]), num_users=3, num_items=5)
+            >>> sets.of_users(np.array([2, 1])).items.tolist()
+            [3, 0, 2]
+        """
+        indptr, places = places_of(self.indptr, users)
+        return ItemSets(self.num_items, indptr, self.items[places])
 
     @property
     def num_users(self) -> int:
@@ -91,3 +107,23 @@ class ItemSets:
     @cached_property
     def _pairs(self) -> Int64s:
         return self.owners * self.num_items + self.items
+
+
+def places_of(indptr: Int64s, users: Int64s) -> tuple[Int64s, Int64s]:
+    """Where the entries of some users stand in compressed sparse rows, one user after another.
+
+    Args:
+        indptr: ``int64 [U + 1]`` row pointers.
+        users: ``int64 [B]``.
+
+    Returns:
+        Row pointers ``int64 [B + 1]`` of these users alone, and the places ``int64 [*]`` of their entries.
+
+    Example:
+        >>> indptr, places = places_of(np.array([0, 2, 3, 6]), np.array([2, 0]))
+        >>> indptr.tolist(), places.tolist()
+        ([0, 3, 5], [3, 4, 5, 0, 1])
+    """
+    counts = indptr[users + 1] - indptr[users]
+    own = np.concatenate([[0], np.cumsum(counts)])
+    return own, np.arange(own[-1]) + np.repeat(indptr[users] - own[:-1], counts)

@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.data.draws import Int64s
+from fedrec.data.draws import Int64s, hash_u64
 from fedrec.data.interactions import Interactions
 from fedrec.data.protocol.candidates import draw_candidates, require_untouched
 from fedrec.data.protocol.filters import Step, kept_rows, limits
-from fedrec.data.protocol.item_sets import ItemSets
+from fedrec.data.protocol.item_sets import ItemSets, places_of
 from fedrec.data.protocol.presets import Protocol, Stage
 from fedrec.data.protocol.rows import hold_out_newest
 from fedrec.errors import InputError
@@ -38,11 +38,12 @@ class Split:
         train_indptr: ``int64 [U + 1]`` row pointers of the two.
         validation: ``int64 [U]`` validation item, -1 for all users where the protocol has none.
         test: ``int64 [U]`` test item.
+        evaluated: ``int64 [V]`` users whose held-out items are ranked, ascending: all, or those drawn.
         touched: Every user's distinct items, held-out and disliked ones included.
         disliked: ``int64 [2, L]`` pairs (user, item) that are touched and no more; none where the file's reader set
             none apart.
-        candidates_validation: ``int64 [U, M]``, none where there is no validation item.
-        candidates_test: ``int64 [U, M]``.
+        candidates_validation: ``int64 [V, M]`` of the evaluated users, none where there is no validation item.
+        candidates_test: ``int64 [V, M]``.
         steps: What each filter of the protocol left of the file.
         tied_validation: ``bool [U]`` whether a tie decided the validation item; none where there is none.
         tied_test: ``bool [U]`` whether a tie decided the test item.
@@ -59,6 +60,7 @@ class Split:
     train_indptr: Int64s
     validation: Int64s
     test: Int64s
+    evaluated: Int64s
     touched: ItemSets
     disliked: Int64s | None
     candidates_validation: Int64s | None
@@ -84,14 +86,15 @@ class Split:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of training rows, held-out items, disliked pairs and candidates of both stages.
+        """Hash of training rows, held-out items, disliked pairs, evaluated users and candidates of both stages.
 
         Two splits that differ in what is trained on, ranked, or left out of a ranking differ here. Parts of the
         protocol that leave no trace in them (what negatives avoid, which item selects) are in the protocol's label.
         """
         digest = hashlib.blake2b(digest_size=8)
         parts = (self.train_user, self.train_item, self.validation, self.test, self.disliked)
-        for part in (*parts, self.candidates_validation, self.candidates_test):
+        drawn = (self.evaluated,) if len(self.evaluated) < self.num_users else ()
+        for part in (*parts, *drawn, self.candidates_validation, self.candidates_test):
             # With its shape, so that no part can be mistaken for the end of the one before.
             digest.update(repr(None if part is None else part.shape).encode())
             digest.update(b"" if part is None else np.ascontiguousarray(part).data)
@@ -113,40 +116,53 @@ class Split:
         return np.bincount(self.train_item, minlength=self.num_items)
 
     def held_out_items(self, stage: Stage) -> tuple[Int64s, Int64s]:
-        """The held-out items of one stage, ``int64 [U]``, and their candidates, ``int64 [U, M]``.
+        """The held-out items of the evaluated users, ``int64 [V]``, and their candidates, ``int64 [V, M]``, of a stage.
 
         ``validation`` means the item that picks the best round; where the protocol selects on the test item it is the
         test item with its candidates.
         """
         if self.candidates_validation is None or "test" in (stage, self.selection_on):
-            return self.test, self.candidates_test
-        return self.validation, self.candidates_validation
+            return self.test[self.evaluated], self.candidates_test
+        return self.validation[self.evaluated], self.candidates_validation
 
-    def seen(self, stage: Stage) -> ItemSets:
+    def seen(self, stage: Stage, users: Int64s) -> ItemSets:
         """What a full ranking of that stage leaves out: what users trained on, and what they are known to dislike.
 
         Where it is the test item that is ranked, the validation item is left out too: by then it is known.
+
+        Args:
+            stage: The stage.
+            users: ``int64 [V]`` whose sets are wanted, ascending; the sets of all others are empty.
         """
-        items, _ = self.held_out_items(stage)
-        known = [np.stack([self.train_user, self.train_item])]
+        some = len(users) < self.num_users
+        place = places_of(self.train_indptr, users)[1] if some else slice(None)
+        known = [(self.train_user[place], self.train_item[place])]
         if self.disliked is not None:
-            known.append(self.disliked)
-        if items is self.test and self.candidates_validation is not None:
-            known.append(np.stack([np.arange(self.num_users), self.validation]))
-        if len(known) == 1:
+            wanted = np.isin(self.disliked[0], users) if some else slice(None)
+            known.append((self.disliked[0][wanted], self.disliked[1][wanted]))
+        if self.candidates_validation is not None and "test" in (stage, self.selection_on):
+            known.append((users, self.validation[users]))
+        if len(known) == 1 and not some:
             return self.train_sets
-        users, items = np.concatenate(known, axis=1)
-        return ItemSets.of(users, items, self.num_users, self.num_items)
+        owners, items = (np.concatenate(parts) for parts in zip(*known, strict=True))
+        return ItemSets.of(owners, items, self.num_users, self.num_items)
 
 
-def split(interactions: Interactions, protocol: Protocol, split_seed: int) -> Split:
+def split(interactions: Interactions, protocol: Protocol, split_seed: int, evaluate_users: int | None = None) -> Split:
     """Split interactions under a protocol.
 
-    A function of the interactions, the protocol and ``split_seed`` alone; under the presets with ``ties="hash"`` it
-    does not depend on the order of the rows either.
+    A function of its arguments alone; under the presets with ``ties="hash"`` it does not depend on the order of the
+    rows either.
+
+    Args:
+        interactions: The rows.
+        protocol: What becomes of them.
+        split_seed: Seed of tie order, candidates and the users that are evaluated.
+        evaluate_users: How many users' held-out items are ranked, drawn uniformly; None: all users'.
 
     Raises:
-        InputError: Fewer than two users are left, or a user has too few untouched items for its candidates.
+        InputError: Fewer than two users are left, fewer than are to be evaluated, or a user has too few untouched items
+            for its candidates.
 
     Example:
         >>> from fedrec.data.protocol.presets import ProtocolOverrides, protocol_named
@@ -168,7 +184,8 @@ def split(interactions: Interactions, protocol: Protocol, split_seed: int) -> Sp
     require_untouched(touched, protocol.candidates, stages, user_ids, interactions.source)
     # One draw for both stages: were they drawn apart, a candidate of the test item could be one of the validation
     # item's, and picking a round by the one would look at the other.
-    candidates = draw_candidates(touched, protocol.candidates, stages, split_seed)
+    evaluated = draw_evaluated(num_users, evaluate_users, split_seed)
+    candidates = draw_candidates(touched, protocol.candidates, stages, split_seed, evaluated)
     test, train = hold_out_newest(rows, protocol.ties, split_seed)
     validation = None
     if protocol.validation_item:
@@ -186,6 +203,7 @@ def split(interactions: Interactions, protocol: Protocol, split_seed: int) -> Sp
         train_indptr=train.indptr,
         validation=np.full(num_users, -1, dtype=np.int64) if validation is None else validation.item,
         test=test.item,
+        evaluated=evaluated,
         touched=touched,
         disliked=kept.disliked,
         candidates_validation=None if validation is None else candidates[0],
@@ -194,6 +212,26 @@ def split(interactions: Interactions, protocol: Protocol, split_seed: int) -> Sp
         tied_validation=None if validation is None else validation.tied,
         tied_test=test.tied,
     )
+
+
+def draw_evaluated(num_users: int, count: int | None, split_seed: int) -> Int64s:
+    """Draw the users whose held-out items are ranked, ``int64 [V]``, ascending; every selection is equally likely.
+
+    Raises:
+        InputError: There are fewer users.
+
+    Example:
+        >>> draw_evaluated(num_users=8, count=3, split_seed=0).tolist()
+        [1, 3, 5]
+    """
+    if count is None:
+        return np.arange(num_users)
+    if not 1 <= count <= num_users:
+        raise InputError(
+            f"data.evaluate_users is {count}; expected 1 to {num_users}, the users whom the protocol keeps, or null."
+        )
+    keys = hash_u64(split_seed, "evaluated users", np.arange(num_users))
+    return np.sort(np.argpartition(keys, count - 1)[:count]).astype(np.int64)
 
 
 def _too_few_users(interactions: Interactions, protocol: Protocol, left: int) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import astuple, fields, replace
 from itertools import pairwise
 
 import numpy as np
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ from fedrec.data.interactions import Interactions, RatingFilter
 from fedrec.data.protocol.filters import kept_rows
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.data.protocol.presets import PRESETS, Protocol
-from fedrec.data.protocol.split import Split, split
+from fedrec.data.protocol.split import Split, draw_evaluated, split
 from fedrec.errors import InputError
 from tests.data.build import ANY_DATA, interactions, others, protocols
 
@@ -216,6 +218,46 @@ def test_the_newest_row_again_is_not_held_out_twice() -> None:
     assert cut.train_sets.contain(np.arange(40), cut.test).all()
 
 
+@given(ANY_DATA, protocols(), st.integers(0, 9), st.data())
+@settings(max_examples=100, deadline=None)
+def test_drawn_users_are_evaluated_as_if_all_were(
+    data: Interactions, protocol: Protocol, seed: int, choice: st.DataObject
+) -> None:
+    """Candidates, held-out items and what is seen are those of the evaluation of all; training knows nothing of it."""
+    whole = made(data, protocol, seed)
+    if whole is None:
+        return
+    count = choice.draw(st.integers(1, whole.num_users))
+    some = split(data, protocol, seed, evaluate_users=count)
+    assert some.evaluated.tolist() == sorted(set(some.evaluated.tolist()))
+    assert len(some.evaluated) == count
+    assert (some.fingerprint == whole.fingerprint) == (count == whole.num_users)
+    for name in ("train_user", "train_item", "test", "validation"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(whole, name))
+    for stage in ("validation", "test"):
+        of_all, of_some = (HeldOut.of(one, stage) for one in (whole, some))  # type: ignore[arg-type]
+        users = of_some.users
+        assert users.tolist() == some.evaluated.tolist()
+        for name in ("items", "candidates"):
+            assert torch.equal(getattr(of_some, name), getattr(of_all, name)[users])
+        sizes = torch.zeros(whole.num_users, dtype=torch.int64)
+        sizes[users] = of_all.seen_indptr.diff()[users]
+        assert torch.equal(of_some.seen_indptr.diff(), sizes)
+        owner = torch.repeat_interleave(torch.arange(whole.num_users), of_all.seen_indptr.diff())
+        assert torch.equal(of_some.seen_items, of_all.seen_items[torch.isin(owner, users)])
+    served = HeldOut.of_everybody(some)
+    assert torch.equal(served.users, torch.arange(whole.num_users))
+    assert torch.equal(served.seen_items, HeldOut.of(whole, "test").seen_items)
+
+
+def test_users_are_drawn_alike_and_by_the_split_seed() -> None:
+    """6,000 draws of 3 of 8: each in a share of 3 / 8, within Hoeffding's bound of 1e-9 (see test_participants)."""
+    drawn = [draw_evaluated(8, 3, seed).tolist() for seed in range(6000)]
+    shares = np.bincount(np.concatenate(drawn)) / len(drawn)
+    assert np.abs(shares - 3 / 8).max() < math.sqrt(math.log(2 / 1e-9) / (2 * len(drawn)))
+    assert draw_evaluated(8, None, 0).tolist() == list(range(8))
+
+
 def test_rows_of_one_item_alone_do_not_make_two_held_out_items() -> None:
     rows = [(0, 0, time) for time in range(9)] + others(1, range(20))
     keep = replace(SMALL["fair"], duplicates="keep")
@@ -233,6 +275,7 @@ def test_the_fingerprint_tells_apart_candidates_of_either_stage_and_what_is_disl
         replace(cut, disliked=np.array([[0], [1]])),
         replace(cut, disliked=np.empty((2, 0), dtype=np.int64)),
         split(data, replace(SMALL["fair"], candidates=2), 1),
+        split(data, replace(SMALL["fair"], candidates=2), 0, evaluate_users=8),
     )
-    assert len({cut.fingerprint, *(other.fingerprint for other in others_drawn)}) == 6
+    assert len({cut.fingerprint, *(other.fingerprint for other in others_drawn)}) == 7
     assert split(data, replace(SMALL["fair"], candidates=2), 0).fingerprint == cut.fingerprint
