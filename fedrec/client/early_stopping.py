@@ -68,7 +68,8 @@ class EarlyStopping:
         mean, ended = self._sum / self._seen, last & active
         change = (mean - self._before).abs() / self._before.abs()
         self._before = torch.where(ended, mean, self._before)
-        self._training &= ~(ended & (change < self.tolerance))
+        # A tensor of its own: the step at hand still reads the old one.
+        self._training = self._training & ~(ended & (change < self.tolerance))
         self._stopped = not bool(self._training.all())
 
     @property

@@ -85,7 +85,7 @@ class Proximal(Penalty):
         distances = [(rows - sent.rows[name]) * context.real for name, rows in at.rows.items()]
         for name, value in at.dense.items():
             distances.append(_distance(value, sent.dense[name]).expand(clients, *sent.dense[name].shape))  # type: ignore[union-attr]
-        return self.mu / 2 * torch.stack([d.flatten(1).square().sum(1) for d in distances]).sum(0)
+        return self.mu / 2 * torch.stack([d.reshape(clients, -1).square().sum(1) for d in distances]).sum(0)
 
 
 def _distance(value: Weight, sent: Weight) -> Tensor:
