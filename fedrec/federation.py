@@ -83,21 +83,7 @@ class FederatedRecommender(L.LightningModule):
         if not 0 <= max_left_out <= 1:
             raise InputError(f"model.max_left_out={max_left_out}: expected a share from 0 to 1")
         client.check(recommender)
-        if uploads and client.decays:
-            raise InputError(
-                "model.uploads: with weight_decay of shared parameters one number stands for all rows that a client "
-                "did not touch, which steps on the way do not see; expected weight_decay 0"
-            )
-        if not client.exchanges and (uploads or not server.averages):
-            raise InputError(
-                f"model.client={type(client).__name__} trains the shared parameters where they are: expected no "
-                "model.uploads, and a server that takes them so, model.server=MeanServer with optimizer=sgd and lr=1"
-            )
-        if uploads and not client.sends_numbers:
-            name = type(client).__name__
-            raise InputError(
-                f"model.uploads: clients of {name} send lists of items, on which no step acts; expected none"
-            )
+        _check_together(client, server, uploads)
         self.automatic_optimization = False
         self.recommender, self.client, self.server = recommender, client, server
         self.seed, self.budget = seed, int(memory_budget_mib * 2**20)
@@ -111,7 +97,7 @@ class FederatedRecommender(L.LightningModule):
     def training_step(self, cohort: Cohort, batch_idx: int) -> None:
         """One communication round; where nobody of the cohort arrives, the server does not step."""
         broadcast = self.server.broadcast(cohort.round, cohort.clients)
-        figures = RoundFigures(cohort, self.client.exchanges)
+        figures = RoundFigures(cohort, self.client.exchanges and self.server.exchanges)
         self.rounds = cohort.round + 1
         if not len(cohort.clients):
             self._log_round(figures, broadcast, norm=float("nan"))
@@ -278,6 +264,32 @@ class FederatedRecommender(L.LightningModule):
             "recommender": type(self.recommender).__name__,
             "shapes": {name: list(value.shape) for name, value in self.server.shared.items()},
         }
+
+
+def _check_together(client: Client, server: Server, uploads: list[UploadStep] | None) -> None:
+    """Refuse a client, a server and steps between them that do not go together.
+
+    Raises:
+        InputError: Naming the options.
+    """
+    if uploads and client.decays:
+        raise InputError(
+            "model.uploads: with weight_decay of shared parameters one number stands for all rows that a client "
+            "did not touch, which steps on the way do not see; expected weight_decay 0"
+        )
+    if not client.exchanges and (uploads or not server.averages):
+        raise InputError(
+            f"model.client={type(client).__name__} trains the shared parameters where they are: expected no "
+            "model.uploads, and a server that takes them so, model.server=MeanServer with optimizer=sgd and lr=1"
+        )
+    if uploads and not client.sends_numbers:
+        name = type(client).__name__
+        raise InputError(f"model.uploads: clients of {name} send lists of items, on which no step acts; expected none")
+    if not server.exchanges and (uploads or not client.continues):
+        raise InputError(
+            f"model.server={type(server).__name__}: nothing travels, and clients go on with their own copies; expected "
+            "no model.uploads, and model.client.start=FromOwn with a store that keeps copies"
+        )
 
 
 def _with_each_shape(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class Client(ABC):
         decays: Whether uploads say by one number what rows that they do not list have shrunk by (``Upload.scale``).
         exchanges: Whether parameters travel. If not, shared parameters are trained where they are, no bytes
             are counted, and the server must take what comes of it (``Server.averages``).
+        continues: Whether clients go on in every round with their own copies of the shared parameters.
         needs_negatives: Whether nothing can be learnt from positives alone.
         sends_numbers: Whether uploads hold numbers that steps on the way can act on; else lists of items alone.
     """
@@ -31,6 +32,7 @@ class Client(ABC):
     local_epochs: int = 1
     decays: bool = False
     exchanges: bool = True
+    continues: bool = False
     needs_negatives: bool = True
     sends_numbers: bool = True
 

@@ -27,7 +27,7 @@ from fedrec.client.private_side import PrivateSide
 from fedrec.client.rates import Rates
 from fedrec.client.sam import Perturbation, Radii, Separate, StepGradients
 from fedrec.client.shared_side import UploadRule
-from fedrec.client.start import FromBroadcast, Origin, Start
+from fedrec.client.start import FromBroadcast, FromOwn, Origin, Start
 from fedrec.client.stores import DecayedRows, Nothing, Store
 from fedrec.client.updates import ClientUpdates
 from fedrec.data.cohort import Cohort
@@ -106,7 +106,7 @@ class LocalTraining(Client):
         self.tolerance = tolerance
         self.start, self.store = start or FromBroadcast(), store or Nothing()
         self.table_store = table_store or DecayedRows()
-        self.decays = self.upload.decays
+        self.decays, self.continues = self.upload.decays, isinstance(self.start, FromOwn)
         self._check_options()
 
     def _check_options(self) -> None:

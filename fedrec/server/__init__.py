@@ -6,6 +6,7 @@ from fedrec.server.extras import LastUpdate, RowFrequency
 from fedrec.server.fedgloss import FedGloSS
 from fedrec.server.fednsam import FedNSAM
 from fedrec.server.item_knn import ItemKNNServer
+from fedrec.server.local_only import LocalOnlyServer
 from fedrec.server.mean import MeanServer
 from fedrec.server.server import Server
 
@@ -15,6 +16,7 @@ __all__ = [
     "FedNSAM",
     "ItemKNNServer",
     "LastUpdate",
+    "LocalOnlyServer",
     "LowRankServer",
     "MeanServer",
     "RowFrequency",

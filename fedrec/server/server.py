@@ -33,9 +33,12 @@ class Server(nn.Module, ABC):
     Attributes:
         uploads: How :meth:`aggregate` wants dense uploads: summed over a bucket's clients, or one for each.
         item_tables: Which of the shared parameters have a row per item.
+        exchanges: Whether anything travels. If not, no bytes are counted, and clients must go on with what they kept
+            (``Client.continues``).
     """
 
     uploads: Uploads = "summed"
+    exchanges: bool = True
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from fedrec.data.cohort import Cohort
 from fedrec.errors import DivergenceError
 from fedrec.models.recommender import Params
 from tests.compositions import composition
-from tests.methods.test_methods import EVERYBODY, EVERYTHING, EXACT, ITEMS, USERS, after, batches, cohorts
+from tests.methods.slow import EVERYBODY, EVERYTHING, EXACT, ITEMS, USERS, after, batches, cohorts
 from tests.reference.adapter import BareFederation
 from tests.small import random_cohort
 

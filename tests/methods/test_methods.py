@@ -26,7 +26,7 @@ from fedrec.exchange import Upload, UploadStep
 from fedrec.federation import FederatedRecommender
 from fedrec.models.recommender import Params
 from tests.compositions import Composition, composition, names
-from tests.methods.slow import EVERYBODY, EVERYTHING, EXACT, ITEMS, USERS, after, batches, cohorts, gradients
+from tests.methods.slow import EXACT, ITEMS, USERS, after, batches, cohorts, gradients
 from tests.reference.adapter import BareFederation, strangers
 from tests.reference.client import ClientExamples, LocalOptions
 from tests.reference.models import Recommender as ReferenceRecommender
@@ -83,7 +83,9 @@ def test_a_run_cut_off_and_resumed_ends_in_the_same_bits(name: str, tmp_path: Pa
 
 @pytest.mark.parametrize("name", METHODS)
 def test_results_do_not_depend_on_the_memory_budget(name: str) -> None:
-    assert_close(after(bare(name, budget_mib=0.002)), after(bare(name)), **EXACT)
+    # Clients one at a time, in slices; a client with dense copies needs more.
+    small = {"local-ncf": 0.01}.get(name, 0.002)
+    assert_close(after(bare(name, budget_mib=small)), after(bare(name)), **EXACT)
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "item_bias"])
@@ -113,34 +115,6 @@ def test_a_client_that_is_not_finite_is_left_out(name: str) -> None:
 # ---------------------------------------------------------------------- against one client after another
 
 
-def test_private_tables_decay_and_move_as_full_tables_do() -> None:
-    module = bare("additive")
-    shared = module.server.shared["common"].detach().clone()
-    personal = module.private.tables.get_buffer("initial_personal").repeat(USERS, 1, 1)
-    own = {name: module.private.get_buffer(name).clone() for name in ("weight", "bias")}
-
-    def logits(v: Params, items: Tensor) -> Tensor:
-        return (v["personal"][items] + v["common"][items]) @ v["weight"] + v["bias"]
-
-    found = after(module)
-    for cohort in cohorts():
-        deltas = []
-        for place, u in enumerate(cohort.clients.tolist()):
-            values = {"common": shared, "personal": personal[u], "weight": own["weight"][u], "bias": own["bias"][u]}
-            rate = dict.fromkeys(("weight", "bias"), 0.1 * 0.9**cohort.round)
-            rate |= {"personal": 0.2 * 0.9**cohort.round, "common": 0.2}
-            for items, labels in batches(cohort, place, epochs=2, size=8):
-                gradient = gradients(values, logits, items, labels)
-                values = {n: v - rate[n] * (gradient[n] + 0.1 * v) for n, v in values.items()}
-            deltas.append(shared - values["common"])
-            personal[u], own["weight"][u], own["bias"][u] = values["personal"], values["weight"], values["bias"]
-        shared = shared - torch.stack(deltas).mean(0)
-    expected = torch.einsum("uid,ud->ui", personal + shared, own["weight"]) + own["bias"][:, None]
-    assert_close(found, expected, **EXACT)
-    mean = (personal.mean(0) + shared) @ own["weight"].mean(0) + own["bias"].mean()
-    assert_close(module.scorer(mean_private=True)(EVERYBODY, EVERYTHING), mean.expand(USERS, -1), **EXACT)
-
-
 def test_a_table_per_client_is_sent_held_to_and_kept() -> None:
     module = bare("per_client_table")
     mean, user = module.server.shared["item"].detach().clone(), module.private.get_buffer("user").clone()
@@ -165,27 +139,6 @@ def test_a_table_per_client_is_sent_held_to_and_kept() -> None:
         mean = mean - torch.stack(deltas).mean(0)
     own = torch.stack([kept.get(u, mean) for u in range(USERS)])  # who never took part reads the server's table
     assert_close(found, torch.einsum("uid,ud->ui", own, user), **EXACT)
-
-
-def test_clients_that_never_mix_do_not_depend_on_who_else_takes_part() -> None:
-    together, alone = bare("never_mixes"), bare("never_mixes")
-    found = after(together)
-    before = alone.scorer()(EVERYBODY, EVERYTHING)
-    for cohort in cohorts():
-        place = cohort.clients.tolist().index(3)
-        start, end = cohort.offsets[place : place + 2].tolist()
-        mine = replace(
-            cohort,
-            clients=torch.tensor([3]),
-            offsets=torch.tensor([0, end - start]),
-            items=cohort.items[:, start:end],
-            labels=cohort.labels[start:end],
-        )
-        alone.training_step(mine, 0)
-    scores = alone.scorer()(EVERYBODY, EVERYTHING)
-    assert_close(scores[3], found[3], **EXACT)
-    assert not torch.allclose(scores[3], before[3])
-    assert torch.equal(scores[4], before[4])
 
 
 def test_a_recommender_without_private_parameters() -> None:
@@ -255,6 +208,6 @@ def test_the_servers_sides_of_steps_run_from_the_last_to_the_first() -> None:
 
 
 def test_steps_do_not_go_with_decay_that_they_do_not_see() -> None:
-    method = made("additive")
+    method = made("fedrap")
     with pytest.raises(InputError, match=r"model\.uploads: with weight_decay of shared parameters"):
         FederatedRecommender(method.recommender, method.client, method.server, uploads=[Turned(0)])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fedrec.client.stores.limit import Limit
 from fedrec.client.stores.ragged import RaggedRows
 from fedrec.client.stores.store import Copy, Store
 from fedrec.exchange import Broadcast, OneTable, Table
@@ -22,7 +23,12 @@ from fedrec.models.recommender import Params
 class DecayedRows(Store):
     """Each client's own item rows; its other rows are those of an initial table, times a scalar of the client.
 
-    The initial tables are buffers ``initial_<name> [I, D]``, the scalars ``scale_<name> [U]``.
+    The initial tables are buffers ``initial_<name> [I, D]``, the scalars ``scale_<name> [U]``. Every round with
+    new negatives makes more rows the clients' own, in the end nearly all of ``U x I``; that size is refused above the
+    limit before the first round.
+
+    Args:
+        limit_mib: How much all clients' own rows may come to take.
 
     Attributes:
         own: The clients' own rows.
@@ -33,9 +39,9 @@ class DecayedRows(Store):
     holds_private = True
     scales = True
 
-    def __init__(self) -> None:
+    def __init__(self, limit_mib: float = 2048.0) -> None:
         super().__init__()
-        self.own = RaggedRows()
+        self.own = RaggedRows(Limit("DecayedRows", limit_mib))
         self._handed_in: list[tuple[Tensor, Params]] = []
         self._names: tuple[str, ...] = ()
         self._num_items = 0
@@ -43,6 +49,9 @@ class DecayedRows(Store):
     def initialise(self, num_users: int, tables: Params, dense: Params) -> None:
         """See base class."""
         self._names, self._num_items = tuple(tables), len(next(iter(tables.values())))
+        row = self.own.keys.element_size() + sum(t.shape[1] * t.element_size() for t in tables.values())
+        what = f"a row for each of {num_users:,} clients and {self._num_items:,} items, once all have been trained,"
+        self.own.limit.check(num_users * self._num_items * row, what)
         for name, table in tables.items():
             self.register_buffer(f"initial_{name}", table)
             self.register_buffer(f"scale_{name}", table.new_ones(num_users))

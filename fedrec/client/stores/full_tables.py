@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from fedrec.client.stores.limit import Limit
 from fedrec.client.stores.store import Copy, Store
-from fedrec.errors import InputError
 from fedrec.exchange import Broadcast, OneTable, Table
 from fedrec.models.linear import by_client
 from fedrec.models.recommender import Params
@@ -37,21 +37,15 @@ class FullTables(Store):
 
     def __init__(self, limit_mib: float = 2048.0) -> None:
         super().__init__()
-        if not 0 < limit_mib < float("inf"):
-            raise InputError(f"model.client.store.limit_mib={limit_mib}: expected a finite number of MiB above 0")
-        self.limit_mib = limit_mib
+        self.limit = Limit("FullTables", limit_mib)
         self.register_buffer("taken", torch.zeros(0, dtype=torch.bool))
         self._names: tuple[str, ...] = ()
         self._handed_in: list[tuple[Tensor, Copy]] = []
 
     def initialise(self, num_users: int, tables: Params, dense: Params) -> None:
         """See base class."""
-        needed = num_users * sum(table.numel() * table.element_size() for table in tables.values()) / 2**20
-        if needed > self.limit_mib:
-            raise InputError(
-                f"FullTables: a table for each of {num_users} clients takes {needed:,.4g} MiB, "
-                f"above limit_mib={self.limit_mib:g}; raise it if the memory is there"
-            )
+        size = sum(table.numel() * table.element_size() for table in tables.values())
+        self.limit.check(num_users * size, f"a table for each of {num_users:,} clients")
         self._names, self.taken = tuple(tables), torch.zeros(num_users, dtype=torch.bool)
         for name, table in tables.items():
             self.register_buffer(f"table_{name}", table.repeat(num_users, 1, 1))

@@ -15,18 +15,26 @@ from fedrec.models.recommender import Params
 class OwnCopy(TunedRows):
     """Tuned item rows, and a dense copy ``[U, *shape]`` of every shared dense parameter.
 
+    Clients that never mix come to own nearly all of ``U x I`` rows.
+
+    Args:
+        limit_mib: How much all clients' dense copies may take, and how much their own rows. Dense copies above it are
+            refused before they are made; a round in which the rows would go beyond ends the run.
+
     Attributes:
         names: Buffers of the dense copies by parameter.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, limit_mib: float = 2048.0) -> None:
+        super().__init__(limit_mib)
         self.names: dict[str, str] = {}
         self._handed_in: list[tuple[Tensor, Params]] = []
 
     def initialise(self, num_users: int, tables: Params, dense: Params) -> None:
         """See base class."""
         super().initialise(num_users, tables, dense)
+        size = sum(value.numel() * value.element_size() for value in dense.values())
+        self.own.limit.check(num_users * size, f"a dense copy for each of {num_users:,} clients")
         self.names = {name: f"dense_{name}" for name in dense}
         for name, value in dense.items():
             self.register_buffer(self.names[name], value.repeat(num_users, *(1,) * value.dim()))

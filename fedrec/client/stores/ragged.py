@@ -9,12 +9,16 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from fedrec.client.stores.limit import Limit
 from fedrec.client.stores.store import Copy
 from fedrec.models.recommender import Params
 
 
 class RaggedRows(nn.Module):
     """Item rows of pairs (client, item).
+
+    Args:
+        limit: How much memory they may take.
 
     What is written shows from :meth:`merge` on, so that all buckets of a round read the same.
 
@@ -24,8 +28,9 @@ class RaggedRows(nn.Module):
         num_items: Number of items I, 0 before the first row.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: Limit) -> None:
         super().__init__()
+        self.limit = limit
         self.keys = torch.zeros(0, dtype=torch.int64)
         self.rows: Params = {}
         self.num_items = 0
@@ -74,6 +79,9 @@ class RaggedRows(nn.Module):
         Args:
             forget: ``int64 [C]`` clients whose older rows are dropped, all of them; None: nobody's.
             others: Whether clients that are not forgotten have handed in rows too, which replace single older ones.
+
+        Raises:
+            InputError: If the rows would take more than the limit.
         """
         if not self._handed_in:
             return
@@ -84,6 +92,8 @@ class RaggedRows(nn.Module):
             stay &= ~torch.isin(self.owners(), forget)
         if others:
             stay &= ~torch.isin(self.keys, new)
+        number, row = int(stay.sum()) + len(new), sum(x.shape[1] * x.element_size() for x in parts[0][1].values())
+        self.limit.check(number * (row + self.keys.element_size()), f"what clients keep, {number:,} item rows,")
         self.keys, order = torch.cat([self.keys[stay], new]).sort()
         for name in parts[0][1]:
             rows = torch.cat([part[name] for _, part in parts])

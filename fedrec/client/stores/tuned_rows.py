@@ -14,6 +14,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from fedrec.client.stores.limit import Limit
 from fedrec.client.stores.ragged import RaggedRows
 from fedrec.client.stores.store import Copy, Store
 from fedrec.errors import InputError
@@ -27,6 +28,9 @@ class TunedRows(Store):
     A table of an earlier round is held as long as any client still reads it. With full participation that is one table;
     where a share f of the clients takes part in a round, about ``1/f ln U`` of them.
 
+    Args:
+        limit_mib: How much all clients' own rows may take; a round that would go beyond ends the run.
+
     Attributes:
         table_of: ``int64 [U]`` place of the client's table in ``versions``, or -1: it has not taken part yet.
         versions: Broadcast tables still needed, ``[V, I, D]`` by table name.
@@ -35,11 +39,11 @@ class TunedRows(Store):
 
     table_of: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, limit_mib: float = 2048.0) -> None:
         super().__init__()
         self.register_buffer("table_of", torch.zeros(0, dtype=torch.int64))
         self.versions: Params = {}
-        self.own = RaggedRows()
+        self.own = RaggedRows(Limit(type(self).__name__, limit_mib))
         self._clients: list[Tensor] = []
         self._continues, self._num_items = False, 0
 

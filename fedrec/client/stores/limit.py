@@ -1,0 +1,43 @@
+"""What clients keep may grow large; a store says how large it lets it become."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fedrec.errors import InputError
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How much memory a store may take for all clients together.
+
+    Args:
+        store: The store's name, for messages.
+        mib: The limit.
+
+    Raises:
+        InputError: If it is not a finite number above 0.
+    """
+
+    store: str
+    mib: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.mib < float("inf"):
+            raise InputError(f"{self.store}.limit_mib={self.mib}: expected a finite number of MiB above 0")
+
+    def check(self, needed: float, what: str) -> None:
+        """Refuse what is about to be allocated.
+
+        Args:
+            needed: Its bytes.
+            what: What it is, as the subject of a sentence.
+
+        Raises:
+            InputError: If that is more than the limit.
+        """
+        if needed > self.mib * 2**20:
+            raise InputError(
+                f"{self.store}: {what} takes {needed / 2**20:,.4g} MiB, above limit_mib={self.mib:g}; "
+                "raise it if the memory is there"
+            )

@@ -1,0 +1,60 @@
+"""What stores may take: refused before it is allocated, or before a round adds it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from fedrec.client.stores import DecayedRows, FullTables, OwnCopy, TunedRows
+from fedrec.client.stores.store import Copy
+from fedrec.errors import InputError
+from fedrec.exchange import Broadcast, OneTable
+
+KINDS = [DecayedRows, FullTables, OwnCopy, TunedRows]
+TABLES = {"e": torch.zeros(256, 2)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("nan"), float("inf")])
+def test_limits_out_of_range_are_refused(kind: Any, limit: float) -> None:
+    with pytest.raises(InputError, match=rf"{kind.__name__}\.limit_mib="):
+        kind(limit)
+
+
+def test_private_rows_that_could_come_to_take_more_are_refused_before_the_first_round() -> None:
+    # 1,024 clients, 256 rows of 2 float32 numbers and a key of 8 bytes: 4 MiB.
+    DecayedRows(limit_mib=4.0).initialise(1024, TABLES, {})
+    store = DecayedRows(limit_mib=3.99)
+    with pytest.raises(InputError, match=r"a row for each of 1,024 clients and 256 items.* takes 4 MiB, above limit"):
+        store.initialise(1024, TABLES, {})
+    assert store.num_bytes() == 0
+
+
+def test_dense_copies_above_the_limit_are_refused_before_they_are_made() -> None:
+    dense = {"w": torch.zeros(16, 16)}  # 1 KiB
+    OwnCopy(limit_mib=1.0).initialise(1024, TABLES, dense)
+    store = OwnCopy(limit_mib=0.99)
+    with pytest.raises(InputError, match=r"OwnCopy: a dense copy for each of 1,024 clients takes 1 MiB, above"):
+        store.initialise(1024, TABLES, dense)
+    assert not store.names
+
+
+@pytest.mark.parametrize("kind", [OwnCopy, TunedRows])
+def test_rows_that_grow_beyond_the_limit_end_the_run(kind: Any) -> None:
+    """Clients that go on with their own copies keep older rows too: 16 bytes a row, 256 rows in 4 KiB."""
+    store = kind(limit_mib=4 / 1024)
+    store.initialise(64, TABLES, {})
+    broadcast = Broadcast(0, {}, {"e": OneTable(TABLES["e"])})
+    for number in range(4):
+        store.begin_round()
+        items = torch.arange(64 * number, 64 * (number + 1))[None]
+        store.write(torch.tensor([5]), Copy(items, torch.tensor([64]), {}, {"e": torch.ones(1, 64, 2)}, continues=True))
+        store.end_round(broadcast)
+    assert len(store.own.keys) == 256
+    store.begin_round()
+    more = Copy(torch.tensor([[7]]), torch.tensor([1]), {}, {"e": torch.ones(1, 1, 2)}, continues=True)
+    store.write(torch.tensor([6]), more)
+    with pytest.raises(InputError, match=rf"{kind.__name__}: what clients keep, 257 item rows, takes .* above limit"):
+        store.end_round(broadcast)
