@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -86,6 +88,16 @@ def test_a_real_data_set_trains(data: str, tmp_path: Path) -> None:
     small = ["--trainer.max_epochs=2", "--data.client_fraction=0.01", "--model.recommender.embedding_dim=4"]
     root_dir = f"--trainer.default_root_dir={tmp_path}"
     small_runs.call(["fit", f"--config={data}", "--config=method/fedrecgel.yaml", *small, root_dir])
+
+
+def test_a_new_process_knows_every_class_that_a_method_names() -> None:
+    """Else it would refuse to go on with a run: nothing is imported because a run's configuration says so."""
+    texts = [(SHIPPED / name).read_text() for name in METHODS]
+    modules = {path.rpartition(".")[0] for text in texts for path in re.findall(r"fedrec\.[\w.]+\.[A-Z]\w+", text)}
+    program = f"import sys, fedrec.cli.training; print(*{modules!r} - sys.modules.keys())"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "fedrec.client.fedrap" in modules
+    assert run.stdout.split() == []
 
 
 def _leaves(node: object, prefix: str = "") -> list[tuple[str, object]]:
