@@ -33,6 +33,8 @@ SIZES_OF_MODELS = {"embedding_dim": 8, "layers": 3, "batch_size": 64}
 VARIANTS: dict[str, tuple[Recommender, LocalOptions]] = {
     "both sides": (NCF(8, 3), LocalOptions(rho_shared=0.1, rho_private=0.1)),
     "joint": (NCF(8, 3), LocalOptions(rho_shared=0.1, rho_private=0.1, perturb="joint")),
+    "surrogate gap": (NCF(8, 3), LocalOptions(rho_shared=0.1, perturb="gsam", ascent="adaptive")),
+    "every other": (NCF(8, 3), LocalOptions(rho_shared=1.0, perturb="looksam", batch_size=32)),
     "batches": (NCF(8, 3), LocalOptions(rho_shared=0.1, batch_size=32, local_epochs=EPOCHS)),
     "deltas": (NCF(8, 3), LocalOptions(upload="delta", shared_lr=0.01, local_epochs=EPOCHS)),
 }

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from fedrec.client import sam
 from fedrec.client.client import Client
 from fedrec.client.combinations import check_means, check_names, check_order, check_what_is_kept
 from fedrec.client.context import StepContext
@@ -25,7 +24,7 @@ from fedrec.client.plan import Bucket, LocalPlan
 from fedrec.client.private import Own, PrivateState
 from fedrec.client.private_side import PrivateSide
 from fedrec.client.rates import Rates
-from fedrec.client.sam import Perturbation, Radii, Separate, StepGradients
+from fedrec.client.sam import Perturbation, Radii, Request, Separate
 from fedrec.client.shared_side import UploadRule
 from fedrec.client.start import FromBroadcast, FromOwn, Origin, Start
 from fedrec.client.stores import DecayedRows, Nothing, Store
@@ -127,6 +126,7 @@ class LocalTraining(Client):
                 raise InputError(f"model.client.{name}={count}: expected at least 1")
         check_order(self.perturbation, self.order)
         check_means(self.penalties, self.batch_size, self.loss_block)
+        self.perturbation.check(self.radii)
         check_what_is_kept(self.upload, self.start, self.store, self.table_store)
 
     def check(self, recommender: Recommender) -> None:
@@ -174,8 +174,9 @@ class LocalTraining(Client):
             dense: Number of shared dense parameters.
             row: Size of an item's rows in all shared tables together.
         """
-        own, more = recommender.working_floats(), self.upload.working_floats(dense, row)
-        return own[0] + more[0], own[1] + more[1]
+        parts = recommender.working_floats(), self.upload.working_floats(dense, row)
+        of_rows, of_clients = zip(*parts, self.perturbation.working_floats(dense, row), strict=True)
+        return sum(of_rows), sum(of_clients)
 
     def train(
         self, recommender: Recommender, origin: Origin, own: Own, bucket: Bucket, uploads: Uploads = "summed"
@@ -205,20 +206,22 @@ class LocalTraining(Client):
         losses: list[Tensor] = []
         evaluated: list[Tensor] = []
         memory: dict[str, Any] = {}
+        private_first = self.order == "private_first"
         for number, step in enumerate(stopping.steps()):
             context = StepContext(origin, bucket, step, number, memory)
             objective = Objective(recommender, step, bucket.max_entries, self.penalties, context)
             point = Point(shared.values(step), private.values(step), shared.features(step))
-            gradients = self._gradients(objective, point, shared.uploads, context)
+            request = Request(objective, point, self.radii, None if private_first else shared.uploads, True, context)
+            gradients = self.perturbation.gradients(request)
             unmoved = gradients.base
             if self.tolerance:  # before the steps, which move the point's rows
                 stopping.take(objective.value(point, unmoved.logits), step, number)
             private.take(gradients.for_private.private, step, self._rate(origin.broadcast.round, number))
-            if self.order == "private_first":
+            if private_first:
                 point = point.with_private(private.values(step))
-                unmoved = objective(point, "per_client" if self.radii.shared else shared.uploads, private=False)
-                for_shared = sam.at_shared(objective, point, unmoved, self.radii.shared, shared.uploads)
-                gradients = replace(gradients, for_shared=for_shared)
+                after = replace(request, point=point, uploads=shared.uploads, private=False)
+                of_shared = self.perturbation.gradients(after)
+                unmoved, gradients = of_shared.base, replace(gradients, for_shared=of_shared.for_shared)
             shared.take(gradients.for_shared.shared, step, number)
             # One pass over all four, though some are the same where a radius is 0: telling them apart costs more.
             logits = [g.logits for g in (gradients.base, gradients.for_shared, gradients.for_private, unmoved)]
@@ -242,12 +245,6 @@ class LocalTraining(Client):
     def _rate(self, round_: int, step: int) -> Rate:
         """Learning rates of the private parameters in one step of a round."""
         return lambda name: self.lr * self.rates.of(name, round_, step)
-
-    def _gradients(self, objective: Objective, point: Point, uploads: Uploads, context: StepContext) -> StepGradients:
-        if self.order == "private_first":  # the shared side follows after the private step
-            base = objective(point, None, private=True)
-            return StepGradients(base, base, sam.at_private(objective, point, base, self.radii.private))
-        return self.perturbation.gradients(objective, point, self.radii, uploads, context)
 
 
 def operations(origin: Origin, own: Own) -> float:

@@ -35,19 +35,20 @@ class Values:
         """The same values, with the item rows of some of the entries alone."""
         return Values(self.dense, {name: value[:, entries] for name, value in self.rows.items()})
 
-    def moved(self, along: Part, scale: Tensor) -> Values:
-        """``value + scale * gradient``, with a factor ``scale [B]`` for each client.
+    def moved(self, along: Part, dense_scale: Tensor, row_scale: Tensor) -> Values:
+        """``value + scale * gradient``, with factors for each client.
 
         The gradient is used up: the moved item rows are written into the memory of its row gradients. These are the
         largest tensors of a step and nothing reads them afterwards, so a second copy would only cost time and memory.
 
         Args:
             along: Gradient of this side, one per client.
-            scale: How far each client moves along it.
+            dense_scale: ``[B]`` how far dense parameters move along it.
+            row_scale: ``[B]``, or ``[B, S]`` one for each entry: how far item rows do.
         """
-        dense = {name: _shifted(value, along.dense[name], scale) for name, value in self.dense.items()}
+        dense = {name: _shifted(value, along.dense[name], dense_scale) for name, value in self.dense.items()}
         rows = {
-            n: torch.addcmul(x, by_client(scale, x), along.rows[n], out=along.rows[n]) for n, x in self.rows.items()
+            n: torch.addcmul(x, by_client(row_scale, x), along.rows[n], out=along.rows[n]) for n, x in self.rows.items()
         }
         return Values(dense, rows)
 

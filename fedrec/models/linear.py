@@ -118,8 +118,8 @@ def summed_weight_gradient(left: Tensor, right: Tensor) -> Tensor:
 
 
 def by_client(factor: Tensor, value: Tensor) -> Tensor:
-    """A number for each client ``[B]``, with as many axes as ``value [B, *shape]``, to be multiplied with it."""
-    return factor.view(-1, *(1,) * (value.dim() - 1))
+    """A number for each client ``[B]`` or entry ``[B, S]``, with as many axes as ``value [B, *shape]``, as a factor."""
+    return factor.view(*factor.shape, *(1,) * (value.dim() - factor.dim()))
 
 
 def as_dense(gradient: Gradient) -> Tensor:

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from fedrec.client import sam
 from fedrec.client.objective import Objective
 from fedrec.client.part import SMALL, Part, Values, norm
 from fedrec.models import NCF
@@ -43,10 +42,10 @@ def test_a_point_moves_on_one_side_by_each_clients_own_length() -> None:
     there, scale = dense_of(gradients), torch.tensor([0.0, 1.0, -2.0], dtype=torch.float64)
     there = {name: value.clone() for name, value in there.items()}
     assert any(isinstance(g, OuterProducts) for g in gradients.shared.dense.values())
-    private = sam.moved_private(point, gradients, scale)
+    private = point.with_private(point.private.moved(gradients.private, scale, scale))
     assert private.shared is point.shared
     assert private.features is point.features
-    shared = sam.moved_shared(point, gradients, scale)
+    shared = point.with_shared(point.shared.moved(gradients.shared, scale, scale))
     assert shared.private is point.private
     assert shared.features == {}  # they belong to the parameters that were moved away from
     for before, after in ((point.shared, shared.shared), (point.private, private.private)):
@@ -62,9 +61,9 @@ def test_item_rows_move_on_either_side() -> None:
     # A side is a side: private item rows move as shared ones do, over the memory of their gradient.
     values, gradient = Values({"b": normal(0, 2)}, {"e": normal(1, 2, 3, 2)}), normal(2, 2, 3, 2)
     before, along = values.rows["e"].clone(), gradient.clone()
-    scale = torch.tensor([2.0, -1.0], dtype=torch.float64)
-    moved = values.moved(Part({"b": normal(3, 2)}, {"e": gradient}), scale)
-    assert_close(moved.rows["e"], before + scale[:, None, None] * along)
+    scale, by_row = torch.tensor([2.0, -1.0], dtype=torch.float64), normal(4, 2, 3)
+    moved = values.moved(Part({"b": normal(3, 2)}, {"e": gradient}), scale, by_row)
+    assert_close(moved.rows["e"], before + by_row[..., None] * along)
     assert_close(moved.dense["b"], normal(0, 2) + scale * normal(3, 2))
     assert torch.equal(values.rows["e"], before)
     assert moved.rows["e"] is gradient

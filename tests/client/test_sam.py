@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from fedrec.client import DeltaUpload, GradientUpload, LocalTraining, sam
+from fedrec.client import DeltaUpload, GradientUpload, LocalTraining
+from fedrec.client.ascent import radius_scale
 from fedrec.client.part import Gradients, Part, Point, Values
 from fedrec.client.plan import Step
-from fedrec.client.sam import Joint, Perturbation, Radii, Separate
+from fedrec.client.sam import Joint, Perturbation, Radii, Request, Separate
 from fedrec.client.stores import TunedRows
 from fedrec.exchange import OneTable
 from fedrec.models import NCF, PFedRec
 from fedrec.models.linear import OuterProducts
-from fedrec.models.recommender import Params, Recommender
+from fedrec.models.recommender import Params, Recommender, Uploads
 from tests.client.steps import sent
 from tests.small import federation, normal, random_cohort, snapshot
 
@@ -30,23 +31,30 @@ STEP = sent(
 
 
 class Quadratic:
-    """``A/2 (|w|^2 + |e|^2) + B/2 |u|^2 + w . u`` per client, with w and the rows e shared and u private.
+    """``A/2 |w|^2 + C/2 |e|^2 + B/2 |u|^2 + w . u`` per client, with w and the rows e shared and u private; C is A.
 
-    Gradients: A w + u, A e, B u + w. It notes every point at which it is asked.
+    Gradients: A w + u, C e, B u + w. It notes every point at which it is asked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, of_rows: float = A) -> None:
         self.points: list[Point] = []
+        self.of_rows = of_rows
 
     def __call__(self, point: Point, uploads: Any, private: bool) -> Gradients:
         self.points.append(point)
         w, e, u = parameters(point)
-        squares = A * (w.square().sum(1) + e.square().sum((1, 2))) + B * u.square().sum(1)
+        squares = A * w.square().sum(1) + self.of_rows * e.square().sum((1, 2)) + B * u.square().sum(1)
         own = (A * w + u).expand(len(u), -1)
         shared = Part(
-            {"w": own.sum(0) if uploads == "summed" else own} if uploads else {}, {"e": A * e} if uploads else {}
+            {"w": own.sum(0) if uploads == "summed" else own} if uploads else {},
+            {"e": self.of_rows * e} if uploads else {},
         )
         return Gradients(squares / 2 + (w * u).sum(1), shared, Part({"u": B * u + w} if private else {}, {}))
+
+
+def asked(objective: Any, point: Point, radii: Radii, uploads: Uploads | None = "per_client") -> Request:
+    """What a step of both sides asks of its perturbation."""
+    return Request(objective, point, radii, uploads, private=True, context=STEP)
 
 
 def start(scale: float = 1.0) -> Point:
@@ -85,7 +93,7 @@ def test_separate_perturbations_in_closed_form() -> None:
     # side g + B eps: neither perturbation is seen by the other side.
     point, quadratic = start(), Quadratic()
     shared, private = gradients_at(point)
-    found = Separate().gradients(quadratic, point, Radii(0.3, 0.05), "per_client", STEP)  # type: ignore[arg-type]
+    found = Separate().gradients(asked(quadratic, point, Radii(0.3, 0.05), "per_client"))
     length, private_length = both(shared)[0].norm(), private["u"][0].norm()
     assert_close(
         both({**found.for_shared.shared.dense, **found.for_shared.shared.rows})[0],
@@ -100,7 +108,7 @@ def test_joint_perturbation_in_closed_form() -> None:
     # One norm n over both sides and one point: g_w + A rho_s g_w / n + rho_p g_u / n, and so on.
     point, quadratic = start(), Quadratic()
     shared, private = gradients_at(point)
-    found = Joint().gradients(quadratic, point, Radii(0.3, 0.05), "per_client", STEP)  # type: ignore[arg-type]
+    found = Joint().gradients(asked(quadratic, point, Radii(0.3, 0.05), "per_client"))
     n = torch.cat([both(shared)[0], private["u"][0]]).norm()
     eps_w, eps_u = 0.3 * shared["w"][0] / n, 0.05 * private["u"][0] / n
     assert_close(found.for_shared.shared.dense["w"][0], shared["w"][0] + A * eps_w + eps_u, **EXACT)  # type: ignore[index]
@@ -113,7 +121,7 @@ def test_joint_perturbation_in_closed_form() -> None:
 @pytest.mark.parametrize(("rho_shared", "rho_private"), [(0.3, 0.05), (2.0, 0.0), (0.0, 1.0)])
 def test_perturbations_have_the_length_rho(scale: float, rho_shared: float, rho_private: float) -> None:
     point, quadratic = start(scale), Quadratic()
-    Separate().gradients(quadratic, point, Radii(rho_shared, rho_private), "per_client", STEP)  # type: ignore[arg-type]
+    Separate().gradients(asked(quadratic, point, Radii(rho_shared, rho_private), "per_client"))
     here = vectors(point)
     moved = [
         [(there - at)[0].norm().item() for there, at in zip(vectors(p), here, strict=True)] for p in quadratic.points
@@ -130,7 +138,7 @@ def test_perturbations_have_the_length_rho(scale: float, rho_shared: float, rho_
 
 def test_joint_perturbation_with_equal_radii_has_the_length_rho() -> None:
     point, quadratic = start(), Quadratic()
-    Joint().gradients(quadratic, point, Radii(0.4, 0.4), "per_client", STEP)  # type: ignore[arg-type]
+    Joint().gradients(asked(quadratic, point, Radii(0.4, 0.4), "per_client"))
     there, here = torch.cat(vectors(quadratic.points[1]), 1), torch.cat(vectors(point), 1)
     assert (there - here)[0].norm().item() == pytest.approx(0.4, rel=1e-9)
 
@@ -138,7 +146,7 @@ def test_joint_perturbation_with_equal_radii_has_the_length_rho() -> None:
 @pytest.mark.parametrize("perturbation", [Separate(), Joint()])
 def test_zero_gradient_leaves_the_point(perturbation: Perturbation) -> None:
     point, quadratic = start(), Quadratic()
-    found = perturbation.gradients(quadratic, point, Radii(0.3, 0.3), "per_client", STEP)  # type: ignore[arg-type]
+    found = perturbation.gradients(asked(quadratic, point, Radii(0.3, 0.3), "per_client"))
     for there in quadratic.points:
         assert all(torch.equal(a[1], b[1]) for a, b in zip(vectors(there), vectors(point), strict=True))
     assert not found.for_shared.shared.dense["w"][1].any()
@@ -148,7 +156,7 @@ def test_zero_gradient_leaves_the_point(perturbation: Perturbation) -> None:
 @pytest.mark.parametrize("perturbation", [Separate(), Joint()])
 def test_no_radius_means_the_gradient_at_the_point_itself(perturbation: Perturbation) -> None:
     point, quadratic = start(), Quadratic()
-    found = perturbation.gradients(quadratic, point, Radii(0.0, 0.0), "summed", STEP)  # type: ignore[arg-type]
+    found = perturbation.gradients(asked(quadratic, point, Radii(0.0, 0.0), "summed"))
     assert found.for_shared is found.base
     assert found.for_private is found.base
     assert len(quadratic.points) == 1
@@ -158,13 +166,13 @@ def test_no_radius_means_the_gradient_at_the_point_itself(perturbation: Perturba
 def test_the_point_is_not_written_to(perturbation: Perturbation) -> None:
     point = start()
     before = [side.clone() for side in vectors(point)]
-    perturbation.gradients(Quadratic(), point, Radii(0.3, 0.3), "per_client", STEP)  # type: ignore[arg-type]
+    perturbation.gradients(asked(Quadratic(), point, Radii(0.3, 0.3), "per_client"))
     assert all(torch.equal(a, b) for a, b in zip(vectors(point), before, strict=True))
 
 
 def test_scale_of_a_gradient_that_is_not_a_number_is_not_a_number() -> None:
     norms = torch.tensor([0.0, 2.0, float("nan"), float("inf")])
-    scale = sam.radius_scale(0.5, norms)
+    scale = radius_scale(0.5, norms)
     assert scale[:2].tolist() == pytest.approx([0.0, 0.25])
     assert scale[2].isnan()
     assert scale[3] == 0
@@ -176,7 +184,7 @@ def test_factors_that_cancel_do_not_move_a_point_away() -> None:
     factors = OuterProducts(torch.cat([left, -left * (1 + 1e-7)], 1), torch.cat([right, right], 1))
     norm = factors.norm()
     assert (norm == 0).any()
-    moved = factors.scaled(sam.radius_scale(0.05, norm)).dense()[norm == 0]
+    moved = factors.scaled(radius_scale(0.05, norm)).dense()[norm == 0]
     assert not moved.any()
 
 

@@ -17,7 +17,6 @@ import fedrec.models
 from fedrec.client import Client, DeltaUpload, GradientUpload, LocalTraining
 from fedrec.client.penalties import Proximal
 from fedrec.client.rates import Rates
-from fedrec.client.sam import Joint, Separate
 from fedrec.client.start import FromBroadcast, FromOwn
 from fedrec.client.stores import Nothing, OwnCopy
 from fedrec.client.stores.tuned_rows import TunedRows
@@ -25,11 +24,12 @@ from fedrec.client.updates import ClientUpdates
 from fedrec.data.cohort import Cohort
 from fedrec.federation import FederatedRecommender
 from fedrec.models.recommender import Recommender, Uploads
-from fedrec.server import MeanServer, Server
+from fedrec.server import FedGloSS, FedNSAM, LastUpdate, MeanServer, RowFrequency, Server
 from tests.compositions import composition, names
 from tests.reference.cases import Case, RecordedRound, Setting
 from tests.reference.client import LocalOptions, not_evaluated
 from tests.reference.models import Parameters, reference_of
+from tests.reference.perturbations import perturbation, sam_options
 from tests.reference.round import ServerOptions
 
 BUDGETS = {
@@ -65,7 +65,7 @@ def local_training(
     return kind(
         rho_shared=options.rho_shared,
         rho_private=options.rho_private,
-        perturbation={"separate": Separate, "joint": Joint}[options.perturb](),
+        perturbation=perturbation(options),
         order=options.order,  # type: ignore[arg-type]
         local_epochs=options.local_epochs,
         batch_size=options.batch_size,
@@ -89,7 +89,6 @@ def local_options(client: LocalTraining) -> LocalOptions:
         raise LookupError(f"the reference does not know {type(client).__name__}")
     upload, penalties = client.upload, client.penalties
     known = {
-        "perturbation": type(client.perturbation) in (Separate, Joint),
         "upload": type(upload) in (GradientUpload, DeltaUpload),
         "penalties": all(type(penalty) is Proximal for penalty in penalties),
         "store": type(client.store) in (Nothing, TunedRows, OwnCopy),
@@ -102,9 +101,7 @@ def local_options(client: LocalTraining) -> LocalOptions:
         raise LookupError(f"the reference does not know {strange}; it learns in client.py, this function translates")
     delta = upload if isinstance(upload, DeltaUpload) else DeltaUpload()
     return LocalOptions(
-        rho_shared=client.radii.shared,
-        rho_private=client.radii.private,
-        perturb="joint" if isinstance(client.perturbation, Joint) else "separate",
+        **asdict(sam_options(client)),
         order=client.order,
         local_epochs=client.local_epochs,
         batch_size=client.batch_size,
@@ -130,11 +127,27 @@ def server_options(server: Server) -> ServerOptions:
     Raises:
         LookupError: The reference does not know it.
     """
-    if type(server) is not MeanServer:
+    kinds = {MeanServer: "mean", FedGloSS: "fedgloss", FedNSAM: "fednsam"}
+    if type(server) not in kinds:
         raise LookupError(
             f"the reference does not know {type(server).__name__}; it learns in round.py, as ServerOptions"
         )
-    return ServerOptions(server.optimizer, server.lr, server.momentum, server.rows_over)
+    assert isinstance(server, MeanServer)
+    given, rho = server.options, server.rho if isinstance(server, FedGloSS) else 0.0
+    optimizer = (given.kind, given.lr, given.momentum, server.rows_over, given.betas, given.eps)
+    return ServerOptions(*optimizer, kind=kinds[type(server)], rho=rho)
+
+
+def server_of(options: ServerOptions, local: LocalOptions, uploads: Uploads) -> MeanServer:
+    """Return production's server of the reference's options, which sends what these clients need."""
+    needed = {LastUpdate: local.perturb == "fedlesam", RowFrequency: local.by_frequency != 0}
+    sends = [kind() for kind, needs in needed.items() if needs]
+    if options.kind == "fedgloss":
+        return FedGloSS(options.rho, options.optimizer, options.lr, sends)  # type: ignore[arg-type]
+    if options.kind == "fednsam":
+        return FedNSAM(options.momentum, options.lr, sends)  # type: ignore[arg-type]
+    given = {k: v for k, v in asdict(options).items() if k not in ("kind", "rho")}
+    return SERVERS[uploads](**given, sends=sends)
 
 
 def strangers() -> dict[str, str]:
@@ -222,18 +235,20 @@ def federation(
 ) -> FederatedRecommender:
     """Return production's module for a case, with the case's initial values."""
     setting = case.setting
-    server = SERVERS[uploads](**asdict(setting.server))
+    server = server_of(setting.server, setting.local, uploads)
     recommender = production_recommender(setting)
     client = local_training(setting.local, WatchedTraining, tables_alone=not recommender.dense_dims)
     module = kind(recommender, client, server, setting.seed, budget_mib(case, budget), max_left_out=1.0)
     module.initialise(setting.num_users, setting.num_items)
-    values = setting.model().to_production(case.init)
-    with torch.no_grad():
-        for name, value in values.items():
-            own = module.server.shared[name] if name in module.server.shared else module.private.get_buffer(name)
-            if own.shape != value.shape:
-                raise ValueError(f"{name}: production has {tuple(own.shape)}, the case {tuple(value.shape)}")
-            own.copy_(value)
+    values = dict(setting.model().to_production(case.init))
+    for name, value in values.items():
+        own = module.server.shared[name] if name in module.server.shared else module.private.get_buffer(name)
+        if own.shape != value.shape:
+            raise ValueError(f"{name}: production has {tuple(own.shape)}, the case {tuple(value.shape)}")
+    shared = {n: torch.empty_like(now).copy_(values.pop(n)) for n, now in module.server.parameters_now().items()}
+    server.initialise(shared, recommender.item_tables, setting.num_users, setting.seed)  # once more, with these values
+    for name, value in values.items():
+        module.private.get_buffer(name).copy_(value)
     return module.to(dtype)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -11,13 +12,14 @@ from torch import Tensor
 
 from tests.reference.models import Parameters, Recommender
 from tests.reference.optimise import OptimiserState, fresh_state, optimiser_step
+from tests.reference.sam import Evaluated, Extras, Sam, SamOptions
 
 Order = Callable[[int, int], Tensor]
 """``order(client, epoch)``: the permutation ``int64 [S]`` of the client's examples; used only with batches."""
 
 
 @dataclass(frozen=True)
-class LocalOptions:
+class LocalOptions(SamOptions):
     """The options of local training, flat; ``tests/reference/adapter.py`` makes production's composition of them.
 
     Attributes:
@@ -29,9 +31,6 @@ class LocalOptions:
         starts_from_own: Whether a client goes on training its own copy, if it has one.
     """
 
-    rho_shared: float = 0.0
-    rho_private: float = 0.0
-    perturb: str = "separate"
     order: str = "together"
     local_epochs: int = 1
     batch_size: int | None = None
@@ -81,35 +80,16 @@ class ClientResult:
     finite: bool
 
 
-@dataclass(frozen=True)
-class Evaluated:
-    """Loss and gradients at one point."""
-
-    loss: float
-    shared: Parameters
-    private: Parameters
-
-
 def block_loss(logits: Tensor, labels: Tensor, loss_block: int) -> Tensor:
     """Return the sum over consecutive blocks of the block's mean binary cross-entropy."""
     pairs = zip(logits.split(loss_block), labels.split(loss_block), strict=True)
     return torch.stack([F.binary_cross_entropy_with_logits(x, y) for x, y in pairs]).sum()
 
 
-def moved_along(values: Parameters, gradient: Parameters, rho: float, length: float) -> Parameters:
-    """Return ``values + rho * gradient / (length + 1e-12)``."""
-    return {name: value + rho * gradient[name] / (length + 1e-12) for name, value in values.items()}
-
-
-def norm(*sides: Parameters) -> float:
-    """Return the Euclidean norm over all entries of all given parameters together."""
-    return sum(float(value.square().sum()) for side in sides for value in side.values()) ** 0.5
-
-
 def not_evaluated(options: LocalOptions) -> Tensor:
     """Return ``bool [3]``: which of base, shared and private point the options never evaluate."""
-    separate = options.perturb == "separate"
-    return torch.tensor([False, separate and options.rho_shared == 0, separate and options.rho_private == 0])
+    apart = options.perturb in ("separate", "gsam", "looksam")
+    return torch.tensor([False, apart and options.rho_shared == 0, apart and options.rho_private == 0])
 
 
 class LocalTraining:
@@ -127,10 +107,12 @@ class LocalTraining:
         examples: ClientExamples,
         order: Order,
         sent: Parameters,
+        extras: Extras,
     ) -> ClientResult:
         """Train ``examples.client`` on its examples, starting from these shared parameters and its own private ones."""
         options, server = self.options, start
         self.sent = sent
+        sam = Sam(options, self.recommender.tables, extras, len(examples.labels))
         shared = {name: value.clone() for name, value in server.items()}
         shared_state = fresh_state(shared)
         gradient_sum = {name: torch.zeros_like(value) for name, value in server.items()}
@@ -143,10 +125,13 @@ class LocalTraining:
                 items, labels = items[permutation], labels[permutation]
             batch_size = options.batch_size or len(labels)
             for batch in zip(items.split(batch_size), labels.split(batch_size), strict=True):
-                base, shared_side, private_side = self.gradients(shared, private, *batch)
+                number, evaluate = len(losses), partial(self.evaluate, *batch)
+                together = options.order == "together"
+                sides = (0, 1) if together else (1,)
+                base, shared_side, private_side = sam.gradients(evaluate, shared, private, batch[0], number, sides)
                 private, state = optimiser_step(options.optimizer, options.lr, private, private_side.private, state)
-                if options.order == "private_first":
-                    _, shared_side, _ = self.gradients(shared, private, *batch)
+                if not together:
+                    _, shared_side, _ = sam.gradients(evaluate, shared, private, batch[0], number, (0,))
                 losses.append([base.loss, shared_side.loss, private_side.loss])
                 if options.upload == "gradient":
                     gradient_sum = {name: value + shared_side.shared[name] for name, value in gradient_sum.items()}
@@ -161,31 +146,7 @@ class LocalTraining:
         upload = gradient_sum if options.upload == "gradient" else {n: server[n] - shared[n] for n in server}
         return self.result(upload, shared, private, state, torch.tensor(losses, dtype=torch.float64))
 
-    def gradients(
-        self, shared: Parameters, private: Parameters, items: Tensor, labels: Tensor
-    ) -> tuple[Evaluated, Evaluated, Evaluated]:
-        """Evaluate the base point, the point that gives the shared gradient, the one that gives the private gradient.
-
-        FEDRECGEL.md, steps 4 and 5. A side that is not perturbed takes its gradient from the base point.
-        """
-        options = self.options
-        base = self.evaluate(shared, private, items, labels)
-        if options.perturb == "joint":
-            length = norm(base.shared, base.private)
-            shared_there = moved_along(shared, base.shared, options.rho_shared, length)
-            private_there = moved_along(private, base.private, options.rho_private, length)
-            there = self.evaluate(shared_there, private_there, items, labels)
-            return base, there, there
-        shared_side = private_side = Evaluated(float("nan"), base.shared, base.private)
-        if options.rho_shared > 0:
-            shared_there = moved_along(shared, base.shared, options.rho_shared, norm(base.shared))
-            shared_side = self.evaluate(shared_there, private, items, labels)
-        if options.rho_private > 0:
-            private_there = moved_along(private, base.private, options.rho_private, norm(base.private))
-            private_side = self.evaluate(shared, private_there, items, labels)
-        return base, shared_side, private_side
-
-    def evaluate(self, shared: Parameters, private: Parameters, items: Tensor, labels: Tensor) -> Evaluated:
+    def evaluate(self, items: Tensor, labels: Tensor, shared: Parameters, private: Parameters) -> Evaluated:
         """Return the loss and its gradients with respect to both sides, at one point."""
         shared = {name: value.detach().requires_grad_() for name, value in shared.items()}
         private = {name: value.detach().requires_grad_() for name, value in private.items()}

@@ -19,6 +19,7 @@ from tests.reference.adapter import local_options as published_options
 from tests.reference.cases import Case, RecordedRound, Setting
 from tests.reference.client import LocalOptions
 from tests.reference.evaluation import full_rank, rank
+from tests.reference.perturbations import ASCENTS, KINDS
 from tests.reference.replay import differences, replay, replay_round, start
 from tests.reference.round import ServerOptions
 from tests.reference.vectors import draw_parameters, with_order
@@ -31,7 +32,7 @@ METHODS = {name: composition(name) for name in names() if name not in WITHOUT}
 @st.composite
 def local_options(draw: st.DrawFn, published: LocalOptions) -> LocalOptions:
     """Draw any combination of options that production accepts around those of a shipped method."""
-    perturb = draw(st.sampled_from(["separate", "joint"]))
+    perturb = draw(st.sampled_from(sorted(KINDS)))
     together = perturb == "joint" or draw(st.booleans())
     upload = "delta" if published.keeps_copy else draw(st.sampled_from(["delta", "gradient"]))
     delta, sgd = upload == "delta", draw(st.booleans())
@@ -39,8 +40,15 @@ def local_options(draw: st.DrawFn, published: LocalOptions) -> LocalOptions:
     return replace(
         published,
         rho_shared=draw(RADII),
-        rho_private=draw(RADII),
+        rho_private=0.0 if perturb == "fedlesam" else draw(RADII),
         perturb=perturb,
+        ascent="gradient" if perturb == "fedlesam" else draw(st.sampled_from(sorted(ASCENTS))),
+        eta=draw(st.sampled_from([0.0, 0.2])),
+        alpha=draw(st.sampled_from([0.0, 0.4])),
+        every=draw(st.integers(1, 3)),
+        by_examples=draw(st.sampled_from([0.0, 0.5])),
+        typical=draw(st.sampled_from([1.0, 8.0])),
+        by_frequency=draw(st.sampled_from([0.0, 0.5, -1.0])),
         order="together" if together else "private_first",
         local_epochs=draw(st.integers(1, 3)),
         batch_size=draw(st.none() | st.integers(2, 9) | st.sampled_from([1, 1000])),
@@ -65,9 +73,16 @@ def cases(draw: st.DrawFn) -> Case:
     """Draw a federation and one or two rounds; now and then one client's private values are not numbers."""
     method = METHODS[draw(st.sampled_from(sorted(METHODS)))]
     local = draw(local_options(published_options(method.client)))
-    servers = [ServerOptions("adam", 0.01), ServerOptions("sgd", 1.0), server_options(method.server)]
+    servers = [
+        ServerOptions("adam", 0.01),
+        ServerOptions("sgd", 1.0),
+        ServerOptions("adagrad", 0.1),
+        ServerOptions("yogi", 0.1, betas=(0.5, 0.9), eps=0.01),
+        server_options(method.server),
+    ]
     if not local.shared_decay:  # with it every client sends all rows
         servers += [replace(server, rows_over="senders") for server in servers]
+    servers += [ServerOptions("sgd", 1.0, kind="fedgloss", rho=0.3), ServerOptions("sgd", 1.0, 0.8, kind="fednsam")]
     setting = Setting(
         type(method.recommender).__name__.lower(),
         embedding_dim=draw(st.integers(1, 4)),
@@ -116,6 +131,7 @@ def check(case: Case, budget: str, dtype: torch.dtype, tolerance: float) -> None
     expected = up_to_the_end(whole)
     event(f"recommender {case.setting.recommender}, upload {case.setting.local.upload}")
     event(f"budget {budget}")
+    event(f"perturbation {case.setting.local.perturb} {case.setting.local.ascent}")
     if len(expected.rounds) < len(whole.rounds):
         event("nobody left")
         with pytest.raises(DivergenceError, match=f"round {len(expected.rounds) + 1}:"):
@@ -149,7 +165,8 @@ def test_rounds_in_double_precision(case: Case, budget: str) -> None:
 def test_rounds_in_single_precision(case: Case, budget: str) -> None:
     # Adam turns rounding errors of a gradient as small as its eps, 1e-8, into steps; SGD does not.
     local = replace(case.setting.local, optimizer="sgd", shared_optimizer="sgd")
-    setting = replace(case.setting, local=local, server=replace(case.setting.server, optimizer="sgd", lr=1.0))
+    server = replace(case.setting.server, optimizer="sgd", lr=1.0, betas=None, eps=None)
+    setting = replace(case.setting, local=local, server=server)
     check(replace(case, setting=setting), budget, torch.float32, 1e-5)
 
 
