@@ -122,7 +122,8 @@ class Upload:
 
     Attributes:
         clients: ``int64 [B]`` user indices.
-        dense: Dense parameters by name: ``[B, *shape]`` if ``per_client``, else summed over the clients, ``[*shape]``.
+        dense: Dense parameters by name, and item tables of which every client sends all rows: ``[B, *shape]`` if
+            ``per_client``, else summed over the clients, ``[*shape]``.
         rows: Item rows ``[B, P, K]`` by table (padding: 0); K is the table's own D unless the method sends something
             else in its place.
         items: ``int64 [B, P]`` items of the rows (padding: 0).

@@ -81,7 +81,7 @@ def made(method: str, room: int, dtype: torch.dtype = torch.float32, kind: str =
 
 
 def budget_mib(method: Composition, room: int) -> float:
-    row, own = working_floats(method.recommender, method.client)
+    row, own = working_floats(method.recommender, method.client, ITEMS)
     return (4 * (room * row + own) + 1) / 2**20
 
 

@@ -38,6 +38,11 @@ class Figures:
     private_step: Tensor
     operations: Tensor
 
+    @classmethod
+    def of_one_loss(cls, loss: Tensor, **others: Tensor) -> Figures:
+        """Figures of clients that perturb nothing: of losses ``float64 [B]``, there is one to measure."""
+        return cls(loss, loss, loss, torch.zeros_like(loss), **others)
+
 
 class RoundFigures:
     """The figures of all buckets of a round.

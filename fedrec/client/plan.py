@@ -159,12 +159,7 @@ class LocalPlan:
         Raises:
             InputError: If not even one item row of one client fits.
         """
-        if budget_bytes < BYTES * (row_floats + client_floats):
-            needed = math.ceil(BYTES * (row_floats + client_floats) / 2**20 * 1000) / 1000
-            raise InputError(
-                f"model.memory_budget_mib={budget_bytes / 2**20:g}: too small for one client; "
-                f"at least {needed:g} MiB are needed"
-            )
+        require_budget(budget_bytes, row_floats + client_floats)
         # By size, since all clients of a bucket are padded to its largest: neighbours in this order need least.
         # Largest first: the width of a bucket is then known from its first client.
         order = torch.argsort(self.row_counts, descending=True, stable=True)
@@ -203,6 +198,20 @@ class LocalPlan:
 def _offsets(groups: Tensor, num_groups: int) -> Tensor:
     """Row pointers ``[num_groups + 1]`` of sorted group numbers."""
     return torch.nn.functional.pad(torch.bincount(groups, minlength=num_groups).cumsum(0), (1, 0))
+
+
+def require_budget(budget_bytes: int, floats: int) -> None:
+    """Refuse a budget that does not hold so many float32 numbers, the least that one client needs.
+
+    Raises:
+        InputError: Naming the budget that would do.
+    """
+    if budget_bytes < BYTES * floats:
+        needed = math.ceil(BYTES * floats / 2**20 * 1000) / 1000
+        raise InputError(
+            f"model.memory_budget_mib={budget_bytes / 2**20:g}: too small for one client; "
+            f"at least {needed:g} MiB are needed"
+        )
 
 
 def _shuffled_place(cohort: Cohort, client: Tensor, place: Tensor, epoch: int) -> Tensor:

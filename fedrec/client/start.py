@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fedrec.client.stores.store import Store
 from fedrec.data.cohort import Cohort
+from fedrec.errors import InputError
 from fedrec.exchange import Broadcast, OneTable, Table
 from fedrec.models.recommender import Params, Recommender
 
@@ -75,6 +76,22 @@ def received(recommender: Recommender, broadcast: Broadcast, cohort: Cohort) -> 
     rows = {name: weight[distinct] for name, weight in same.items()}
     features = recommender.item_features(broadcast.dense | rows)
     return Origin(broadcast, broadcast.dense, tables, False, features, slot)
+
+
+def one_for_all(tables: Mapping[str, Table], client: str) -> Params:
+    """The weights ``[I, D]`` of tables that must be the same for all clients.
+
+    Args:
+        tables: What the server sent.
+        client: Name of the client class that needs it, for the message.
+
+    Raises:
+        InputError: If each client has a table of its own.
+    """
+    same = {name: table.weight for name, table in tables.items() if isinstance(table, OneTable)}
+    if len(same) < len(tables):
+        raise InputError(f"model.client={client}: expected a model.server that sends all clients the same item tables")
+    return same
 
 
 class Start(ABC):

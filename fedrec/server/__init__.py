@@ -3,6 +3,7 @@
 from fedrec.server.colr import LowRankServer
 from fedrec.server.ease import EaseServer
 from fedrec.server.extras import LastUpdate, RowFrequency
+from fedrec.server.fcf import FCFServer
 from fedrec.server.fedgloss import FedGloSS
 from fedrec.server.fednsam import FedNSAM
 from fedrec.server.item_knn import ItemKNNServer
@@ -12,6 +13,7 @@ from fedrec.server.server import Server
 
 __all__ = [
     "EaseServer",
+    "FCFServer",
     "FedGloSS",
     "FedNSAM",
     "ItemKNNServer",

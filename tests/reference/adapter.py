@@ -14,7 +14,8 @@ import torch
 from torch.utils.data import DataLoader
 
 import fedrec.models
-from fedrec.client import Client, DeltaUpload, GradientUpload, LocalTraining
+from fedrec.client import FCF, Client, DeltaUpload, GradientUpload, LocalTraining
+from fedrec.client.least_squares import LeastSquares
 from fedrec.client.penalties import Proximal
 from fedrec.client.rates import Rates
 from fedrec.client.start import FromBroadcast, FromOwn
@@ -198,8 +199,10 @@ def budget_mib(case: Case, name: str) -> float:
     return (needed + 0.5) / 2**20  # half a byte, so that no rounding takes one away
 
 
-def working_floats(recommender: Recommender, client: Client) -> tuple[int, int]:
-    """Working memory of local training in float32 numbers: (per row of a client, per client)."""
+def working_floats(recommender: Recommender, client: Client, num_items: int = 1) -> tuple[int, int]:
+    """Working memory of a client in float32 numbers: (per row, beyond its rows)."""
+    if isinstance(client, FCF):
+        return LeastSquares.working_floats(num_items, recommender.initial_shared(1, torch.Generator())["item"].shape[1])
     if not isinstance(client, LocalTraining):
         return recommender.working_floats()
     shared = recommender.initial_shared(1, torch.Generator())

@@ -1,0 +1,148 @@
+"""``Central``: the same recommender trained as if all data stood in one place, a method's central twin.
+
+No federated method: the examples of all users are mixed into minibatches, and one optimiser moves shared and private
+parameters alike (the usual training of NCF, He et al., WWW 2017, arXiv:1708.05031). What is left of the federation is
+the round, which is ``local_epochs`` passes over the examples of the users drawn for it (``data.client_fraction: 1.0``
+for all), and the evaluation, so that the difference to the method is what federation costs.
+
+The order of the examples is a function of (seed, round, epoch, client, place). The optimiser's moments go on from round
+to round: those of private parameters with the clients, those of shared ones in :class:`SharedMoments`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from fedrec.client.client import Client
+from fedrec.client.combinations import check_names
+from fedrec.client.figures import Figures
+from fedrec.client.local import operations
+from fedrec.client.mixed_batches import MixedBatches, finite, mixed_examples
+from fedrec.client.optimizer import Kind, OptimizerState
+from fedrec.client.part import norm
+from fedrec.client.plan import Bucket, require_budget
+from fedrec.client.private import Own, OwnUpdate, PrivateState
+from fedrec.client.rates import Rates
+from fedrec.client.shared_moments import SharedMoments
+from fedrec.client.start import Origin, one_for_all
+from fedrec.client.stores.store import Copy
+from fedrec.client.updates import ClientUpdates
+from fedrec.data.cohort import Cohort
+from fedrec.errors import InputError
+from fedrec.exchange import Broadcast, Upload
+from fedrec.models.recommender import Params, Recommender, Uploads
+
+
+class Central(Client):
+    """Minibatches of all users' examples, one optimiser for all parameters; see the module.
+
+    Any recommender without private item tables, and a server that takes what comes of a round as it is: every client
+    "uploads" the same difference, of which ``MeanServer`` with ``optimizer: sgd`` and ``lr: 1`` takes the mean.
+
+    A client whose private parameters are not finite is left out before the examples are mixed. If anything is not
+    finite after the round, nobody is left, and the run stops.
+
+    Args:
+        local_epochs: Passes over the examples in a round.
+        batch_size: Examples a step; the loss of a step is their mean binary cross-entropy.
+        optimizer: Optimiser of all parameters, those of the cohort's clients and the shared ones; dense.
+        lr: Learning rate of all parameters.
+
+    Raises:
+        InputError: If an option is outside its range.
+    """
+
+    exchanges = False
+
+    def __init__(
+        self, local_epochs: int = 1, batch_size: int = 1024, optimizer: Kind = "adam", lr: float = 0.001
+    ) -> None:
+        for name, count in (("local_epochs", local_epochs), ("batch_size", batch_size)):
+            if count < 1:
+                raise InputError(f"model.client.{name}={count}: expected at least 1")
+        if not 0 < lr < float("inf"):
+            raise InputError(f"model.client.lr={lr}: a learning rate is a finite number above 0")
+        self.local_epochs, self.batch_size, self.optimizer, self.lr = local_epochs, batch_size, optimizer, lr
+
+    def check(self, recommender: Recommender) -> None:
+        """See base class."""
+        if recommender.private_tables:
+            name, tables = type(recommender).__name__, ", ".join(recommender.private_tables)
+            raise InputError(f"model.client=Central: {name} has private item tables ({tables}); expected none")
+        check_names(recommender, Rates(), Rates())
+
+    def private_state(
+        self, recommender: Recommender, num_users: int, shared: Params, generator: torch.Generator
+    ) -> PrivateState:
+        """See base class."""
+        values, moments = recommender.initial_private(num_users, generator), SharedMoments(self.optimizer)
+        tables = {name: shared[name] for name in recommender.item_tables}
+        moments.initialise(num_users, tables, {name: shared[name] for name in recommender.dense_dims})
+        return PrivateState(values, self.optimizer, num_users, kept=moments)
+
+    def receive(self, recommender: Recommender, broadcast: Broadcast, cohort: Cohort) -> Origin:
+        """See base class; with the cohort's examples, and their order in each pass."""
+        examples = mixed_examples(cohort, self.local_epochs)
+        return Origin(broadcast, broadcast.dense, broadcast.tables, False, {}, cohort.items, common=examples)
+
+    def buckets(
+        self, recommender: Recommender, cohort: Cohort, origin: Origin, budget: int, uploads: Uploads = "summed"
+    ) -> Iterator[Bucket]:
+        """See base class: all clients at once, whose examples :meth:`receive` has; minibatches in parts that fit."""
+        row = recommender.working_floats()[0]
+        require_budget(budget, row)
+        counts, device = cohort.offsets.diff(), cohort.clients.device
+        everyone, none = torch.arange(len(counts), device=device), cohort.clients.new_empty(len(counts), 0)
+        blocks = (counts * self.local_epochs).double()
+        yield Bucket(everyone, cohort.clients, none, none.sum(1), counts, blocks, [], max_entries=budget // (4 * row))
+
+    def train(
+        self, recommender: Recommender, origin: Origin, own: Own, bucket: Bucket, uploads: Uploads = "summed"
+    ) -> ClientUpdates:
+        """See base class."""
+        kept = finite([*own.dense.values(), *own.optimizer.moments.values()], len(bucket.clients))
+        batches, examples = self._batches(recommender, origin, own, bucket.max_entries), origin.common
+        loss = torch.zeros(len(bucket.clients), dtype=torch.float64, device=bucket.clients.device)
+        for epoch, order in enumerate(examples["order"]):
+            order = order[kept[examples["client"][order]]]
+            clients, items = examples["client"][order], examples["items"][epoch % len(examples["items"])][order]
+            losses = batches.run(items, clients, examples["labels"][order].to(origin.dtype), self.batch_size)
+            loss.index_add_(0, clients, losses.double())
+        after = [value[kept] if name in own.dense else value for name, value in batches.values.items()]
+        if not all(bool(value.isfinite().all()) for value in (loss[kept], *after)):
+            kept = torch.zeros_like(kept)  # whose examples did it cannot be told
+        return self._updates(batches, origin, own, bucket, kept, loss[kept])
+
+    def _batches(self, recommender: Recommender, origin: Origin, own: Own, width: int) -> MixedBatches:
+        shared = _moments(own).state()
+        state = OptimizerState(shared.moments | own.optimizer.moments, shared.steps)
+        values = one_for_all(origin.tables, "Central") | origin.dense | own.dense
+        return MixedBatches(recommender, values, self.optimizer, self.lr, state, width)
+
+    def _updates(
+        self, batches: MixedBatches, origin: Origin, own: Own, bucket: Bucket, kept: Tensor, loss: Tensor
+    ) -> ClientUpdates:
+        """What the clients that are ``kept [C]`` hand in."""
+        clients, values, state = bucket.clients[kept], batches.values, batches.state()
+        start = one_for_all(origin.tables, "Central") | origin.dense
+        # Every client has the same difference: their sum is it times their number.
+        sent = {name: (value - values[name]) * len(clients) for name, value in start.items()}
+        private = {name: values[name][kept] for name in own.dense}
+        moments = {name: state.moments[name][kept] for name in own.optimizer.moments}
+        none = clients.new_empty(len(clients), 0)
+        copy = Copy(none, none.sum(1), _moments(own).handed_in(state), {})
+        keeps = OwnUpdate(clients, private, OptimizerState(moments, state.steps.expand(len(clients))), None, copy)
+        upload = Upload(clients, sent, {}, none, none.sum(1), origin.num_items, per_client=False)
+        moved = norm([value - own.dense[name][kept] for name, value in private.items()]).expand(len(clients))
+        sizes = {"examples": bucket.examples[kept], "blocks": bucket.blocks[kept]}
+        needed = sizes["blocks"] * operations(origin, own)
+        return ClientUpdates(upload, keeps, Figures.of_one_loss(loss, **sizes, private_step=moved, operations=needed))
+
+
+def _moments(own: Own) -> SharedMoments:
+    if not isinstance(own.kept, SharedMoments):
+        raise TypeError(f"the private state was made by another client: it keeps {type(own.kept).__name__}")
+    return own.kept
