@@ -21,8 +21,8 @@ from fedrec.models.recommender import Recommender
 from fedrec.server import Server
 
 METHODS = SHIPPED / "method"
-SMALL = {"embedding_dim": 4, "layers": 2, "batch_size": 8, "rank": 2}
-"""Sizes that replace the published ones, where a part has such an option."""
+SMALL = {"embedding_dim": 4, "layers": 2, "batch_size": 8, "rank": 2, "reg": 0.1}
+"""Sizes that replace the published ones, where a part has such an option, and what must shrink with them."""
 PARTS: dict[str, type] = {"recommender": Recommender, "client": Client, "server": Server}
 
 
@@ -58,8 +58,13 @@ def composition(name: str, folder: Path = METHODS, small: Mapping[str, Any] = SM
 
 
 def shrunk(part: str | Mapping[str, Any], small: Mapping[str, Any]) -> dict[str, Any]:
-    """A part's class and options with other sizes, where it has such options."""
+    """A part's class and options with other sizes, where it or a part of it has such options."""
     if isinstance(part, str):
         return {"class_path": part}
-    options = part.get("init_args") or {}
-    return {**part, "init_args": {k: small[k] if k in small and v is not None else v for k, v in options.items()}}
+    options = dict(part.get("init_args") or {})
+    for name, value in options.items():
+        if name in small and value is not None:
+            options[name] = small[name]
+        elif isinstance(value, Mapping) and "class_path" in value:
+            options[name] = shrunk(value, small)
+    return {**part, "init_args": options}

@@ -54,9 +54,9 @@ class LowRankUpload(DeltaUpload):
         """
         return _MovingFactors(self, origin, bucket)
 
-    def working_floats(self, dense: int, row: int) -> tuple[int, int]:
+    def working_floats(self, dense: int, row: int, items: int = 0) -> tuple[int, int]:
         """See base class: beside the factors, which are no larger than the rows, rows are made of them in each step."""
-        rows, clients = super().working_floats(dense, row)
+        rows, clients = super().working_floats(dense, row, items)
         return rows + 2 * row, clients
 
 

@@ -80,6 +80,8 @@ def check_what_is_kept(upload: UploadRule, start: Start, store: Store, table_sto
         raise InputError(
             f"model.client.store={kept} keeps what clients moved; upload={sent} moves nothing, DeltaUpload does"
         )
+    if upload.whole and store.needs_copy and not store.whole:
+        raise InputError(f"model.client.store={kept}: upload={sent} moves whole item tables; expected FullTables")
     if isinstance(start, FromOwn) and not store.needs_copy:
         raise InputError("model.client.start=FromOwn: clients keep nothing to start from; expected store=OwnCopy")
     if upload.decays and store.needs_copy and not store.scales:

@@ -70,7 +70,7 @@ class DeltaUpload(UploadRule):
             )
         return MovingCopy(self, origin, bucket)
 
-    def working_floats(self, dense: int, row: int) -> tuple[int, int]:
+    def working_floats(self, dense: int, row: int, items: int = 0) -> tuple[int, int]:
         """See base class: the copy and its optimiser's moments, before and after a step."""
         copies = 2 if self.optimizer == "sgd" else 6
         return copies * row, copies * dense

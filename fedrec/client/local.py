@@ -164,17 +164,18 @@ class LocalTraining(Client):
         plan = LocalPlan(cohort, self.local_epochs, self.batch_size, self.loss_block)
         dense = sum(value.numel() for value in origin.broadcast.dense.values())
         row = sum(table.shape[1] for table in origin.tables.values())
-        return plan.buckets(budget, *self.working_floats(recommender, dense, row), origin.dtype)
+        return plan.buckets(budget, *self.working_floats(recommender, dense, row, origin.num_items), origin.dtype)
 
-    def working_floats(self, recommender: Recommender, dense: int, row: int) -> tuple[int, int]:
+    def working_floats(self, recommender: Recommender, dense: int, row: int, items: int) -> tuple[int, int]:
         """Working memory of local training in float32 numbers: (per item row of a client, per client).
 
         Args:
             recommender: The model.
             dense: Number of shared dense parameters.
             row: Size of an item's rows in all shared tables together.
+            items: Number of items I.
         """
-        parts = recommender.working_floats(), self.upload.working_floats(dense, row)
+        parts = recommender.working_floats(), self.upload.working_floats(dense, row, items)
         of_rows, of_clients = zip(*parts, self.perturbation.working_floats(dense, row), strict=True)
         return sum(of_rows), sum(of_clients)
 

@@ -65,11 +65,14 @@ class UploadRule(ABC):
 
     Attributes:
         moves: Whether each client moves a copy of the shared parameters, which it can then keep.
+        whole: Whether they move whole item tables, which then stand among dense parameters in what is sent and kept,
+            ``[B, I, D]`` by their names.
         decays: Whether the whole copy shrinks in every step, which uploads then say by one number for each client.
         rates: Factors of the learning rate by parameter, where there are some.
     """
 
     moves = False
+    whole = False
     decays = False
     rates = Rates()
 
@@ -83,11 +86,12 @@ class UploadRule(ABC):
             uploads: How the server asks for dense uploads.
         """
 
-    def working_floats(self, dense: int, row: int) -> tuple[int, int]:
+    def working_floats(self, dense: int, row: int, items: int = 0) -> tuple[int, int]:
         """Working memory beyond the recommender's, in float32 numbers: (per item row of a client, per client).
 
         Args:
             dense: Number of shared dense parameters.
             row: Size of an item's rows in all shared tables together.
+            items: Number of items I, for rules that move whole tables.
         """
         return 0, 0

@@ -6,6 +6,7 @@ from fedrec.server.extras import LastUpdate, RowFrequency
 from fedrec.server.fcf import FCFServer
 from fedrec.server.fedgloss import FedGloSS
 from fedrec.server.fednsam import FedNSAM
+from fedrec.server.gpfedrec import GraphServer
 from fedrec.server.item_knn import ItemKNNServer
 from fedrec.server.local_only import LocalOnlyServer
 from fedrec.server.mean import MeanServer
@@ -16,6 +17,7 @@ __all__ = [
     "FCFServer",
     "FedGloSS",
     "FedNSAM",
+    "GraphServer",
     "ItemKNNServer",
     "LastUpdate",
     "LocalOnlyServer",

@@ -1,7 +1,7 @@
-"""A server that sends every client a table of its own, and clients that are held to another: GPFedRec's kind.
+"""A server that sends every client a table of its own to start from, and a penalty that holds it to another.
 
-GPFedRec's server smooths the clients' tables over a graph of users (Zhang et al., WWW 2024); here a client's table is
-half its own last upload and half the mean, which takes the same ways through the package.
+A client's table is half its own last upload and half the mean. (GPFedRec's clients start from one table, and are held
+to tables of their own by their upload rule.)
 """
 
 from __future__ import annotations

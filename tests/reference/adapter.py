@@ -207,7 +207,7 @@ def working_floats(recommender: Recommender, client: Client, num_items: int = 1)
         return recommender.working_floats()
     shared = recommender.initial_shared(1, torch.Generator())
     row = sum(shared.pop(name).shape[1] for name in recommender.item_tables)
-    return client.working_floats(recommender, sum(value.numel() for value in shared.values()), row)
+    return client.working_floats(recommender, sum(value.numel() for value in shared.values()), row, num_items)
 
 
 class BareFederation(FederatedRecommender):

@@ -33,6 +33,7 @@ class FullTables(Store):
     taken: Tensor
 
     holds_private = True
+    whole = True
     scales = True
 
     def __init__(self, limit_mib: float = 2048.0) -> None:
@@ -56,7 +57,8 @@ class FullTables(Store):
 
     def write(self, clients: Tensor, copy: Copy) -> None:
         """See base class."""
-        self._handed_in.append((clients, replace(copy, dense={})))  # held until the round ends: tables alone
+        whole = {name: value for name, value in copy.dense.items() if name in self._names}
+        self._handed_in.append((clients, replace(copy, dense=whole)))  # held until the round ends: tables alone
 
     def end_round(self, broadcast: Broadcast) -> None:
         """See base class; rows that are not listed are as the clients' tables were when the round began."""
@@ -71,6 +73,8 @@ class FullTables(Store):
                 if name in copy.scale:
                     table[clients] *= by_client(copy.scale[name], table)
                 table[owners, items] = rows[real]
+            for name, tables in copy.dense.items():
+                self.get_buffer(f"table_{name}").index_copy_(0, clients, tables)
             self.taken[clients] = True
         self._handed_in.clear()
 

@@ -20,7 +20,7 @@ class Copy:
     Attributes:
         items: ``int64 [B, P]`` items of the rows (padding: 0).
         counts: ``int64 [B]`` number of rows of each client; the rest is padding.
-        dense: Dense parameters ``[B, *shape]``.
+        dense: Dense parameters ``[B, *shape]``; whole item tables ``[B, I, D]``, too, of clients that moved all rows.
         rows: Item rows ``[B, P, D]`` by table.
         scale: ``[B]`` by table: by what the rows that are not listed were multiplied; empty where none changed.
         continues: Whether the clients started from the copies that they had kept. Rows that are not listed are then as
@@ -51,12 +51,14 @@ class Store(nn.Module, ABC):
             copies.
         holds_shared: Whether it can be the store of what clients keep of shared parameters.
         holds_private: Whether it can be the store of private tables.
+        whole: Whether it keeps whole tables that stand among dense parameters.
         scales: Whether it holds tables whose unlisted rows shrink together.
     """
 
     needs_copy = True
     holds_shared = True
     holds_private = False
+    whole = False
     scales = False
 
     def initialise(self, num_users: int, tables: Params, dense: Params) -> None:
