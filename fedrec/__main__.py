@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import gc
 import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 from fedrec import __version__
 from fedrec.errors import InputError, out_of_memory
 from fedrec.stopping import exit_status, handling, stop
 
+TRAINING = "fedrec.cli.training"
 # Command -> the module whose `main` runs it, and what it does.
 COMMANDS = {
     "demo": ("fedrec.commands.demo", "train FedRecGEL on FilmTrust, end with a table and a picture"),
-    "fit": ("fedrec.cli.training", "train; every round is recorded in a run folder under runs/"),
-    "test": ("fedrec.cli.training", "measure a run's best round, beside most popular items and the mean-private model"),
-    "validate": ("fedrec.cli.training", "measure a run on the selection items"),
-    "predict": ("fedrec.cli.training", "write every user's best unseen items to a CSV or Parquet file"),
+    "fit": (TRAINING, "train; every round is recorded in a run folder under runs/"),
+    "test": (TRAINING, "measure a run's best round, beside most popular items and the mean-private model"),
+    "validate": (TRAINING, "measure a run on the selection items"),
+    "predict": (TRAINING, "write every user's best unseen items to a CSV or Parquet file"),
     "data": ("fedrec.commands.data", "list, fetch and audit data sets"),
     "sweep": ("fedrec.commands.sweep", "run a W&B sweep file without a server"),
     "methods": ("fedrec.commands.methods", "train and test every method on one data set, end with one table"),
@@ -109,9 +112,14 @@ def _run(name: str, arguments: list[str]) -> int:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         raise InputError(f"{name}: no such command" + (f"; did you mean {near[0]}?" if near else "; see --help"))
     module = COMMANDS[name][0]
-    run = importlib.import_module(module).main
+    if module == TRAINING:
+        if arguments[1:] in (["--help"], ["-h"]):
+            print(importlib.import_module("fedrec.cli.help_text").help_of(name), end="")
+            return 0
+        _imported("fedrec.tracking.first")
+    run = _imported(module).main
     try:
-        if module == "fedrec.cli.training":
+        if module == TRAINING:
             return _run_each(run, arguments)
         result = run(arguments[1:])
     except SystemExit as end:
@@ -119,6 +127,22 @@ def _run(name: str, arguments: list[str]) -> int:
             raise end.__context__ from None
         raise
     return int(result)
+
+
+def _imported(module: str) -> ModuleType:
+    """Import a module; the garbage collector neither looks through what comes in nor, from then on, at it again.
+
+    PyTorch and Lightning bring hundreds of thousands of objects that stay to the end. To look for garbage among them
+    takes a second while they are imported, and another when the process ends.
+    """
+    if module in sys.modules:
+        return sys.modules[module]
+    gc.disable()
+    try:
+        return importlib.import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _run_each(run: Callable[[Sequence[str]], object], arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""Files that are either there, whole, or not there at all; places for one process at a time."""
+"""Files that are either there, whole, or not there at all; places for one process at a time; the user's cache."""
 
 from __future__ import annotations
 
@@ -79,3 +79,8 @@ def sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def cache_folder() -> Path:
+    """The user's own folder for what can be had again: ``fedrec`` below ``XDG_CACHE_HOME``, else below ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fedrec"

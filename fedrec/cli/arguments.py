@@ -96,11 +96,16 @@ def configuration_path(name: str) -> Path:
     """Find a configuration: a file of the user's, else a shipped one.
 
     Raises:
-        InputError: If there is neither, or it is not YAML.
+        InputError: If there is neither, it is not YAML, or nothing in it has a value.
     """
     for path in (Path(name), SHIPPED / name):
         if path.is_file():
-            load(path)
+            values = load(path)
+            if values and all(value is None for value in values.values()):  # the parser would take it for a text
+                blank = ", ".join(map(str, values))
+                raise InputError(
+                    f"--config {name}: holds no value, {blank} is blank; give it one or leave the file out"
+                )
             return path
     raise InputError(
         f"--config {name}: no such file, and not one of the shipped: {', '.join(shipped_configurations())}"

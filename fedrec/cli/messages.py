@@ -25,6 +25,7 @@ REWORDED = (
     (r"Expected a typing\.Literal\[(.*)\]", r"expected one of \1"),
     (r"Not a valid subclass of \w+\. Got value: \{'init_args'.*", NOT_CHOSEN),
     (r"\. Got value: (.*)", r", got \1"),
+    (r"'NoneType' object has no attribute '\w+'", "expected names and values, got null"),
     (r"Expected a dot import path string: (.*)", r"there is no \1"),
     (r"Import path (\S+) does not correspond to a subclass of (\w+)", r"\1 is no \2"),
     (r"Expected an instantiatable class, but \S+ is abstract", NOT_CHOSEN),

@@ -57,6 +57,12 @@ def check_trainer(trainer: Namespace) -> None:
     every = trainer.check_val_every_n_epoch
     if every is not None and every < 1:
         raise InputError(f"trainer.check_val_every_n_epoch={every}: expected a number of rounds, at least 1")
+    interval = trainer.val_check_interval
+    if every is not None and isinstance(interval, (int, float)) and interval > 1:
+        raise InputError(
+            f"trainer.val_check_interval={interval}: a round is one batch; every how many rounds to measure is "
+            "trainer.check_val_every_n_epoch"
+        )
     if trainer.max_epochs is None:
         raise InputError("trainer.max_epochs: expected a number of rounds, got null")
     if max(map(int, re.findall(r"\d+", str(trainer.devices))), default=0) > (os.cpu_count() or 1):

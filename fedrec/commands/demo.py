@@ -45,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _train_and_test(name: str, files: Sequence[str], arguments: argparse.Namespace) -> Path:
+    import fedrec.tracking.first  # noqa: F401
     from fedrec.cli import training  # torch and Lightning take seconds, which --help is not to wait for
 
     print(f"\nFedRecGEL on FilmTrust, {name}", flush=True)

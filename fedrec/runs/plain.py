@@ -40,7 +40,7 @@ def load(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a configuration, it is larger than {MAX_BYTES:,} bytes")
     try:
         text = content.decode("utf-8")
-        _check_size(text, path)
+        _check_events(text, path)
         values = yaml.safe_load(text)
     except InputError:
         raise
@@ -73,8 +73,8 @@ def load_plain(path: Path) -> dict[str, Any]:
     return values
 
 
-def _check_size(text: str, path: Path) -> None:
-    """Count values, aliases written out, from the parser's events: nothing is built for it."""
+def _check_events(text: str, path: Path) -> None:
+    """Count values, aliases written out, and look for null characters in the parser's events: nothing is built."""
     sizes: dict[str | None, int] = {}
     open_nodes: list[tuple[str | None, int]] = []  # anchor and what was counted before it
     count = 0
@@ -90,6 +90,9 @@ def _check_size(text: str, path: Path) -> None:
                 sizes[anchor] = count - before
         elif isinstance(event, yaml.ScalarEvent):
             count += 1
+            if "\0" in event.value:  # no path, no class and no option has one, and the system refuses to look for it
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise InputError(f"{path}, line {line}: holds a null character")
             if event.anchor:
                 sizes[event.anchor] = 1
         if count > MAX_VALUES or len(open_nodes) > MAX_DEPTH:

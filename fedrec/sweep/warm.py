@@ -30,7 +30,7 @@ class Program:
     """
 
     module: str = "fedrec"
-    imports: tuple[str, ...] = ("fedrec.cli.training", "wandb.sdk.launch")  # wandb.init imports the second
+    imports: tuple[str, ...] = ("fedrec.tracking.first", "fedrec.cli.training")
 
 
 def warm_up(program: Program, threads: int) -> None:

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from fedrec.data.interactions import Interactions
-from fedrec.data.protocol.filters import limits
-from fedrec.data.protocol.split import Split
 from fedrec.errors import InputError
 from fedrec.evaluation.ranking import top_items
-from fedrec.files import replacing
-
-FORMULA, NUMBER = re.compile(r"[=+\-@\t\r]"), re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 class PredictionWriter(Callback):
@@ -61,53 +52,18 @@ class PredictionWriter(Callback):
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file."""
+        import pandas as pd  # half a second, which training is not to wait for
+
+        from fedrec.tracking.recommendations import not_served, recommendations, write
+
         data = trainer.datamodule  # type: ignore[attr-defined]
-        frame = pd.concat(_frame(data.split.user_ids, data.split.item_ids, *part) for part in self._parts)
-        _write(frame, self.output)
+        frame = pd.concat(recommendations(data.split, *part) for part in self._parts)
+        write(frame, self.output)
         print(f"{len(frame)} recommendations for {frame['user'].nunique()} users: {self.output}")
         beside = self.output.with_suffix(".not_served.csv")
-        others = _not_served(data.interactions, data.split)
+        others = not_served(data.interactions, data.split)
         if len(others):
-            _write(others, beside)
+            write(others, beside)
             print(f"{len(others)} users get none, each with the reason: {beside}")
         else:
             beside.unlink(missing_ok=True)  # of an earlier prediction
-
-
-def _write(frame: pd.DataFrame, path: Path) -> None:
-    with replacing(path) as temporary:
-        if path.suffix == ".csv":
-            frame.assign(**{name: _no_formulas(frame[name]) for name in ("user", "item") if name in frame}).to_csv(
-                temporary, index=False
-            )
-        else:
-            frame.to_parquet(temporary, index=False)
-
-
-def _no_formulas(ids: pd.Series[Any]) -> pd.Series[Any]:
-    """Ids that a spreadsheet shows and does not run."""
-    if pd.api.types.is_numeric_dtype(ids):
-        return ids
-    return ids.map(lambda text: f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text)
-
-
-def _not_served(interactions: Interactions, split: Split) -> pd.DataFrame:
-    """Users of the data whom the protocol does not keep, and why: nothing was learnt of them."""
-    liked = interactions.user if interactions.ratings is None else interactions.user[~interactions.ratings.low]
-    rows = np.bincount(liked, minlength=len(interactions.user_ids))
-    left_out = ~np.isin(interactions.user_ids, split.user_ids)
-    told = f"the protocol {split.protocol.label} asks for {limits(split.protocol)}"
-    reasons = [f"{count} row{'s' * int(count != 1)} of the data; {told}" for count in rows[left_out]]
-    return pd.DataFrame({"user": interactions.user_ids[left_out], "reason": reasons})
-
-
-def _frame(user_ids: Any, item_ids: Any, users: Tensor, items: Tensor, scores: Tensor) -> pd.DataFrame:
-    row, place = np.nonzero(items.numpy() >= 0)  # -1 where a user has no unseen item left
-    return pd.DataFrame(
-        {
-            "user": user_ids[users.numpy()[row]],
-            "rank": place + 1,
-            "item": item_ids[items.numpy()[row, place]],
-            "score": scores.numpy()[row, place],
-        }
-    )

@@ -128,12 +128,22 @@ WRONG = {
         [*FIT, "--trainer.check_val_every_n_epoch=0"],
         "trainer.check_val_every_n_epoch=0: expected a number of rounds, at least 1",
     ),
+    "evaluated within a round": (
+        [*FIT, "--trainer.val_check_interval=2.5"],
+        "trainer.val_check_interval=2.5: a round is one batch; every how many rounds to measure is trainer.check_val",
+    ),
     "no batch": ([*FIT, "--trainer.limit_train_batches=0"], "trainer.limit_train_batches=0"),
     "clipping": ([*FIT, "--trainer.gradient_clip_val=1"], "trainer: Automatic gradient clipping is not supported"),
     "no such place": ([*FIT, "--trainer.default_root_dir=list.yaml/x"], "list.yaml/x/runs"),
     "no such file": (["fit", "--config=nosuch.yaml"], "nosuch.yaml: no such file, and not one of the shipped: data/"),
     "option before config": ([*FIT, "--config=data/synthetic.yaml"], "stands after --model.recommender"),
     "not YAML": (["fit", "--config=broken.yaml"], "broken.yaml, line 2: not YAML"),
+    "a null character": (["fit", "--config=null.yaml"], "null.yaml, line 3: holds a null character"),
+    "a blank option alone": (["fit", "--config=blank.yaml"], "blank.yaml: holds no value, trainer.callbacks is blank"),
+    "blank arguments": (
+        ["fit", "--config=data/synthetic.yaml", "--config=arguments.yaml"],
+        "data: expected names and values, got null",
+    ),
     "not a mapping": (["fit", "--config=list.yaml"], "list.yaml: not a configuration"),
     "unknown key": (["fit", "--config=key.yaml"], "no such option: --modell"),
     "unknown class argument": (
@@ -177,6 +187,9 @@ def test_what_is_wrong_is_one_message_and_leaves_nothing(
     (tmp_path / "own.csv").write_text("user,item\n1,2\n")
     (tmp_path / "some" / "run").mkdir(parents=True)
     (tmp_path / "some" / "run" / "config.yaml").write_text("model: {}\n")
+    (tmp_path / "null.yaml").write_text('model:\n  client:\n    "a\\0": 1\n')
+    (tmp_path / "blank.yaml").write_text("trainer.callbacks:\n")
+    (tmp_path / "arguments.yaml").write_text("data:\n  class_path: Synthetic\n  init_args:\n")
     (tmp_path / "key.yaml").write_text("modell:\n  x: 1\n")
     (tmp_path / "argument.yaml").write_text(
         "model:\n  client:\n    class_path: LocalTraining\n    init_args: {rho: 1}\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fedrec.tracking.predictions import _no_formulas
+from fedrec.tracking.recommendations import no_formulas
 from tests import small_runs
 
 FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "=", "-", "--1"]
@@ -22,10 +22,10 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ids_that_a_spreadsheet_would_run_are_quoted() -> None:
-    found = _no_formulas(pd.Series([*FORMULAS, *HARMLESS], dtype=object))
+    found = no_formulas(pd.Series([*FORMULAS, *HARMLESS], dtype=object))
     assert found.tolist() == [*(f"'{text}" for text in FORMULAS), *HARMLESS]
     numbers = pd.Series([-1, 0, 5])
-    assert _no_formulas(numbers) is numbers
+    assert no_formulas(numbers) is numbers
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

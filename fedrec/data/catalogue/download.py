@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fedrec.data.catalogue.sources import Archive, DataFile, DataSet, Wheel
-from fedrec.data.catalogue.storage import cache_folder, data_root, find_file, missing, sha256_of
+from fedrec.data.catalogue.storage import data_root, find_file, missing, sha256_of
 from fedrec.data.catalogue.transfer import download
 from fedrec.data.reading.opening import archived
 from fedrec.errors import InputError
-from fedrec.files import alone, replacing
+from fedrec.files import alone, cache_folder, replacing
 
 CHUNK_BYTES = 2**20
 PIP_SECONDS = 900

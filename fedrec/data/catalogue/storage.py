@@ -13,11 +13,7 @@ from fedrec.data.interactions import Counts, Interactions
 from fedrec.data.reading.opening import unpacked
 from fedrec.data.reading.readers import read_interactions
 from fedrec.errors import InputError
-
-
-def cache_folder() -> Path:
-    """The user's own folder for data: ``fedrec`` below ``XDG_CACHE_HOME``, by default below ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fedrec"
+from fedrec.files import cache_folder
 
 
 def data_root(root: str | None) -> Path:

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from fedrec.data.catalogue.sources import DATA_SETS, Archive, DataFile, DataSet, Wheel
-from fedrec.data.catalogue.storage import cache_folder, data_root, data_set_named, find_file, read_data_set
+from fedrec.data.catalogue.storage import data_root, data_set_named, find_file, read_data_set
 from fedrec.data.interactions import Counts
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.data.protocol.split import split
 from fedrec.data.reading.layout import Layout
 from fedrec.errors import InputError
+from fedrec.files import cache_folder
 
 
 @pytest.fixture(autouse=True)
