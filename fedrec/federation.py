@@ -26,6 +26,8 @@ from fedrec.models.recommender import Recommender, Uploads
 from fedrec.runs.checkpoints import rounds_done
 from fedrec.server import Server
 
+FLOAT32 = {"dtype": "float32"}  # what checkpoints are that do not say it
+
 
 class FederatedRecommender(L.LightningModule):
     """Federated training of a recommender: an algorithm is a composition of recommender, client and server.
@@ -238,12 +240,12 @@ class FederatedRecommender(L.LightningModule):
         checkpoint["fedrec"], checkpoint["rounds"] = self._identity(), self.rounds
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another data set, protocol or model.
+        """Refuse a checkpoint of another data set, protocol, model or precision.
 
         Raises:
             InputError: Naming what differs.
         """
-        theirs, ours = _with_each_shape(checkpoint.get("fedrec", {})), _with_each_shape(self._identity())
+        theirs, ours = _with_each_shape(FLOAT32 | checkpoint.get("fedrec", {})), _with_each_shape(self._identity())
         differing = [name for name in ours if theirs.get(name) != ours[name]]
         if differing:
             # Where anything else differs, it says why the shapes do.
@@ -263,6 +265,7 @@ class FederatedRecommender(L.LightningModule):
             "split": data.split.fingerprint,
             "recommender": type(self.recommender).__name__,
             "shapes": {name: list(value.shape) for name, value in self.server.shared.items()},
+            "dtype": str(next(iter(self.server.shared.values())).dtype).removeprefix("torch."),
         }
 
 

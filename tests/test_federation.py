@@ -214,6 +214,21 @@ def test_a_checkpoint_of_something_else_is_refused(method: str, source: Syntheti
         trainer(2).fit(module(method), datamodule=source, ckpt_path=tmp_path / "one.ckpt", weights_only=True)
 
 
+@pytest.mark.parametrize(("saved", "loaded"), [("float64", "float32"), ("float32", "float64")])
+def test_a_checkpoint_of_another_precision_is_refused(saved: str, loaded: str, tmp_path: Path) -> None:
+    def made(dtype: str) -> FederatedRecommender:
+        source, found = data(), module("fedncf")
+        source.setup("fit")
+        found.initialise(source.num_users, source.num_items)
+        return found.to(getattr(torch, dtype))
+
+    first, resumed = trainer(1), made(loaded)
+    first.fit(made(saved), datamodule=data())
+    first.save_checkpoint(tmp_path / "one.ckpt")
+    with pytest.raises(InputError, match=f"another run: dtype is {saved}, here {loaded}$"):
+        trainer(2).fit(resumed, datamodule=data(), ckpt_path=tmp_path / "one.ckpt", weights_only=True)
+
+
 def test_a_checkpoint_of_another_size_of_model_is_refused(tmp_path: Path) -> None:
     first = trainer(1)
     first.fit(module("fedncf"), datamodule=data())

@@ -147,7 +147,11 @@ def test_a_run_can_be_given_more_rounds_and_nothing_else(tmp_path: Path, capsys:
     assert "--model.client.rho_shared: cannot change when a run goes on" in capsys.readouterr().err
     assert main(["fit", f"--resume={short}", "--trainer.max_epochs=1"]) == 2
     assert "trainer.max_epochs=1: the run has 2 rounds already" in capsys.readouterr().err
+    small_runs.call(["fit", f"--resume={short}", "--trainer.max_epochs=2"])
+    more = f"finished: all 2 rounds are done; to train on, for example to 4: fedrec fit --resume {short} "
+    assert f"{more}--trainer.max_epochs 4\n" in capsys.readouterr().out
     small_runs.call(["fit", f"--resume={short}", "--trainer.max_epochs=4"])
+    assert "finished: " not in capsys.readouterr().out
     assert small_runs.contents(short) == small_runs.contents(long)
     assert yaml.safe_load((short / "config.yaml").read_text())["trainer"]["max_epochs"] == 4
     small_runs.call(["fit", f"--resume={short}"])

@@ -83,7 +83,7 @@ def _classes(base: type) -> Iterator[type]:
 
 def _shipped(base: type) -> Iterator[str]:
     """Names of the classes of fedrec among them."""
-    return (one.__name__ for one in _classes(base) if one.__module__.startswith("fedrec."))
+    yield from sorted(one.__name__ for one in _classes(base) if one.__module__.startswith("fedrec."))
 
 
 def _options_of(parts: Mapping[str, type]) -> Iterator[str]:

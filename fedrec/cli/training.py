@@ -157,10 +157,10 @@ class FederatedCLI(LightningCLI):
         self.recorder: RoundRecorder = self._get(self.config_init, "checkpoint")
         self.recorder.open(self.folder)
         content = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))[self.subcommand]
+        self._trust = "".join(f" --trust {path}" for path in names_to_trust(content, GROUPS))
         self.checkpoint = self._checkpoint_to_load(deciding_settings(content))
         audit = short(audit_split(self.datamodule.interactions, self.datamodule.split))
         ours: list[Callback] = [RunStart(self.folder, content, audit, use_wandb=given.logger in (None, True))]
-        self._trust = "".join(f" --trust {path}" for path in names_to_trust(content, GROUPS))
         if self.subcommand == "test" and self.checkpoint:
             ours.append(TestReport(self.folder, self.checkpoint))
         try:
@@ -193,6 +193,9 @@ class FederatedCLI(LightningCLI):
             done, rounds = rounds_done(checkpoint), self._get(self.config_init, "trainer").max_epochs
             if fits and 0 <= rounds < done:
                 raise InputError(f"trainer.max_epochs={rounds}: the run has {done} rounds already")
+            if fits and done == rounds:
+                more = f"fedrec fit --resume {self.folder.path}{self._trust} --trainer.max_epochs {2 * rounds}"
+                print(f"finished: all {rounds} rounds are done; to train on, for example to {2 * rounds}: {more}")
         return path
 
     # ------------------------------------------------------------------ the subcommands

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import torch
 
-from fedrec.client.penalties import Penalty
+from fedrec.client.gradient_upload import GradientUpload
+from fedrec.client.penalties import Penalty, Proximal
 from fedrec.client.rates import Rates
-from fedrec.client.sam import Perturbation
+from fedrec.client.sam import Joint, Perturbation, Radii, Separate
 from fedrec.client.shared_side import UploadRule
 from fedrec.client.start import FromOwn, Start
 from fedrec.client.stores import Store
@@ -65,6 +66,34 @@ def check_means(penalties: Sequence[Penalty], batch_size: int | None, loss_block
                 f"model.client.penalties: {type(penalty).__name__} is a mean over a batch's examples and needs batches "
                 f"of one loss block; batch_size={batch_size}, loss_block={loss_block}, expected batch_size = loss_block"
             )
+
+
+def check_pull(penalties: Sequence[Penalty], upload: UploadRule, perturbation: Perturbation, radii: Radii) -> None:
+    """Refuse a proximal term where clients never leave what they received: it would be 0 in every step.
+
+    Raises:
+        InputError: Naming the options.
+    """
+    unmoved = isinstance(perturbation, Separate | Joint) and radii.shared == radii.private == 0
+    still = type(upload) is GradientUpload and unmoved
+    if still and any(isinstance(penalty, Proximal) and penalty.mu for penalty in penalties):
+        raise InputError(
+            "model.client.penalties: Proximal pulls to what the server sent, and with upload=GradientUpload and both "
+            "radii 0 nothing moves away from it; expected upload=DeltaUpload, a radius above 0, or no Proximal"
+        )
+
+
+def check_table_store(given: Store | None, recommender: Recommender) -> None:
+    """Refuse a store for private item tables where there are none.
+
+    Raises:
+        InputError: Naming the option.
+    """
+    if given is not None and not recommender.private_tables:
+        raise InputError(
+            f"model.client.table_store={type(given).__name__}: expected null, {type(recommender).__name__} has no "
+            "private item tables"
+        )
 
 
 def check_what_is_kept(upload: UploadRule, start: Start, store: Store, table_store: Store) -> None:

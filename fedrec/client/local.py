@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 
 from fedrec.client.client import Client
-from fedrec.client.combinations import check_means, check_names, check_order, check_what_is_kept
+from fedrec.client.combinations import (
+    check_means,
+    check_names,
+    check_order,
+    check_pull,
+    check_table_store,
+    check_what_is_kept,
+)
 from fedrec.client.context import StepContext
 from fedrec.client.early_stopping import EarlyStopping
 from fedrec.client.figures import Figures
@@ -104,7 +111,7 @@ class LocalTraining(Client):
         self.upload, self.penalties = upload or GradientUpload(), penalties or []
         self.tolerance = tolerance
         self.start, self.store = start or FromBroadcast(), store or Nothing()
-        self.table_store = table_store or DecayedRows()
+        self.table_store, self._given_table_store = table_store or DecayedRows(), table_store
         self.decays, self.continues = self.upload.decays, isinstance(self.start, FromOwn)
         self._check_options()
 
@@ -125,6 +132,7 @@ class LocalTraining(Client):
             if count is not None and count < 1:
                 raise InputError(f"model.client.{name}={count}: expected at least 1")
         check_order(self.perturbation, self.order)
+        check_pull(self.penalties, self.upload, self.perturbation, self.radii)
         check_means(self.penalties, self.batch_size, self.loss_block)
         self.perturbation.check(self.radii)
         check_what_is_kept(self.upload, self.start, self.store, self.table_store)
@@ -138,6 +146,7 @@ class LocalTraining(Client):
             name = type(recommender).__name__
             raise InputError(f"model.client.optimizer={self.optimizer}: the private tables of {name} move with sgd")
         check_names(recommender, self.rates, self.upload.rates)
+        check_table_store(self._given_table_store, recommender)
         for penalty in self.penalties:
             penalty.check(recommender)
 

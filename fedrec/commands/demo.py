@@ -38,6 +38,8 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     if arguments.rounds is not None and arguments.rounds < 1:
         parser.error(f"argument --rounds: expected at least 1, got {arguments.rounds}")
+    if earlier := len(list((arguments.output / "runs").glob("*"))):
+        print(f"{arguments.output / 'runs'} holds earlier runs ({earlier}), which stay; both trainings start afresh")
     runs = {name: _train_and_test(name, files, arguments) for name, files in SETTINGS.items()}
     _show({name: read_results(RunFolder(folder).test) for name, folder in runs.items()})
     print(_picture(runs, arguments.output / "filmtrust.png"))

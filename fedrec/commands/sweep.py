@@ -48,6 +48,7 @@ def main(argv: Sequence[str]) -> int:
         warm.warm_up(FEDREC, threads_of(options.parallel))  # while this process imports the same
         from fedrec.sweep.check import check_against_parser  # imports Lightning: seconds, and only needed here
 
+        print(f"Trying every key and value of {sweep.path} on the options of fedrec fit ...", flush=True)
         check_against_parser(sweep)
     console = Console(highlight=False, soft_wrap=True)
     with ExitStack() as inside:

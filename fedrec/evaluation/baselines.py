@@ -69,7 +69,12 @@ def most_popular(split: Split, stage: Stage, k: int) -> Baseline:
         >>> most_popular(made, "test", k=10).hr
         0.814
     """
-    return _measured(popularity_score(split.popularity), split, stage, k)
+    return measured(popular_ranks(split, stage), k)
+
+
+def popular_ranks(split: Split, stage: Stage) -> Int64s:
+    """Ranks of the evaluated users' held-out items by :func:`popularity_score`: ``int64 [E]``."""
+    return _ranks(popularity_score(split.popularity), split, stage)
 
 
 def repeat(split: Split, stage: Stage, k: int) -> Baseline:
@@ -78,7 +83,7 @@ def repeat(split: Split, stage: Stage, k: int) -> Baseline:
     No candidate is in its user's training rows: a held-out item that is comes first, any other is ranked as by
     :func:`most_popular`. The two differ only under a protocol that keeps duplicates.
     """
-    return _measured(repeat_score(split), split, stage, k)
+    return measured(_ranks(repeat_score(split), split, stage), k)
 
 
 def chance(candidates: int, k: int) -> Baseline:
@@ -88,18 +93,19 @@ def chance(candidates: int, k: int) -> Baseline:
         >>> chance(candidates=99, k=10).hr
         0.1
     """
-    return _baseline(np.arange(1, candidates + 2), k)
+    return measured(np.arange(1, candidates + 2), k)
 
 
-def _measured(score: BaselineScore, split: Split, stage: Stage, k: int) -> Baseline:
+def measured(rank: Int64s, k: int) -> Baseline:
+    """HR@K and NDCG@K of these ranks."""
+    return Baseline(hr=float(hit_rate(rank, k).mean()), ndcg=float(ndcg(rank, k).mean()))
+
+
+def _ranks(score: BaselineScore, split: Split, stage: Stage) -> Int64s:
     items, candidates = split.held_out_items(stage)
     parts = []
     for start in range(0, len(items), _BLOCK):
         block = slice(start, start + _BLOCK)
         users = split.evaluated[block]
         parts.append(ranks(score(users, items[block, None])[:, 0], score(users, candidates[block])))
-    return _baseline(np.concatenate(parts), k)
-
-
-def _baseline(rank: Int64s, k: int) -> Baseline:
-    return Baseline(hr=float(hit_rate(rank, k).mean()), ndcg=float(ndcg(rank, k).mean()))
+    return np.concatenate(parts)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from rich import box
@@ -21,6 +20,7 @@ from fedrec.evaluation.table import MEASURES, MODELS
 from fedrec.runs.checkpoints import rounds_done
 from fedrec.runs.costs import said_costs, spent
 from fedrec.runs.folder import RunFolder
+from fedrec.runs.plain import load
 from fedrec.runs.settings import SHORT_NAMES, flat_settings, method_name, said
 
 
@@ -59,7 +59,7 @@ class TestReport(Callback):
         if not trainer.is_global_zero:
             return
         split = trainer.datamodule.split  # type: ignore[attr-defined]
-        settings = flat_settings(yaml.safe_load(self._folder.config.read_text(encoding="utf-8")))
+        settings = flat_settings(load(self._folder.config))
         about = {
             "run": self._folder.id,
             "method": method_name(settings),

@@ -107,7 +107,7 @@ WRONG = {
     "unknown data set": (["fit", *MODEL, "--data=MovieLens"], "data: there is no MovieLens; there are: "),
     "unknown recommender": (
         [*FIT, "--model.recommender=Foo"],
-        f"model.recommender: there is no Foo; there are: {', '.join(RECOMMENDERS)}\n",
+        f"model.recommender: there is no Foo; there are: {', '.join(sorted(RECOMMENDERS))}\n",
     ),
     "not a recommender": ([*FIT, "--model.recommender=pathlib.Path"], "pathlib.Path is no Recommender"),
     "unknown protocol": ([*FIT, "--data.protocol=foo"], "data.protocol: expected one of 'fair', 'fedrecgel'"),

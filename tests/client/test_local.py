@@ -51,6 +51,8 @@ USERS, ITEMS = 6, 12
             {"upload": DeltaUpload(weight_decay=0.1), "store": FullTables(), "start": FromOwn()},
             "with start=FromOwn clients start from other tables",
         ),
+        ({"penalties": [Proximal(0.1)]}, "penalties: Proximal pulls to what the server sent"),
+        ({"penalties": [Proximal(0.1)], "perturbation": Joint()}, "with upload=GradientUpload and both radii 0"),
         ({"table_store": Nothing()}, "table_store=Nothing: holds no private tables"),
         ({"table_store": TunedRows()}, "table_store=TunedRows: holds no private tables"),
     ],
@@ -58,6 +60,22 @@ USERS, ITEMS = 6, 12
 def test_options_out_of_range_are_refused(options: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         LocalTraining(**options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"rho_shared": 0.1}, {"rho_private": 0.1}, {"upload": DeltaUpload(lr=0.1)}, {"penalties": [Proximal(0.0)]}],
+)
+def test_a_pull_that_can_do_something_or_is_off_is_taken(options: Any) -> None:
+    LocalTraining(**{"penalties": [Proximal(0.1)], **options})
+
+
+@pytest.mark.parametrize("store", [DecayedRows(), FullTables()])
+def test_a_store_of_private_tables_needs_private_tables(store: Any) -> None:
+    message = f"model.client.table_store={type(store).__name__}: expected null, NCF has no private item tables"
+    with pytest.raises(InputError, match=message):
+        LocalTraining(table_store=store).check(NCF(4, 2))
+    LocalTraining().check(NCF(4, 2))
 
 
 # ---------------------------------------------------------------------- clients that are not finite

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from matplotlib.image import imread
 
+from fedrec.__main__ import main
 from tests import small_runs
 
 
@@ -33,3 +35,18 @@ def test_the_demo_ends_with_a_table_and_a_picture(
     height, width, _ = imread(tmp_path / "filmtrust.png").shape
     assert width > height > 600
     assert len(list((tmp_path / "runs").iterdir())) == 2
+    assert not any("earlier runs" in line for line in lines)
+
+
+def test_a_demo_after_another_says_that_it_starts_afresh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+
+    def stop(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fedrec.commands.demo._train_and_test", stop)
+    assert main(["demo", f"--output={tmp_path}"]) == 130
+    said = capsys.readouterr().out
+    assert said == f"{tmp_path / 'runs'} holds earlier runs (1), which stay; both trainings start afresh\n"

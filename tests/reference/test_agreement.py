@@ -37,10 +37,11 @@ def local_options(draw: st.DrawFn, published: LocalOptions) -> LocalOptions:
     upload = "delta" if published.keeps_copy else draw(st.sampled_from(["delta", "gradient"]))
     delta, sgd = upload == "delta", draw(st.booleans())
     keeps = published.keeps_copy or (delta and draw(st.booleans()))
+    rho_shared, rho_private = draw(RADII), 0.0 if perturb == "fedlesam" else draw(RADII)
     return replace(
         published,
-        rho_shared=draw(RADII),
-        rho_private=0.0 if perturb == "fedlesam" else draw(RADII),
+        rho_shared=rho_shared,
+        rho_private=rho_private,
         perturb=perturb,
         ascent="gradient" if perturb == "fedlesam" else draw(st.sampled_from(sorted(ASCENTS))),
         eta=draw(st.sampled_from([0.0, 0.2])),
@@ -59,7 +60,7 @@ def local_options(draw: st.DrawFn, published: LocalOptions) -> LocalOptions:
         shared_optimizer="sgd" if sgd else "adam",
         shared_lr=draw(st.sampled_from([0.01, 0.1])),
         shared_lr_per_item=draw(st.booleans()),
-        mu=draw(st.sampled_from([0.0, 0.0, 0.3])),
+        mu=draw(st.sampled_from([0.0, 0.0, 0.3])) if delta or rho_shared or rho_private else 0.0,
         shared_decay=draw(st.sampled_from([0.0, 0.1])) if delta and sgd and not keeps else 0.0,
         row_mean=delta and draw(st.booleans()),
         row_decay=draw(st.sampled_from([0.0, 0.1])) if delta else 0.0,

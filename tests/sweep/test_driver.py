@@ -312,7 +312,9 @@ def test_command_ends_with_the_status_of_the_signal_and_goes_on(
     thread.start()
     assert main(words) == 128 + sign
     thread.join()
-    assert "go on with --resume --out out" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.startswith(f"Trying every key and value of {words[1]} on the options of fedrec fit")
+    assert "go on with --resume --out out" in said
     assert main(words) == 2
     assert "of 6 trials done; go on with --resume" in capsys.readouterr().err
     assert main([*words, "--resume"]) == 0

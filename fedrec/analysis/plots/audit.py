@@ -43,8 +43,8 @@ def audit_figure(audit: Audit) -> Figure:
         figure,
         f"Protocol {audit.protocol.label}. {audit.kept.users:,} users, {audit.kept.items:,} items, "
         f"{audit.kept.rows:,} rows kept; split seed {audit.split_seed}. Scores: test item among "
-        f"{audit.protocol.candidates} sampled candidates, ties against it; bar on most popular: one standard error "
-        "over users.",
+        f"{audit.protocol.candidates} sampled candidates, ties against it; bar on most popular: 95 % "
+        "interval over users.",
     )
     return figure
 
@@ -112,8 +112,9 @@ def _baselines(ax: Axes, audit: Audit) -> None:
         at = np.arange(len(names)) + 0.4 * place
         bars = ax.bar(at, heights, width=0.38, color=COLOURS[place], label=metric)
         ax.bar_label(bars, fmt="%.3f", fontsize=8.5, padding=6)
-    error = audit.hr_standard_error
-    ax.errorbar([0], [audit.baselines["most popular"].hr], yerr=[error], color=INK, capsize=3, linewidth=1)
+    popular = audit.popular_hr
+    ends = [[popular.mean - popular.low], [popular.high - popular.mean]]
+    ax.errorbar([0], [popular.mean], yerr=ends, color=INK, capsize=3, linewidth=1)
     ax.set_xticks(np.arange(len(names)) + 0.2, names)
     ax.grid(False, axis="x")
     ax.set_ylim(0, 1.15)

