@@ -113,7 +113,7 @@ def _baselines(ax: Axes, audit: Audit) -> None:
         bars = ax.bar(at, heights, width=0.38, color=COLOURS[place], label=metric)
         ax.bar_label(bars, fmt="%.3f", fontsize=8.5, padding=6)
     popular = audit.popular_hr
-    ends = [[popular.mean - popular.low], [popular.high - popular.mean]]
+    ends = np.maximum(0, [[popular.mean - popular.low], [popular.high - popular.mean]])  # equal but for rounding
     ax.errorbar([0], [popular.mean], yerr=ends, color=INK, capsize=3, linewidth=1)
     ax.set_xticks(np.arange(len(names)) + 0.2, names)
     ax.grid(False, axis="x")
