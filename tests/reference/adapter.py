@@ -75,6 +75,7 @@ def local_training(
         lr=options.lr,
         upload=upload,
         penalties=[Proximal(options.mu)] if options.mu else None,
+        tolerance=options.tolerance,
         start=FromOwn() if options.starts_from_own else None,
         store=None if not options.keeps_copy else TunedRows() if tables_alone else OwnCopy(),
     )
@@ -117,6 +118,7 @@ def local_options(client: LocalTraining) -> LocalOptions:
         row_mean=delta.row_mean,
         row_decay=delta.row_decay,
         mu=sum(penalty.mu for penalty in penalties if isinstance(penalty, Proximal)),
+        tolerance=client.tolerance,
         keeps_copy=not isinstance(client.store, Nothing),
         starts_from_own=isinstance(client.start, FromOwn),
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.reference.models import Parameters, Recommender
 from tests.reference.optimise import OptimiserState, fresh_state, optimiser_step
-from tests.reference.sam import Evaluated, Extras, Sam, SamOptions
+from tests.reference.sam import Evaluated, Extras, Sam, SamOptions, norm
 
 Order = Callable[[int, int], Tensor]
 """``order(client, epoch)``: the permutation ``int64 [S]`` of the client's examples; used only with batches."""
@@ -27,6 +27,8 @@ class LocalOptions(SamOptions):
         shared_decay: Weight decay of the client's copy, all of it (``upload: delta`` under SGD).
         row_mean: Whether a row of an item table moves along the mean over its own examples (``upload: delta``).
         row_decay: Weight decay of the rows of a step's items (``upload: delta``).
+        tolerance: A client stops after an epoch that has changed its mean loss since the round began, FedProx's penalty
+            included, by less than this share; 0: never.
         keeps_copy: Whether a client goes on using its own copy of the shared parameters after the round.
         starts_from_own: Whether a client goes on training its own copy, if it has one.
     """
@@ -45,6 +47,7 @@ class LocalOptions(SamOptions):
     shared_decay: float = 0.0
     row_mean: bool = False
     row_decay: float = 0.0
+    tolerance: float = 0.0
     keeps_copy: bool = False
     starts_from_own: bool = False
 
@@ -116,7 +119,7 @@ class LocalTraining:
         shared = {name: value.clone() for name, value in server.items()}
         shared_state = fresh_state(shared)
         gradient_sum = {name: torch.zeros_like(value) for name, value in server.items()}
-        losses = []
+        losses, minimised, means = [], list[float](), list[Tensor]()
         for epoch in range(options.local_epochs):
             items = examples.items[epoch if len(examples.items) > 1 else 0]
             labels = examples.labels
@@ -129,6 +132,7 @@ class LocalTraining:
                 together = options.order == "together"
                 sides = (0, 1) if together else (1,)
                 base, shared_side, private_side = sam.gradients(evaluate, shared, private, batch[0], number, sides)
+                minimised += [base.loss + self.penalty(shared, batch[0])] * len(batch[0])
                 private, state = optimiser_step(options.optimizer, options.lr, private, private_side.private, state)
                 if not together:
                     _, shared_side, _ = sam.gradients(evaluate, shared, private, batch[0], number, (0,))
@@ -143,6 +147,9 @@ class LocalTraining:
                     shared, shared_state = optimiser_step(
                         options.shared_optimizer, self.shared_rate(shared), shared, gradient, shared_state
                     )
+            means.append(torch.tensor(minimised, dtype=torch.float64).mean())
+            if epoch and (means[-1] - means[-2]).abs() / means[-2].abs() < options.tolerance:
+                break
         upload = gradient_sum if options.upload == "gradient" else {n: server[n] - shared[n] for n in server}
         return self.result(upload, shared, private, state, torch.tensor(losses, dtype=torch.float64))
 
@@ -158,6 +165,10 @@ class LocalTraining:
             for name, gradient in zip(shared, by_side[0], strict=True)
         }
         return Evaluated(loss.item(), pulled, dict(zip(private, by_side[1], strict=True)))
+
+    def penalty(self, shared: Parameters, items: Tensor) -> float:
+        """Return the value of FedProx's penalty in a step with these items."""
+        return self.options.mu / 2 * norm({name: self.pull(name, value, items) for name, value in shared.items()}) ** 2
 
     def pull(self, name: str, value: Tensor, items: Tensor) -> Tensor:
         """Return by how much a shared parameter stands from what the server sent; of a table, the step's rows."""

@@ -64,6 +64,7 @@ def local_options(draw: st.DrawFn, published: LocalOptions) -> LocalOptions:
         shared_decay=draw(st.sampled_from([0.0, 0.1])) if delta and sgd and not keeps else 0.0,
         row_mean=delta and draw(st.booleans()),
         row_decay=draw(st.sampled_from([0.0, 0.1])) if delta else 0.0,
+        tolerance=draw(st.sampled_from([0.0, 0.0, 0.02, 0.3])),
         keeps_copy=keeps,
         starts_from_own=keeps and draw(st.booleans()),
     )
