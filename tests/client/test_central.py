@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.testing import assert_close
 
-from fedrec.client import Central, LocalTraining
+from fedrec.client import Central
 from fedrec.client.shared_moments import SharedMoments
 from fedrec.client.stores.store import Copy
 from fedrec.data.cohort import Cohort
@@ -246,8 +246,3 @@ def test_a_budget_too_small_is_refused() -> None:
     module = federation(NCF(4, 2), Central(), budget=16)
     with pytest.raises(InputError, match=r"model\.memory_budget_mib=.*: too small for one client"):
         module.training_step(cohorts()[0], 0)
-
-
-def test_a_store_of_moments_is_no_option_of_local_training() -> None:
-    with pytest.raises(InputError, match=r"model\.client\.store=SharedMoments"):
-        LocalTraining(store=SharedMoments("adam"))
