@@ -104,7 +104,7 @@ def check_what_is_kept(upload: UploadRule, start: Start, store: Store, table_sto
     """
     kept, sent = type(store).__name__, type(upload).__name__
     if not store.holds_shared:
-        raise InputError(f"model.client.store={kept}: keeps private tables, as table_store; expected TunedRows")
+        raise InputError(f"model.client.store={kept}: is none for shared parameters; expected TunedRows")
     if store.needs_copy and not upload.moves:
         raise InputError(
             f"model.client.store={kept} keeps what clients moved; upload={sent} moves nothing, DeltaUpload does"

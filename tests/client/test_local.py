@@ -43,7 +43,7 @@ USERS, ITEMS = 6, 12
         ({"loss_block": -1}, "model.client.loss_block=-1: expected at least 1"),
         ({"perturbation": Joint(), "order": "private_first"}, "perturbation=Joint needs order=together"),
         ({"store": TunedRows()}, "store=TunedRows keeps what clients moved; upload=GradientUpload moves nothing"),
-        ({"store": DecayedRows()}, "store=DecayedRows: keeps private tables, as table_store"),
+        ({"store": DecayedRows()}, "store=DecayedRows: is none for shared parameters; expected TunedRows"),
         ({"start": FromOwn()}, "start=FromOwn: clients keep nothing to start from"),
         ({"upload": DeltaUpload(weight_decay=0.1), "store": TunedRows()}, "which store=TunedRows does not hold"),
         ({"upload": DeltaUpload(weight_decay=0.1), "store": OwnCopy()}, "which store=OwnCopy does not hold"),
