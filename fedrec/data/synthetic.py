@@ -7,8 +7,9 @@ and no row of it is ever written down: drawing a taste, then an item of that tas
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,7 +22,7 @@ FIRST_SECOND = 1_577_836_800  # 2020-01-01
 SECONDS = 3 * 365 * 86_400
 # Beyond this exponent one item has it all, and its probability is no number any more.
 STEEPEST = 50
-# Rows drawn at a time; the working arrays then take some 100 MB whatever the size asked for.
+# Rows drawn at a time; the working arrays then take some 100 MB, unless one user has more.
 _BLOCK = 2**20
 # Passes with the planted preferences before what is missing is drawn uniformly.
 _PASSES = 8
@@ -38,6 +39,8 @@ class Plan:
         rank: Number of tastes.
         skew: Zipf exponent of the items' popularity, at most 50; 0 makes all alike.
         focus: How much a user's tastes and a taste's items differ, at most 50; 0 leaves nothing but popularity.
+        spread: How much users differ in their number of rows (standard deviation of its logarithm), at most 50; 0 gives
+            all alike.
     """
 
     users: int = 500
@@ -46,12 +49,13 @@ class Plan:
     rank: int = 8
     skew: float = 0.8
     focus: float = 2.0
+    spread: float = 1.0
 
     def __post_init__(self) -> None:
         for name, least in (("users", 2), ("items", 2), ("rank", 1)):
             if not getattr(self, name) >= least:
                 raise InputError(f"plan.{name} is {getattr(self, name)}; expected at least {least}.")
-        for name in ("skew", "focus"):
+        for name in ("skew", "focus", "spread"):
             if not 0 <= getattr(self, name) <= STEEPEST:
                 raise InputError(f"plan.{name} is {getattr(self, name)}; expected 0 to {STEEPEST}.")
         if not self.users <= self.rows <= self.users * (self.items // 2):
@@ -79,30 +83,18 @@ def synthetic(plan: Plan, seed: int) -> Interactions:
         f"Synthetic data of {plan.users:,} users, {plan.items:,} items, {plan.rows:,} rows and rank {plan.rank:,}",
         "plan.users, plan.items, plan.rows or plan.rank",
     )
-    mix, taste = _mixes(plan, seed), _tastes(plan, seed)
-    wanted = _rows_per_user(plan, seed)
-    pairs, missing = np.empty(0, dtype=np.int64), wanted
-    for number in itertools.count():
-        user = np.repeat(np.arange(plan.users), missing)
-        drawn = np.empty_like(user)
-        for start in range(0, len(user), _BLOCK):
-            part = slice(start, start + _BLOCK)
-            place = np.arange(start, start + len(user[part]))
-            numbers = [uniform(hash_u64(seed, f"synthetic {what}", number, place)) for what in ("taste", "item")]
-            if number < _PASSES:
-                drawn[part] = _items(mix, taste, user[part], *numbers)
-            else:
-                drawn[part] = numbers[0] * plan.items
-        pairs = _merged(pairs, user * plan.items + drawn)
-        missing = wanted - np.bincount(pairs // plan.items, minlength=plan.users)
-        if not missing.any():
-            break
-    user, item = np.divmod(pairs, plan.items)
+    wanted, tastes = _rows_per_user(plan, seed), _tastes(plan, seed)
+    user, item, timestamp = (np.empty(plan.rows, dtype=np.int64) for _ in range(3))
+    drawn: list[int] = []
+    for first, stop, rows in _blocks(wanted):
+        pairs = _pairs(plan, seed, np.arange(first, stop), wanted[first:stop], tastes, drawn)
+        user[rows], item[rows] = np.divmod(pairs, plan.items)
+        timestamp[rows] = FIRST_SECOND + (uniform(hash_u64(seed, "synthetic time", pairs)) * SECONDS).astype(np.int64)
     return Interactions(
         name="synthetic",
         user=user,
         item=item,
-        timestamp=FIRST_SECOND + (uniform(hash_u64(seed, "synthetic time", pairs)) * SECONDS).astype(np.int64),
+        timestamp=timestamp,
         user_ids=np.arange(plan.users),
         item_ids=np.arange(plan.items),
         source=f"synthetic data ({plan.users:,} users, {plan.items:,} items, {plan.rows:,} rows, seed {seed})",
@@ -111,38 +103,77 @@ def synthetic(plan: Plan, seed: int) -> Interactions:
 
 
 def needed_bytes(plan: Plan) -> int:
-    """Peak of memory that drawing takes, estimated: the tastes with their working arrays, and the rows with theirs."""
-    return 32 * (plan.users + plan.items) * plan.rank + 72 * plan.rows
+    """Peak of memory that drawing takes, estimated: the tastes, the rows, and a block of users with its rows."""
+    block = min(plan.users, _BLOCK)
+    return 32 * (block + plan.items) * plan.rank + 24 * plan.rows + 60 * min(plan.rows, 2 * _BLOCK) + 16 * plan.users
 
 
-def _items(mix: Floats, taste: Floats, user: Int64s, first: Floats, second: Floats) -> Int64s:
-    """Draw one item for every entry of ``user`` from two uniform numbers each: first a taste, then an item of it."""
-    rank, num_items = taste.shape
-    chosen = np.zeros(len(user), dtype=np.int64)
+def _blocks(wanted: Int64s) -> Iterator[tuple[int, int, slice]]:
+    """Users ``first`` to below ``stop`` whose rows, some ``_BLOCK``, are drawn together, and where these stand."""
+    ends = np.cumsum(wanted)
+    bounds = [0, *(np.unique(np.searchsorted(ends, np.arange(_BLOCK, ends[-1], _BLOCK))) + 1).tolist(), len(wanted)]
+    for first, stop in pairwise(dict.fromkeys(bounds)):
+        yield first, stop, slice(int(ends[first] - wanted[first]), int(ends[stop - 1]))
+
+
+def _pairs(plan: Plan, seed: int, users: Int64s, wanted: Int64s, tastes: Floats, drawn: list[int]) -> Int64s:
+    """``user * I + item`` of the rows of some users, ascending.
+
+    Args:
+        plan: Size and shape.
+        seed: Seed.
+        users: ``int64 [B]`` the users, one after another.
+        wanted: ``int64 [B]`` how many items each takes.
+        tastes: See :func:`_tastes`.
+        drawn: How many items were drawn in each pass for the users before; these are added.
+    """
+    mix, pairs, missing = _mixes(plan, seed, users), np.empty(0, dtype=np.int64), wanted
+    number = 0
+    while missing.any():
+        drawn += [0] * (number == len(drawn))
+        owner = np.repeat(np.arange(len(users)), missing)
+        place = drawn[number] + np.arange(len(owner))
+        drawn[number] += len(owner)
+        numbers = [uniform(hash_u64(seed, f"synthetic {what}", number, place)) for what in ("taste", "item")]
+        planted = number < _PASSES
+        items = _items(mix, tastes, owner, *numbers) if planted else (numbers[0] * plan.items).astype(np.int64)
+        pairs = _merged(pairs, users[owner] * plan.items + items)
+        missing = wanted - np.bincount(pairs // plan.items - users[0], minlength=len(users))
+        number += 1
+    return pairs
+
+
+def _items(mix: Floats, tastes: Floats, owner: Int64s, first: Floats, second: Floats) -> Int64s:
+    """Draw one item for every entry of ``owner`` from two uniform numbers each: first a taste, then an item of it."""
+    rank = mix.shape[1]
+    num_items = len(tastes) // rank
+    chosen = np.zeros(len(owner), dtype=np.int64)
     for column in mix[:, :-1].T:
-        chosen += first >= column[user]
-    # One search for all: the distribution function of taste k runs from k to k + 1.
-    place = np.searchsorted((taste + np.arange(rank)[:, None]).ravel(), chosen + second, side="right")
+        chosen += first >= column[owner]
+    place = np.searchsorted(tastes, chosen + second, side="right")
     return np.asarray(np.minimum(place - chosen * num_items, num_items - 1))
 
 
-def _mixes(plan: Plan, seed: int) -> Floats:
-    """Distribution function of every user over tastes, ``[U, rank]``."""
-    user, taste = np.arange(plan.users)[:, None], np.arange(plan.rank)
-    return _cumulative(np.exp(plan.focus * _normal(seed, "synthetic mix", user, taste)))
+def _mixes(plan: Plan, seed: int, users: Int64s) -> Floats:
+    """Distribution function of each of B users over tastes, ``[B, rank]``."""
+    return _cumulative(np.exp(plan.focus * _normal(seed, "synthetic mix", users[:, None], np.arange(plan.rank))))
 
 
 def _tastes(plan: Plan, seed: int) -> Floats:
-    """Distribution function of every taste over items, ``[rank, I]``; which items are popular does not show in ids."""
+    """Distribution functions of all tastes over items, ``[rank * I]``: that of taste k runs from k to k + 1.
+
+    One search finds items of all of them. Which items are popular does not show in ids.
+    """
     taste, item = np.arange(plan.rank)[:, None], np.arange(plan.items)
     place = np.argsort(np.argsort(hash_u64(seed, "synthetic popularity", item)))
     popularity = (1.0 + place) ** -plan.skew
-    return _cumulative(popularity * np.exp(plan.focus * _normal(seed, "synthetic taste", taste, item)))
+    own = _cumulative(popularity * np.exp(plan.focus * _normal(seed, "synthetic taste", taste, item)))
+    return (own + taste).ravel()
 
 
 def _rows_per_user(plan: Plan, seed: int) -> Int64s:
     """``int64 [U]`` from 1 to half of the items, log-normal but for these limits, ``plan.rows`` in all."""
-    activity = np.exp(_normal(seed, "synthetic activity", np.arange(plan.users), 0))
+    activity = np.exp(plan.spread * _normal(seed, "synthetic activity", np.arange(plan.users), 0))
     rows = 1 + _shares((1 + 16 * activity).astype(np.int64), plan.rows - plan.users)
     over = np.maximum(rows - plan.items // 2, 0)
     rows -= over

@@ -48,6 +48,11 @@ def test_interactions_are_a_function_of_plan_and_seed(monkeypatch: pytest.Monkey
     assert not np.array_equal(first.item, other.item)
 
 
+def test_without_spread_all_users_have_as_many_rows() -> None:
+    made = synthetic(Plan(users=300, items=90, rows=9000, spread=0), 0)
+    assert np.bincount(made.user).tolist() == [30] * 300
+
+
 def test_skew_makes_a_few_items_popular_whatever_their_ids() -> None:
     shares, places = {}, {}
     for skew in (0.0, 1.2):
@@ -67,7 +72,7 @@ def test_items_are_drawn_from_the_users_mix_of_tastes() -> None:
     taste = np.array([[0.1, 0.2, 0.3, 1.0], [0.25, 0.5, 0.75, 1.0], [0.9, 0.9, 0.9, 1.0]])
     user = np.repeat([0, 1], 30_000)
     rng = np.random.default_rng(0)
-    drawn = module._items(mix, taste, user, rng.random(60_000), rng.random(60_000))
+    drawn = module._items(mix, (taste + np.arange(3)[:, None]).ravel(), user, rng.random(60_000), rng.random(60_000))
     # Probabilities, from the steps of the distribution functions: p = mix @ taste.
     tastes = np.array([[0.1, 0.1, 0.1, 0.7], [0.25, 0.25, 0.25, 0.25], [0.9, 0.0, 0.0, 0.1]])
     expected = 30_000 * np.array([[0.7, 0.2, 0.1], [0.0, 0.5, 0.5]]) @ tastes
@@ -80,7 +85,9 @@ def test_preferences_are_there_to_be_learned() -> None:
     # Ranking by the planted probabilities finds the held-out items far more often than ranking by popularity does.
     plan = Plan()
     made = split(synthetic(plan, 0), PRESETS["fair"], 0)
-    mix, taste = (np.diff(found(plan, 0), axis=1, prepend=0) for found in (module._mixes, module._tastes))
+    tastes = module._tastes(plan, 0).reshape(plan.rank, -1) - np.arange(plan.rank)[:, None]
+    functions = module._mixes(plan, 0, np.arange(plan.users)), tastes
+    mix, taste = (np.diff(found, axis=1, prepend=0) for found in functions)
     assert np.linalg.matrix_rank(mix @ taste) == plan.rank
     planted = (mix @ taste)[made.user_ids.astype(np.int64)][:, made.item_ids.astype(np.int64)]
     items, candidates = made.held_out_items("test")

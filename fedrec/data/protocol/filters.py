@@ -61,6 +61,8 @@ class _Sorted:
     def newest_of_pairs(self) -> _Sorted:
         """One row a pair, at its newest time; it is liked if any row of the pair is."""
         starts = self.pair_starts()
+        if len(starts) == len(self.user):
+            return self
         liked = None if self.liked is None else np.logical_or.reduceat(self.liked, starts)
         return self._taking(starts, np.maximum.reduceat(self.time, starts), liked)
 
@@ -127,7 +129,11 @@ def _sorted_rows(interactions: Interactions, ties: Ties) -> _Sorted:
 
     A pair is liked if none of its newest rows is low: of rows with one time, the least favourable decides.
     """
-    order = np.argsort(interactions.user * interactions.num_items + interactions.item, kind="stable")
+    pairs = interactions.user * interactions.num_items + interactions.item
+    order: Int64s | slice = slice(None)  # rows that come in order are not copied
+    if (pairs[1:] < pairs[:-1]).any():
+        order = np.argsort(pairs, kind="stable")
+    del pairs
     time = _times(interactions, ties)[order]
     rows = _Sorted(interactions.user[order], interactions.item[order], time, None)
     if interactions.ratings is None:
@@ -190,6 +196,8 @@ def _numbered_anew(index: Int64s, size: int) -> tuple[Int64s, Int64s]:
     """The distinct indices, ascending, and each entry's place among them."""
     present = np.zeros(size, dtype=np.bool_)
     present[index] = True
+    if present.all():
+        return np.arange(size), index
     places = np.cumsum(present) - 1
     return np.flatnonzero(present), places[index]
 
