@@ -2,7 +2,9 @@
 
 Source: Li, Long, Zhou, *Federated Recommendation with Additive Personalization*, ICLR 2024, arXiv:2301.09109, and its
 published code: both tables N(0, 1), score layer uniform within ``1/sqrt(d)`` (PyTorch's defaults), all clients from the
-same values. Its regularisers are in :mod:`fedrec.client.fedrap`. No deviation.
+same values. A client scores with its own table and score function and the server's table. The regularisers are in
+:mod:`fedrec.client.fedrap`. Deviation: the cross-entropy is that of logits, where theirs is of their sigmoid, whose
+logarithm PyTorch cuts off at -100.
 """
 
 from __future__ import annotations

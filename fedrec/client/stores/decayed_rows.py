@@ -41,7 +41,7 @@ class DecayedRows(Store):
 
     def __init__(self, limit_mib: float = 2048.0) -> None:
         super().__init__()
-        self.own = RaggedRows(Limit("DecayedRows", limit_mib))
+        self.own = RaggedRows(Limit("DecayedRows", limit_mib, "model.client.table_store"))
         self._handed_in: list[tuple[Tensor, Params]] = []
         self._names: tuple[str, ...] = ()
         self._num_items = 0

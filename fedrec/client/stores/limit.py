@@ -14,6 +14,7 @@ class Limit:
     Args:
         store: The store's name, for messages.
         mib: The limit.
+        option: Where the store stands in a configuration, if that is one place.
 
     Raises:
         InputError: If it is not a finite number above 0.
@@ -21,6 +22,7 @@ class Limit:
 
     store: str
     mib: float
+    option: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.mib < float("inf"):
@@ -37,7 +39,8 @@ class Limit:
             InputError: If that is more than the limit.
         """
         if needed > self.mib * 2**20:
+            limit = f"{self.option}.limit_mib" if self.option else "limit_mib"
             raise InputError(
-                f"{self.store}: {what} takes {needed / 2**20:,.4g} MiB, above limit_mib={self.mib:g}; "
+                f"{self.store}: {what} takes {needed / 2**20:,.4g} MiB, above {limit}={self.mib:g}; "
                 "raise it if the memory is there"
             )

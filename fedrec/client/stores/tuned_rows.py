@@ -43,7 +43,7 @@ class TunedRows(Store):
         super().__init__()
         self.register_buffer("table_of", torch.zeros(0, dtype=torch.int64))
         self.versions: Params = {}
-        self.own = RaggedRows(Limit(type(self).__name__, limit_mib))
+        self.own = RaggedRows(Limit(type(self).__name__, limit_mib, "model.client.store"))
         self._clients: list[Tensor] = []
         self._continues, self._num_items = False, 0
 

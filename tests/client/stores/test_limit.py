@@ -27,7 +27,7 @@ def test_private_rows_that_could_come_to_take_more_are_refused_before_the_first_
     # 1,024 clients, 256 rows of 2 float32 numbers and a key of 8 bytes: 4 MiB.
     DecayedRows(limit_mib=4.0).initialise(1024, TABLES, {})
     store = DecayedRows(limit_mib=3.99)
-    with pytest.raises(InputError, match=r"a row for each of 1,024 clients and 256 items.* takes 4 MiB, above limit"):
+    with pytest.raises(InputError, match=r"a row for each of 1,024 clients and 256 items.* takes 4 MiB, above model"):
         store.initialise(1024, TABLES, {})
     assert store.num_bytes() == 0
 
@@ -56,5 +56,5 @@ def test_rows_that_grow_beyond_the_limit_end_the_run(kind: Any) -> None:
     store.begin_round()
     more = Copy(torch.tensor([[7]]), torch.tensor([1]), {}, {"e": torch.ones(1, 1, 2)}, continues=True)
     store.write(torch.tensor([6]), more)
-    with pytest.raises(InputError, match=rf"{kind.__name__}: what clients keep, 257 item rows, takes .* above limit"):
+    with pytest.raises(InputError, match=rf"{kind.__name__}: what clients keep, 257 item rows, takes .* above model"):
         store.end_round(broadcast)
