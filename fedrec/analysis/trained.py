@@ -67,7 +67,7 @@ def load_position(
     data.prepare_data()
     data.setup("fit")
     fraction = min(1.0, clients / data.num_users)
-    cohort = draw_cohort(data.split, 0, _FRESH, fraction, data.negatives)
+    cohort = draw_cohort(data.split, 0, _FRESH, fraction, max(1, data.negatives))  # the loss needs both labels
     folder = RunFolder(Path(run))
     state = load_checkpoint(folder.best if checkpoint == "best" else folder.last)["state_dict"]
     shared = {name: value.to(dtype) for name, value in _under("server.shared.", state).items()}
