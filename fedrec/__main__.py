@@ -22,6 +22,7 @@ COMMANDS = {
     "test": (TRAINING, "measure a run's best round, beside most popular items and the mean-private model"),
     "validate": (TRAINING, "measure a run on the selection items"),
     "predict": (TRAINING, "write every user's best unseen items to a CSV or Parquet file"),
+    "reference": ("fedrec.commands.reference", "measure most popular, repeat, random, item-kNN or EASE as a run"),
     "data": ("fedrec.commands.data", "list, fetch and audit data sets"),
     "sweep": ("fedrec.commands.sweep", "run a W&B sweep file without a server"),
     "methods": ("fedrec.commands.methods", "train and test every method on one data set, end with one table"),

@@ -130,6 +130,8 @@ def series_name(column: str, value: object) -> str:
 
 def context(frame: pd.DataFrame) -> str:
     """Data set, protocol and recommender that all rows have in common, for a title."""
-    shared = [c for c in ("data", "data.protocol", "model.recommender") if c in frame and frame[c].nunique() == 1]
+    shared = [
+        c for c in ("data", "data.protocol", "model.recommender") if c in frame and frame[c].nunique(dropna=False) == 1
+    ]
     parts = [str(frame[c].iloc[0]) for c in shared]
     return " · ".join(f"protocol {p}" if c == "data.protocol" else p for c, p in zip(shared, parts, strict=True))

@@ -29,8 +29,8 @@ def methods(frame: pd.DataFrame) -> pd.Series[Any]:
         >>> methods(pd.DataFrame({"model.method": ["FedRecGEL", None], "model.recommender": ["NCF", "NCF"]})).tolist()
         ['FedRecGEL', 'NCF']
     """
-    require(frame, _COMPOSITION[:1])
     columns = [column for column in (METHOD, *_COMPOSITION) if column in frame]
+    require(frame, [] if METHOD in columns else _COMPOSITION[:1])
     rows = frame[columns].itertuples(index=False, name=None)
     return _in_order([method_name(dict(zip(columns, values, strict=True))) for values in rows], frame.index)
 

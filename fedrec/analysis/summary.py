@@ -37,7 +37,7 @@ def results(frame: pd.DataFrame, ranks: Mapping[str, pd.DataFrame]) -> pd.DataFr
     known = [name for name in names if name in frame and frame[name].notna().any()]
     if not known:
         return pd.DataFrame(columns=COLUMNS)
-    run_of = frame.dropna(subset=known).groupby(SETTING, observed=True)[RUN].first()
+    run_of = frame.dropna(subset=known, how="all").groupby(SETTING, observed=True)[RUN].first()
     rows: list[dict[str, Any]] = over_seeds(frame, known, [SETTING]).to_dict("records")  # type: ignore[assignment]
     figures = {}
     for place, row in enumerate(rows):
@@ -89,6 +89,8 @@ def costs(frame: pd.DataFrame) -> pd.DataFrame:
     }
     runs = pd.DataFrame(rounds).groupby([frame[SETTING], frame[RUN]], sort=False, observed=True)
     table = runs.mean()
-    table.insert(0, "rounds", runs.size())
+    trained = frame.filter(like="train/").notna().any(axis=1)  # a reference has a row that is no round
+    of_runs = trained.groupby([frame[SETTING], frame[RUN]], sort=False, observed=True).any()
+    table.insert(0, "rounds", runs.size().where(of_runs))
     table[["total", "left out"]] = table[["total", "left out"]].mul(table["rounds"], axis=0)
     return table.groupby(SETTING, sort=False, observed=True).mean()

@@ -1,7 +1,7 @@
 """References: ways to rank that no federation trains, as scores like a model's.
 
-``popular``, ``repeat`` and ``random`` learn nothing. ``ease`` and ``item-knn`` see all interactions in one place; the same
-solutions as federations of one round are ``method/fedease.yaml`` and ``method/fedknn.yaml``.
+``popular``, ``repeat`` and ``random`` learn nothing. ``ease`` and ``item-knn`` see all interactions in one place; the
+same solutions as federations of one round are ``method/fedease.yaml`` and ``method/fedknn.yaml``.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ class Reference:
 
     Attributes:
         title: What tables and figures call it.
-        about: What it is, for people.
         options: Its options with their defaults.
         scores: From a split, the training seed and the options' values to scores by name, as
             :func:`fedrec.evaluation.ranking.evaluate` takes them: the reference goes by the empty name.
-        check: Refuses values out of range, and sizes beyond limits, before anything is allocated.
+        check: Refuses values out of range.
+        check_size: Refuses numbers of items beyond the limits, before anything is allocated.
     """
 
     title: str
-    about: str
     options: Values
     scores: Callable[[Split, int, Values], dict[str, Score]]
-    check: Callable[[Split, Values], None] = lambda split, values: None
+    check: Callable[[Values], None] = lambda values: None
+    check_size: Callable[[int], None] = lambda num_items: None
 
 
 def grid(options: Mapping[str, tuple[float, ...]]) -> Iterator[dict[str, float]]:
@@ -107,38 +107,22 @@ def _ease(split: Split, seed: int, values: Values) -> dict[str, Score]:
     return _through_histories(split, lambda gram: ease(gram, values["lam"], "--lam"))
 
 
-def _check_item_knn(split: Split, values: Values) -> None:
-    check_neighbours(int(values["k"]), values["shrinkage"], "--")
-    check_items(split.num_items, 1, "item-knn")
-
-
-def _check_ease(split: Split, values: Values) -> None:
-    check_lam(values["lam"], "--lam")
-    check_items(split.num_items, 1, "ease")
-
-
 REFERENCES = {
-    "popular": Reference("most popular", "items by their number of training rows, for everybody alike", {}, _popular),
-    "repeat": Reference(
-        "repeat",
-        "items by how often the user has them in its training rows; where a protocol drops duplicates nobody has a "
-        "held-out item twice, all scores that count are 0, and so are all figures",
-        {},
-        _repeat,
-    ),
-    "random": Reference("random", "an order drawn by --seed_everything", {}, _random),
+    "popular": Reference("Popular", {}, _popular),
+    "repeat": Reference("Repeat", {}, _repeat),
+    "random": Reference("Random", {}, _random),
     "item-knn": Reference(
-        "item-kNN",
-        "cosine between items, of each item's --k nearest, with --shrinkage (Sarwar et al., WWW 2001)",
+        "ItemKNN",
         {"k": 100, "shrinkage": 10.0},
         _item_knn,
-        _check_item_knn,
+        check=lambda values: check_neighbours(int(values["k"]), values["shrinkage"], "--"),
+        check_size=lambda num_items: check_items(num_items, 1, "item-knn"),
     ),
     "ease": Reference(
         "EASE",
-        "weights between items in closed form, of strength --lam (Steck, WWW 2019)",
         {"lam": 200.0},
         _ease,
-        _check_ease,
+        check=lambda values: check_lam(values["lam"], "--lam"),
+        check_size=lambda num_items: check_items(num_items, 1, "ease"),
     ),
 }

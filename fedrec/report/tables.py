@@ -111,7 +111,7 @@ def training_table(study: Study) -> list[str]:
         return [
             setting,
             _with_half(score["mean"], score["high"] - score["mean"]),
-            f"{mean['round']:.0f} of {cost['rounds']:.0f}",
+            "" if pd.isna(cost["rounds"]) else f"{mean['round']:.0f} of {cost['rounds']:.0f}",
             _number(mean["unsteady"], ".4f"),
             _traffic(cost["up"], cost["up touched"]),
             _traffic(cost["down"], cost["down touched"]),

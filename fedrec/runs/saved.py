@@ -11,6 +11,7 @@ from typing import Any
 from fedrec.errors import InputError
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.plain import load_plain
+from fedrec.runs.settings import REFERENCE
 from fedrec.runs.vetting import Vetting
 
 # The groups of a run's configuration.
@@ -91,6 +92,10 @@ def _refuse_links(folder: RunFolder) -> None:
 
 
 def _check_names(config: Mapping[str, Any], folder: RunFolder) -> None:
+    if REFERENCE in config:
+        raise InputError(
+            f"{folder.path}: a reference, which has no checkpoint; `fedrec reference` measures it anew, in a new folder"
+        )
     unknown = [name for name in config if name not in NAMES]
     if unknown:
         raise InputError(f"{folder.config}: there is no option {unknown[0]}; expected {', '.join(NAMES)}")

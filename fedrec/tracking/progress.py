@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from math import isnan
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
@@ -82,5 +83,6 @@ class RoundProgress(ProgressBar):
 
 
 def _figures(trainer: Trainer) -> str:
-    metrics = trainer.callback_metrics
-    return "  ".join(f"{name} {metrics[key].item():.4f}" for name, key in FIGURES.items() if key in metrics)
+    metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+    known = {name: metrics[key] for name, key in FIGURES.items() if key in metrics and not isnan(metrics[key])}
+    return "  ".join(f"{name} {value:.4f}" for name, value in known.items())

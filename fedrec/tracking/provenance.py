@@ -1,17 +1,47 @@
-"""With what a run was made: versions, commit, processor, threads."""
+"""With what a run was made: its configuration; versions, commit, processor, threads."""
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
+import yaml
 
 import fedrec
+from fedrec.files import write_text
+from fedrec.runs.folder import RunFolder
+
+
+def write_config(folder: RunFolder, config: Mapping[str, Any]) -> None:
+    """Write the resolved configuration: with it a run folder begins to be one.
+
+    Args:
+        folder: The run folder.
+        config: Plain names and values.
+    """
+    text = yaml.safe_dump(dict(config), sort_keys=False)
+    write_text(folder.config, f"# fedrec=={fedrec.__version__}\n{text}")
+
+
+def write_provenance(folder: RunFolder, from_round: int, changed: Mapping[str, Any]) -> None:
+    """Add a line about this process to what a run was made with.
+
+    Args:
+        folder: The run folder.
+        from_round: The first round that this process computes.
+        changed: Settings that are others than before, each with both values.
+    """
+    line = {"from_round": from_round, "changed": changed, **provenance()}
+    file = folder.provenance
+    before = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+    write_text(file, f"{before}{json.dumps(line)}\n")
 
 
 def provenance() -> dict[str, Any]:

@@ -108,7 +108,7 @@ class RoundRecorder(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on, a signal waits for the end of the round."""
-        self._popular = _most_popular(HeldOut.of(trainer.datamodule.split, "validation"))  # type: ignore[attr-defined]
+        self._popular = most_popular(HeldOut.of(trainer.datamodule.split, "validation"))  # type: ignore[attr-defined]
         self._signal = Noted()
         self._training.enter_context(handling(self._signal))
 
@@ -130,8 +130,7 @@ class RoundRecorder(Checkpoint):
         number = trainer.current_epoch + 1
         row = {ROUND: float(number), **_figures(trainer.callback_metrics, self._evaluated)}
         if OBJECTIVE in row:
-            row |= {f"val/popular_{name}": value for name, value in self._popular.items()}
-            row |= {f"val/gap_{name}": row[f"val/{name}"] - value for name, value in self._popular.items()}
+            row |= beside_popular(row, self._popular)
         improved = OBJECTIVE in row and (self.best is None or row[OBJECTIVE] > self.best)
         if improved:
             self.best, self.best_round = row[OBJECTIVE], number
@@ -185,8 +184,23 @@ def _figures(metrics: Mapping[str, Tensor], evaluated: bool) -> dict[str, float]
     }
 
 
-def _most_popular(held_out: HeldOut) -> dict[str, float]:
-    """What most popular items score on the selection items, by the metric's name."""
+def beside_popular(row: Mapping[str, float], popular: Mapping[str, float]) -> dict[str, float]:
+    """What most popular items score, and how far a round's figures are above that, by the names of metrics.
+
+    Args:
+        row: The round's figures.
+        popular: As :func:`most_popular` gives it.
+    """
+    gaps = {f"val/gap_{name}": row[f"val/{name}"] - value for name, value in popular.items()}
+    return {f"val/popular_{name}": value for name, value in popular.items()} | gaps
+
+
+def most_popular(held_out: HeldOut) -> dict[str, float]:
+    """What most popular items score, by the metric's name.
+
+    Args:
+        held_out: The selection items.
+    """
     rank = sampled_ranks(popularity_score(held_out.popularity), held_out, tile=2**20)
     return {"hr_10": float(hit_rate(rank, 10).mean()), "ndcg_10": float(ndcg(rank, 10).mean())}
 

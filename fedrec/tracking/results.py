@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from fedrec.data.protocol.split import Split
 from fedrec.evaluation.intervals import Estimate, over_users
-from fedrec.evaluation.results import said_users, write_results
+from fedrec.evaluation.results import said_users, test_metrics, write_results
 from fedrec.evaluation.table import MEASURES, MODELS
 from fedrec.runs.checkpoints import rounds_done
 from fedrec.runs.costs import said_costs, spent
@@ -61,28 +62,47 @@ class TestReport(Callback):
         split = trainer.datamodule.split  # type: ignore[attr-defined]
         settings = flat_settings(load(self._folder.config))
         about = {
-            "run": self._folder.id,
             "method": method_name(settings),
             "settings": ", ".join(said(name, settings[name]) for name in SHORT_NAMES if name in settings),
-            "data": split.name,
-            "protocol": split.protocol.label,
-            "selection_on": split.selection_on,
             "checkpoint": self._checkpoint.name,
             "rounds": self._rounds,
             "seed": pl_module.seed,
-            "split_seed": split.split_seed,
-            "users": len(self._users),
-            "all_users": split.num_users,
-            "items": split.num_items,
-            "candidates": split.protocol.candidates,
+            "cost": spent(self._folder),
         }
-        estimates = over_test_users(self._ranks)
-        metrics = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
-        intervals = {name: [estimate.low, estimate.high] for name, estimate in estimates.items()}
-        about["cost"] = spent(self._folder)
-        results = {**about, "metrics": metrics, "intervals": intervals}
-        write_results(self._folder, results, split.user_ids[self._users.numpy()].tolist(), self._ranks)
-        show(estimates, about)
+        record_test(self._folder, about, split, self._users, self._ranks)
+
+
+def record_test(
+    folder: RunFolder, about: Mapping[str, Any], split: Split, users: Tensor, ranks: Mapping[str, Tensor]
+) -> None:
+    """Write ``test.json`` and every user's ranks into a run folder, and print the table.
+
+    Args:
+        folder: The run folder.
+        about: What was measured: ``method``, ``settings`` in words, ``checkpoint`` (None for a reference), ``rounds``,
+            ``seed`` and ``cost``; a reference has ``tried``, all settings of which the best is measured.
+        split: On what.
+        users: ``int64 [V]`` the users, on the CPU.
+        ranks: ``int64 [V]`` by name, on the CPU, as :func:`fedrec.evaluation.ranking.evaluate` gives them.
+    """
+    head = {
+        "run": folder.id,
+        **about,
+        "data": split.name,
+        "protocol": split.protocol.label,
+        "selection_on": split.selection_on,
+        "split_seed": split.split_seed,
+        "users": len(users),
+        "all_users": split.num_users,
+        "items": split.num_items,
+        "candidates": split.protocol.candidates,
+    }
+    estimates = over_test_users(ranks)
+    metrics = {name: value.item() for name, value in test_metrics(ranks).items()}
+    intervals = {name: [estimate.low, estimate.high] for name, estimate in estimates.items()}
+    results = {**head, "metrics": metrics, "intervals": intervals}
+    write_results(folder, results, split.user_ids[users.numpy()].tolist(), ranks)
+    show(estimates, head)
 
 
 def over_test_users(ranks: Mapping[str, Tensor]) -> dict[str, Estimate]:
@@ -145,12 +165,22 @@ def caption(about: Mapping[str, Any]) -> str:
     Args:
         about: What was measured: the head of ``test.json``.
     """
-    chosen = f"{about['checkpoint']}: round {about['rounds']}, chosen on the {about['selection_on']} item"
-    if about["selection_on"] == "test":
-        chosen += " itself, as the paper does: optimistic"
     sampled = (
         f"Sampled: among {about['candidates']} items the user never touched; full: among all {about['items']} items "
         f"but those seen. {said_users(about)}; ± is half of a 95 % interval over users (bootstrap)."
     )
-    lines = [f"Seed {about['seed']}; {about['settings']}.", f"{chosen}.", said_costs(about["cost"]), sampled]
-    return "\n".join(filter(None, lines))
+    settings = "; ".join(filter(None, [f"Seed {about['seed']}", about["settings"]]))
+    return "\n".join(filter(None, [f"{settings}.", f"{_chosen(about)}.", said_costs(about["cost"]), sampled]))
+
+
+def _chosen(about: Mapping[str, Any]) -> str:
+    """What was measured, and on what it was chosen."""
+    if about["checkpoint"] is None:
+        text, chosen = "A reference: nothing was trained in rounds", len(about["tried"]) > 1
+        text += f"; the best of {len(about['tried'])} settings" if chosen else ""
+    else:
+        text, chosen = f"{about['checkpoint']}: round {about['rounds']}", True
+    if not chosen:
+        return text
+    optimistic = " itself, as the paper does: optimistic" if about["selection_on"] == "test" else ""
+    return f"{text}, chosen on the {about['selection_on']} item{optimistic}"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
 import wandb
-import yaml
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from fedrec import __version__
 from fedrec.errors import InputError
 from fedrec.files import alone, write_text
 from fedrec.runs.checkpoints import rounds_done
@@ -21,7 +18,7 @@ from fedrec.runs.folder import RunFolder
 from fedrec.runs.identity import deciding_settings, differing_settings
 from fedrec.runs.settings import flat_settings
 from fedrec.stopping import Terminated
-from fedrec.tracking.provenance import provenance
+from fedrec.tracking.provenance import write_config, write_provenance
 from fedrec.tracking.wandb_run import start_wandb
 
 SERVER_RATE = "model.server.lr"
@@ -59,8 +56,8 @@ class RunStart(Callback):
                 self._inside.enter_context(alone(self._folder.path, wait=False))
             except BlockingIOError:
                 raise InputError(f"{self._folder.path}: another process is training in this run folder") from None
-            self._write_config()
-            self._write_provenance()
+            write_config(self._folder, self._config)
+            write_provenance(self._folder, self._rounds + 1, self._changed)
             write_text(self._folder.audit, f"{self._audit}\n")
             print(self._audit, f"run folder {self._folder.path}", sep="\n", flush=True)
         self._start_wandb(trainer, "fit")
@@ -69,7 +66,7 @@ class RunStart(Callback):
         """Begin a run of its own if the checkpoint under test came without its run folder; repeat warnings."""
         if trainer.is_global_zero:
             if not self._folder.config.exists():
-                self._write_config()
+                write_config(self._folder, self._config)
             for line in self._audit.splitlines():
                 if line.startswith("warning"):
                     print(line, flush=True)
@@ -97,16 +94,6 @@ class RunStart(Callback):
         """Close the W&B run: as a failed one, unless W&B's agent asked it to end (by hyperband, say)."""
         by_agent = isinstance(exception, Terminated) and "WANDB_SWEEP_ID" in os.environ
         self._close(0 if by_agent else 1)
-
-    def _write_config(self) -> None:
-        text = yaml.safe_dump(dict(self._config), sort_keys=False)
-        write_text(self._folder.config, f"# fedrec=={__version__}\n{text}")
-
-    def _write_provenance(self) -> None:
-        line = {"from_round": self._rounds + 1, "changed": self._changed, **provenance()}
-        file = self._folder.provenance
-        before = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
-        write_text(file, f"{before}{json.dumps(line)}\n")
 
     def _start_wandb(self, trainer: Trainer, job: str) -> None:
         if not (self._use_wandb and trainer.is_global_zero):

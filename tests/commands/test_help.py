@@ -10,7 +10,7 @@ import pytest
 SLOW = ("torch", "lightning", "wandb", "matplotlib", "pandas", "pyarrow", "scipy")
 
 
-@pytest.mark.parametrize("command", ["report", "demo"])
+@pytest.mark.parametrize("command", ["report", "demo", "reference"])
 def test_help_imports_nothing_slow(command: str) -> None:
     said = f"import sys; from fedrec.__main__ import main; main(['{command}', '--help'])"
     told = "import atexit, sys; atexit.register(lambda: print(*sorted(set(sys.modules) & set(SLOW)), file=sys.stderr))"
