@@ -56,5 +56,6 @@ class FedLESAM(Perturbation):
         rows = {name: -context.extra(f"last_update.{name}") * context.real for name in shared.rows}
         of_dense = torch.stack(torch._foreach_norm(list(dense.values()))).norm() if dense else torch.zeros(())
         length = torch.hypot(norm(list(rows.values())), of_dense)
+        length = length * context.real.any(1)[:, 0]  # who has no such step rests, and is not moved
         along = Part({name: value.expand(clients, *value.shape) for name, value in dense.items()}, rows)
         return Direction(along, length, length)
