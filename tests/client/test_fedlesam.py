@@ -56,6 +56,17 @@ def test_without_a_last_step_nothing_is_moved() -> None:
         assert torch.equal(here.expand_as(there), there)
 
 
+def test_who_rests_in_a_step_is_not_moved() -> None:
+    point, quadratic, here = start(), Quadratic(), context()
+    weight = here.step.weight.clone()
+    weight[1] = 0
+    resting = replace(here, step=replace(here.step, weight=weight))
+    FedLESAM().gradients(replace(asked(quadratic, point, Radii(0.3, 0.0)), context=resting))
+    for before, after in zip(parameters(point), parameters(quadratic.points[0]), strict=True):
+        assert torch.equal(after[1], before[1])
+    assert not torch.equal(parameters(quadratic.points[0])[0][0], parameters(point)[0][0])
+
+
 def test_the_first_round_is_the_plain_one_and_the_second_is_not() -> None:
     found = []
     for rho in (0.0, 0.3):
