@@ -20,10 +20,10 @@ from fedrec.client.stores.tuned_rows import TunedRows
 from fedrec.evaluation.ranking import full_ranks, sampled_ranks, top_items
 from fedrec.models import NCF
 from fedrec.models.recommender import Recommender
-from fedrec.server import MeanServer
 from tests.compositions import Composition, composition, names
-from tests.reference.adapter import BareFederation, local_options, local_training, strangers, working_floats
+from tests.reference.adapter import BareFederation, local_options, local_training, server_of, strangers, working_floats
 from tests.reference.client import LocalOptions
+from tests.reference.round import ServerOptions
 from tests.small import federation, generator, held_out, random_cohort, snapshot
 
 USERS, COHORT, ITEMS, EPOCHS = 20, 12, 300, 2
@@ -78,7 +78,7 @@ def made(method: str, room: int, dtype: torch.dtype = torch.float32, kind: str =
         recommender, options = published.recommender, local_options(published.client)
     rate = min(options.shared_lr, 0.01)
     client = local_training(replace(options, optimizer=kind, shared_optimizer=kind, shared_lr=rate, lr=0.1))
-    server = MeanServer(kind, 0.01)
+    server = server_of(ServerOptions(kind, 0.01), options, "summed")
     budget = budget_mib(Composition(recommender, client, server, []), room)
     return federation(recommender, client, USERS, ITEMS, server, dtype, budget)
 
