@@ -61,6 +61,9 @@ def load_position(
         InputError: The run, its data or its checkpoint cannot be used.
     """
     recommender, data = _parts(Path(run))
+    if not recommender.by_gradients:
+        name = type(recommender).__name__
+        raise InputError(f"{run}: {name} is not trained along a loss; there is none to draw around it")
     if recommender.private_tables:
         name = type(recommender).__name__
         raise InputError(f"{run}: the loss around a model with private item tables ({name}) cannot be drawn yet")

@@ -13,8 +13,10 @@ from fedrec.__main__ import main
 from fedrec.analysis import load_runs
 from fedrec.analysis.comparison import differences
 from fedrec.analysis.naming import settings
+from fedrec.analysis.trained import load_position
 from fedrec.analysis.users import load_ranks
 from fedrec.commands.reference import ABOUT
+from fedrec.errors import InputError
 from fedrec.evaluation.references import REFERENCES
 from fedrec.report.methods import markdown, method_table
 from tests import small_runs
@@ -175,3 +177,8 @@ def test_a_reference_is_not_resumed(runs: dict[str, Path], capsys: pytest.Captur
     for command in ("fit", "test", "predict"):
         assert main([command, "--resume", str(runs["ease"])]) == 2
         assert f"{runs['ease']}: a reference, which has no checkpoint" in capsys.readouterr().err
+
+
+def test_there_is_no_loss_around_weights_that_no_loss_gave(runs: dict[str, Path]) -> None:
+    with pytest.raises(InputError, match="ItemToItem is not trained along a loss"):
+        load_position(runs["federated"], "shared")
