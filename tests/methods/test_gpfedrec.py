@@ -126,6 +126,18 @@ def test_bytes_are_those_of_a_table_up_and_two_down() -> None:
         assert module.logged["train/bytes_down"] == 2 * len(cohort.clients) * table
 
 
+def test_operations_count_the_clients_own_matrices() -> None:
+    module, cohort = made(), next(cohorts())
+    module.training_step(cohort, 0)
+    # Entries: distinct items of each step. A logit reads two halves of 4 x 4, a layer of 2 x 4, and a row of 4.
+    entries = sum(
+        len(items.unique())
+        for place in range(len(cohort.clients))
+        for items, _ in batches(cohort, place, epochs=1, size=8)
+    )
+    assert module.logged["train/gflop"] == pytest.approx(6 * (16 + 16 + 8 + 4) * entries / 1e9, rel=1e-12)
+
+
 def test_a_round_cut_off_leaves_nothing_at_the_server() -> None:
     module, other = made(), made()
     first, second, _ = cohorts()
