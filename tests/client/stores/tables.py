@@ -58,6 +58,7 @@ class Played:
             takes part.
         continues: Whether a client starts from what it kept; else from what the server sends.
         decays: Whether rows that were not touched shrink.
+        whole: Whether all rows move, and clients hand in whole tables.
         tables: Every client's tables.
         dense: Every client's dense parameters.
     """
@@ -66,6 +67,7 @@ class Played:
     private: bool = False
     continues: bool = False
     decays: bool = False
+    whole: bool = False
     dtype: torch.dtype = torch.float64
     number: int = 0
     tables: dict[int, Params] = field(default_factory=dict)
@@ -102,13 +104,17 @@ class Played:
         scale = {n: 2.0 ** -normal(seed + k + 9, size).abs().round().to(self.dtype) for k, n in enumerate(TABLES)}
         counts = torch.tensor([len(own) for own in touched])
         dense = {} if self.private else {"w": normal(seed + 5, size, 2, dtype=self.dtype)}
+        if self.whole:
+            tables = {n: normal(seed + k, size, ITEMS, d, dtype=self.dtype) for k, (n, d) in enumerate(TABLES.items())}
+            return Copy(items, torch.tensor([len(own) for own in touched]), dense | tables, {})
         return Copy(items, counts, dense, rows, scale if self.decays else {}, self.continues)
 
     def _keep(self, clients: list[int], copy: Copy, broadcast: Broadcast) -> None:
         for b, client in enumerate(clients):
             start = self.tables[client] if self.continues and client in self.tables else weights(broadcast)
             own = {name: table * (copy.scale[name][b] if self.decays else 1) for name, table in start.items()}
-            for name, table in own.items():
+            own |= {name: copy.dense[name][b] for name in own if name in copy.dense}
+            for name, table in own.items() if copy.rows else ():
                 table[copy.items[b, : copy.counts[b]]] = copy.rows[name][b, : copy.counts[b]]
             self.tables[client] = own
             if copy.dense:

@@ -23,6 +23,7 @@ KEEPS: dict[str, tuple[type[Store], dict[str, bool]]] = {
     "full": (FullTables, {}),
     "full, decays": (FullTables, {"decays": True}),
     "full, goes on": (FullTables, {"continues": True, "decays": True}),
+    "full, whole": (FullTables, {"whole": True}),
     "full, private": (FullTables, {"private": True, "continues": True, "decays": True}),
     "decayed, private": (DecayedRows, {"private": True, "continues": True, "decays": True}),
     "decayed, private, without decay": (DecayedRows, {"private": True, "continues": True}),
