@@ -24,8 +24,7 @@ from fedrec.errors import DivergenceError, InputError
 from fedrec.exchange import Broadcast, TablePerClient, Upload
 from fedrec.models.recommender import Params, Uploads
 from fedrec.server.mean import MeanServer
-
-BLOCK = 256  # clients whose products with all later ones are taken at once
+from fedrec.server.user_graph import cosines, smoothing
 
 
 class GraphServer(MeanServer):
@@ -142,41 +141,7 @@ class GraphServer(MeanServer):
 
     def _neighbours(self, known: Tensor) -> Tensor:
         """Weights of the users' neighbours after all layers, ``[K, K]`` for the K users of the graph."""
-        cosines = self._cosines()[known][:, known]
-        if not bool(cosines.isfinite().all()):
+        of_all = cosines([self._flat(name) for name in self.item_tables])[known][:, known]
+        if not bool(of_all.isfinite().all()):
             raise DivergenceError("the products of the clients' item tables overflow; lower the learning rates")
-        return smoothing(cosines if self.similarity == "cosine" else 1 - cosines, self.threshold, self.mp_layers)
-
-    def _cosines(self) -> Tensor:
-        """Cosines ``[U, U]`` of the flattened tables, a client's tables as one; 0 for a client that has sent none."""
-        products = torch.zeros_like(self.get_buffer("graph"))
-        for name in self.item_tables:
-            flat = self._flat(name)
-            for start in range(0, len(flat), BLOCK):
-                block = slice(start, start + BLOCK)
-                products[block, start:] += flat[block] @ flat[start:].mT
-        products = products.triu() + products.triu(1).mT
-        lengths = products.diagonal().sqrt()
-        lengths = lengths.where(lengths > 0, 1.0)
-        cosines = (products / lengths / lengths[:, None]).clamp(-1, 1)
-        return cosines.fill_diagonal_(1.0)
-
-
-def smoothing(similarity: Tensor, threshold: float, layers: int) -> Tensor:
-    """From similarities ``[K, K]`` to the weights with which each user's table is made of all users', rows of sum 1.
-
-    Example:
-        The mean is 0.6. User 2 is like nobody but itself; where the similarity leaves nobody, that is what is kept:
-
-        >>> similarity = torch.tensor([[1.0, 0.8, 0.2], [0.8, 1.0, 0.2], [0.2, 0.2, 1.0]])
-        >>> smoothing(similarity, threshold=1.0, layers=1).tolist()
-        [[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
-        >>> smoothing(1 - similarity, threshold=2.0, layers=1)[0].tolist()
-        [0.0, 0.0, 1.0]
-    """
-    kept = similarity > threshold * similarity.mean()
-    alone = ~kept.any(1)
-    kept = kept | torch.diag(alone)
-    weights = kept.to(similarity.dtype) / kept.sum(1, keepdim=True)
-    smoothed: Tensor = torch.linalg.matrix_power(weights, layers)
-    return smoothed
+        return smoothing(of_all if self.similarity == "cosine" else 1 - of_all, self.threshold, self.mp_layers)

@@ -1,4 +1,4 @@
-"""``GraphServer``: the graph, what is held and sent, what is refused."""
+"""``GraphServer``: what is held and sent, what is refused."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from fedrec.errors import DivergenceError, InputError
 from fedrec.exchange import TablePerClient, Upload
 from fedrec.server import GraphServer
-from fedrec.server import gpfedrec as module
-from fedrec.server.gpfedrec import smoothing
+from fedrec.server.user_graph import smoothing
 from tests.small import normal
 
 USERS, ITEMS, D = 5, 4, 3
@@ -39,30 +36,6 @@ def play(made: GraphServer, clients: list[int], seed: int, large: float = 1.0) -
     made.step(made.make_optimizer(), seed)
     assert_close(made.parameters_now()["w"], sent["w"] - normal(seed + 9, len(clients), 2).mean(0))
     return {"e": sent["e"] - change}
-
-
-@settings(max_examples=20, deadline=None)
-@given(size=st.integers(1, 6), seed=st.integers(0, 99), threshold=st.sampled_from([0.5, 1.0, 3.0]))
-def test_weights_are_shares_and_layers_repeat_them(size: int, seed: int, threshold: float) -> None:
-    similarity = normal(seed, size, size).abs()
-    once = smoothing(similarity, threshold, 1)
-    assert_close(once.sum(1), torch.ones(size, dtype=torch.float64))
-    kept = once > 0
-    above = similarity > threshold * similarity.mean()
-    assert torch.equal(kept, above | torch.diag(~above.any(1)))
-    assert_close(smoothing(similarity, threshold, 3), once @ once @ once)
-
-
-@pytest.mark.parametrize("block", [1, 2, 256])
-def test_cosines_are_those_of_flattened_tables(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK", block)
-    made = server()
-    tables = play(made, [0, 1, 3, 4], seed=5)["e"].flatten(1)
-    expected = torch.eye(USERS, dtype=torch.float64)  # client 2 has sent none
-    lengths = tables.norm(dim=1)
-    who = torch.tensor([0, 1, 3, 4])
-    expected[who[:, None], who] = tables @ tables.mT / lengths / lengths[:, None]
-    assert_close(made._cosines(), expected)
 
 
 def test_who_does_not_take_part_keeps_its_table_in_the_graph() -> None:
@@ -93,17 +66,6 @@ def test_in_the_first_round_everybody_is_held_to_the_initial_table() -> None:
 def test_products_that_overflow_stop_the_run() -> None:
     with pytest.raises(DivergenceError, match="products of the clients' item tables overflow"):
         play(server(), [0, 1, 2], seed=5, large=1e200)
-
-
-def test_a_table_of_zeros_is_like_no_other() -> None:
-    made = server()
-    made.begin_round()
-    change = torch.stack([SHARED["e"], normal(3, ITEMS, D)])  # client 0 ends at 0
-    none = torch.zeros(2, 0, dtype=torch.int64)
-    dense = {"e": change, "w": torch.zeros(2, 2).double()}
-    made.aggregate(Upload(torch.tensor([0, 1]), dense, {}, none, none.sum(1), ITEMS, per_client=True))
-    made.step(made.make_optimizer(), 0)
-    assert_close(made._cosines()[:2, :2], torch.eye(2, dtype=torch.float64))
 
 
 @pytest.mark.parametrize(
