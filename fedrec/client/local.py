@@ -53,8 +53,10 @@ class LocalTraining(Client):
         rho_private: Radius of the perturbation of the private parameters; 0 means none.
         perturbation: How the sides are perturbed: ``Separate`` (also what null means): neither side's perturbation
             sees the other's (the paper). ``Joint``: one norm over both sides, both gradients at one perturbed point.
+            Others: ``GSAM``, ``LookSAM``, ``FedLESAM``, each in a file of its name; see :mod:`fedrec.client.sam`.
         order: ``together``: both sides' gradients at the same point. ``private_first``: the private step is taken, then
-            the shared gradients are computed with the new private parameters (PFedRec).
+            the shared gradients are computed with the new private parameters (PFedRec), with any perturbation that does
+            not join the sides.
         local_epochs: Passes over the client's examples in a round.
         batch_size: Examples a step; null makes all of a client's examples one step.
         loss_block: The loss of a step is the sum, over consecutive blocks of this many examples, of the block's mean
