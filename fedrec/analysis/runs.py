@@ -206,9 +206,8 @@ def _rows(run: _Run) -> pd.DataFrame:
     rows: pd.DataFrame = values.groupby(ROUND).last().reset_index()
     rows[ROUND] = rows[ROUND].astype("int64")
     rows.insert(0, RUN, run.name)
-    for name, value in run.results.items():
-        rows[name] = float(value)
-    return rows
+    whole = pd.DataFrame({name: float(value) for name, value in run.results.items()}, index=rows.index)
+    return pd.concat([rows, whole], axis=1)
 
 
 def _typed(settings: pd.DataFrame) -> pd.DataFrame:

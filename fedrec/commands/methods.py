@@ -1,4 +1,4 @@
-"""``fedrec methods DATA``: every method on one data set, several seeds, one table."""
+"""``fedrec methods DATA``: every method and reference on one data set, several seeds, one table."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from fedrec.sweep.driver import TOO_MANY_FAILURES, threads_of
 
 POLL = 0.2  # seconds between two looks at the running processes
 FEDREC = warm.Program()
+REFERENCES = ("random", "item-knn", "ease")  # most popular items are measured in every test
 
 
 def main(argv: Sequence[str]) -> int:
@@ -43,8 +44,9 @@ def main(argv: Sequence[str]) -> int:
             raise InputError(f"{name} {value}: expected at least 1")
     data = options.data if options.data.endswith(".yaml") else f"data/{options.data}.yaml"
     out, every = options.out or Path("methods") / Path(data).stem, _chosen(options.only, data)
-    fixed = [f"--data.protocol={options.protocol}", *further]
+    fixed = [f"--data.protocol={options.protocol}", *_joined(further)]
     jobs = [Job(out, data, name, seed, fixed) for seed in range(options.seeds) for name in every]
+    jobs += [Reference(out, data, name, 0, fixed) for name in REFERENCES]
     with ExitStack() as inside:
         enter(out, inside)
         failed = run_all(jobs, options.parallel)
@@ -93,6 +95,19 @@ class Job:
         elif done_rounds(folder) < planned_rounds(folder) or not folder.last.exists():
             yield ["fit", "--resume", str(folder.path)]
         yield ["test", "--resume", str(folder.path)]
+
+
+class Reference(Job):
+    """One reference, which no seed changes but that of a random order; measured by one command."""
+
+    def commands(self) -> Iterator[list[str]]:
+        """See base class."""
+        folder = RunFolder(self.out / "runs" / self.name)
+        if folder.test.exists():
+            return
+        shutil.rmtree(folder.path, ignore_errors=True)
+        own = [f"--config={self.data}", f"--trainer.default_root_dir={self.out}"]
+        yield ["reference", self.method, *own, *(option for option in self.options if option.startswith("--data."))]
 
 
 def run_all(jobs: Sequence[Job], parallel: int, program: warm.Program = FEDREC) -> list[Job]:
@@ -178,6 +193,17 @@ class _Running:
             self._process.join(30)
 
 
+def _joined(words: Sequence[str]) -> list[str]:
+    """Options with their values, ``--name=value``."""
+    joined: list[str] = []
+    for word in words:
+        if joined and not word.startswith("--") and "=" not in joined[-1]:
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
 def _chosen(only: str | None, data: str) -> list[str]:
     """The methods that are to run; the data set's configuration is looked for, too."""
     from fedrec.cli.arguments import SHIPPED, configuration_path
@@ -195,8 +221,8 @@ def _parser() -> Parser:
     parser = Parser(
         allow_abbrev=False,
         prog="fedrec methods",
-        description="Train and test every method with its configuration's settings on one data set, and print one "
-        "table of results and costs.",
+        description="Train and test every method with its configuration's settings on one data set, measure random "
+        "orders, item-kNN and EASE on it, and print one table of results and costs.",
         epilog="Further options go to every `fedrec fit`, such as --data.root DIR or --trainer.max_epochs 20. After "
         "Ctrl-C or a kill the same command goes on: what was tested is not repeated. OUT holds ordinary run folders, "
         "logs, methods.csv and methods.md.",

@@ -15,12 +15,13 @@ from fedrec.errors import InputError
 from fedrec.evaluation.table import MEASURES, MODEL, POPULAR
 from fedrec.runs.settings import RUN
 
+KILOBYTES = {"up", "up touched", "down"}
 COSTS = ["rounds", "up", "up touched", "down", "mflop", "seconds"]
 SPENT = {
     "rounds": ("rounds", "{:.0f}"),
-    "up": ("up MB", "{:.3g}"),
-    "up touched": ("touched rows", "{:.3g}"),
-    "down": ("down MB", "{:.3g}"),
+    "up": ("up kB", "{:,.4g}"),
+    "up touched": ("touched rows kB", "{:,.4g}"),
+    "down": ("down kB", "{:,.4g}"),
     "mflop": ("MFLOP", "{:,.3g}"),
     "seconds": ("s a round", "{:.2g}"),
 }
@@ -35,7 +36,7 @@ def method_table(folder: Path) -> pd.DataFrame:
     Returns:
         Columns ``method``, ``seeds``; a mean and half of its 95 % interval for every measure (``sampled HR@10``,
         ``sampled HR@10 ±``, …); ``rounds`` and the costs of one client and round as
-        :func:`~fedrec.analysis.summary.costs` names them. Sorted by full NDCG@10, the best first.
+        :func:`~fedrec.analysis.summary.costs` names them, bytes in thousands. Sorted by full NDCG@10, the best first.
 
     Raises:
         InputError: If no run can be read, or none was tested.
@@ -53,8 +54,8 @@ def method_table(folder: Path) -> pd.DataFrame:
         row: dict[str, Any] = {"method": setting, "seeds": own["seeds"].iloc[0] if setting != POPULAR else None}
         for line in own.to_dict("records"):
             row |= {str(line["measure"]): line["mean"], f"{line['measure']} ±": line["half"]}
-        if setting in spent.index:
-            row |= {str(name): value for name, value in spent.loc[setting, COSTS].items()}
+        if setting in spent.index:  # 10^6 bytes there: a list of items would not show
+            row |= {str(n): v * 1e3 if n in KILOBYTES else v for n, v in spent.loc[setting, COSTS].items()}
         rows.append(row)
     if not rows:
         raise InputError(f"{folder}: no run was tested")

@@ -21,6 +21,13 @@ def main(argv: list[str]) -> int:
         pd.concat([table, table.assign(round=2)]).to_csv(run / "metrics.csv", index=False)
         (run / "checkpoints" / "last.ckpt").touch()
         return 0
+    if argv[0] == "reference":
+        name = os.environ["WANDB_RUN_ID"]
+        argv = [
+            "test",
+            "--resume",
+            str(write_run(Path(given["trainer.default_root_dir"]), name, config(method=argv[1]), [0.5])),
+        ]
     if argv[0] == "fit":
         name, seed = os.environ["WANDB_RUN_ID"], int(given["seed_everything"])
         method = name.rpartition("-")[0]

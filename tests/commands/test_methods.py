@@ -29,15 +29,15 @@ def test_every_method_is_trained_and_tested_and_stands_in_the_table(
 ) -> None:
     assert run(tmp_path, "--only", "fedncf,fedrecgel", "--seeds", "2", "--parallel", "2") == 0
     table = pd.read_csv(tmp_path / "methods.csv").set_index("method")
-    assert table.index.tolist() == ["fedncf", "fedrecgel", "most popular"]
+    assert table.index.tolist() == ["ease", "item-knn", "random", "fedncf", "fedrecgel", "most popular"]
     # Seeds 0 and 1: full NDCG@10 of 0.5 and 0.4, whose interval is 12.706 (Student, one degree) times 0.05.
     assert table.loc["fedncf", "full NDCG@10"] == pytest.approx(0.45)
     assert table.loc["fedncf", "full NDCG@10 ±"] == pytest.approx(12.706 * 0.05, rel=1e-3)
-    assert table.loc["fedncf", ["seeds", "rounds", "up", "up touched", "mflop"]].tolist() == [2, 2, 1, 0.25, 50]
+    assert table.loc["fedncf", ["seeds", "rounds", "up", "up touched", "mflop"]].tolist() == [2, 2, 1e3, 250, 50]
     assert table.loc["most popular", "full HR@10"] == 0
     out = capsys.readouterr().out
     assert (tmp_path / "methods.md").read_text() in out
-    assert out.count("done in") == 4
+    assert out.count("done in") == 2 * 2 + 3
 
     assert run(tmp_path, "--only", "fedncf,fedrecgel", "--seeds", "2") == 0
     assert "done in" not in capsys.readouterr().out  # nothing is repeated
