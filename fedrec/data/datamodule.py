@@ -6,14 +6,14 @@ They are dataclasses: the fields are the options, and a subclass adds its own.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fedrec.data.absolute import AbsolutePath
 from fedrec.data.catalogue.download import fetch
 from fedrec.data.catalogue.sources import DATA_SETS
-from fedrec.data.catalogue.storage import find_file, read_data_set
+from fedrec.data.catalogue.storage import find_file, read_data_set, sha256_of
 from fedrec.data.federated import FederatedData
 from fedrec.data.interactions import Interactions
 from fedrec.data.reading.layout import Layout
@@ -33,6 +33,10 @@ __all__ = [
     "QBArticle",
     "Synthetic",
 ]
+
+
+# From here on a split is kept for the next run: reading and splitting take long, a kept one much room.
+LARGE_ROWS, LARGE_FILE = 5_000_000, 64 * 2**20
 
 
 class PublishedData(FederatedData):
@@ -124,6 +128,14 @@ class InteractionFile(FederatedData):
         if not self.path:
             raise InputError("data.path is missing; expected the file of interactions.")
 
+    def large_source(self) -> dict[str, Any] | None:
+        """See base class."""
+        path = Path(self.path or "").expanduser()
+        if not path.is_file() or path.stat().st_size < LARGE_FILE:
+            return None
+        with path.open("rb") as content:
+            return {"file": str(path), "content": sha256_of(content), "layout": asdict(self.layout)}
+
     def read(self) -> Interactions:
         """Read the file."""
         path = Path(self.path or "").expanduser()
@@ -150,6 +162,10 @@ class Synthetic(FederatedData):
 
     plan: Plan = field(default_factory=Plan)
     data_seed: int = 0
+
+    def large_source(self) -> dict[str, Any] | None:
+        """See base class."""
+        return {"plan": asdict(self.plan), "seed": self.data_seed} if self.plan.rows >= LARGE_ROWS else None
 
     def read(self) -> Interactions:
         """Draw the interactions."""

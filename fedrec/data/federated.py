@@ -7,7 +7,7 @@ a run that was cut off goes on.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from fedrec.data.absolute import AbsolutePath
 from fedrec.data.cohort import Cohort, draw_cohort, require_cohorts
 from fedrec.data.interactions import Interactions
+from fedrec.data.kept_splits import kept_or_made
 from fedrec.data.one_batch import one_batch
 from fedrec.data.participants import Availability
 from fedrec.data.protocol.heldout import HeldOut
@@ -43,6 +44,8 @@ class FederatedData(LightningDataModule, ABC):
         redraw_negatives: Whether negatives are drawn once per round, or for every local epoch.
         split_seed: Seed of tie order, split and candidates.
         evaluate_users: How many users' held-out items are ranked, drawn by ``split_seed``; null: all users'.
+        keep_split: Whether a split of large data is kept in the user's cache folder, so that the next run starts in
+            seconds. Large are files from 64 MiB and synthetic data from 5,000,000 rows on.
         availability: How clients are selected, who of them fails or is late; null: uniformly, and all arrive.
 
     Attributes:
@@ -58,6 +61,7 @@ class FederatedData(LightningDataModule, ABC):
     redraw_negatives: Literal["round", "epoch"] = "round"
     split_seed: int = 0
     evaluate_users: int | None = None
+    keep_split: bool = True
     availability: Availability | None = None
 
     interactions: Interactions = field(init=False)
@@ -92,13 +96,26 @@ class FederatedData(LightningDataModule, ABC):
             InputError: The data cannot be used.
         """
         if not hasattr(self, "split"):
-            interactions = self.read()
-            protocol = protocol_named(self.protocol, self.overrides)
-            made = split(interactions, protocol, self.split_seed, self.evaluate_users)
-            self.interactions, self.split = interactions, made
+            self.interactions, self.split = self._kept_or_made()
         self._check_negatives()
         local_epochs, redrawn = self._training()[1], self.redraw_negatives == "epoch"
         require_cohorts(self.split, self.client_fraction, self.negatives, local_epochs, redrawn, self.availability)
+
+    def large_source(self) -> dict[str, Any] | None:
+        """What decides the interactions, as JSON has it, if they are many; None: they are few, or nobody can say."""
+        return None
+
+    def _kept_or_made(self) -> tuple[Interactions, Split]:
+        protocol, source = protocol_named(self.protocol, self.overrides), self.large_source()
+
+        def made() -> tuple[Interactions, Split]:
+            interactions = self.read()
+            return interactions, split(interactions, protocol, self.split_seed, self.evaluate_users)
+
+        if source is None or not self.keep_split:
+            return made()
+        drawn = {"split_seed": self.split_seed, "evaluate_users": self.evaluate_users}
+        return kept_or_made({"source": source, "protocol": asdict(protocol), **drawn}, made)
 
     def cohort(self, round: int, seed: int, local_epochs: int = 1) -> Cohort:
         """The clients of a round with their examples, see :func:`~fedrec.data.cohort.draw_cohort`.

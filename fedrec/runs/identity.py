@@ -13,7 +13,7 @@ from fedrec.runs.settings import METHOD, SEED, flat_settings
 RATES = ("model.client.lr", "model.client.upload.lr", "model.server.lr")
 # Where files are, what things are called, how much memory is used: nothing is computed from these. The content of a
 # file is told by the split's fingerprint.
-_WITHOUT_EFFECT = ("data.root", "data.path", "model.memory_budget_mib", METHOD)
+_WITHOUT_EFFECT = ("data.root", "data.path", "data.keep_split", "model.memory_budget_mib", METHOD)
 
 
 def deciding_settings(config: Mapping[str, Any]) -> dict[str, Any]:
