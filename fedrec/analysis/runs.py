@@ -195,7 +195,8 @@ def _tidy(runs: Iterable[_Run]) -> pd.DataFrame:
     metrics = metrics[[RUN, ROUND, *sorted(metrics.columns.difference([RUN, ROUND]))]]
     tidy = metrics.merge(settings, left_on=RUN, right_index=True, validate="many_to_one")
     order = [RUN, ROUND, *settings.columns, *metrics.columns[2:]]
-    return tidy.loc[:, order].sort_values([RUN, ROUND], ignore_index=True)
+    # One block of memory for each type: merged frames have one for each setting, which pandas warns of.
+    return tidy.loc[:, order].sort_values([RUN, ROUND], ignore_index=True).copy()
 
 
 def _rows(run: _Run) -> pd.DataFrame:
