@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from fedrec.allocator import keep_freed_memory
 from fedrec.client import LocalTraining
-from fedrec.client.stores import FullTables
+from fedrec.client.stores import DecayedRows, FullTables
 from fedrec.client.stores.tuned_rows import TunedRows
 from fedrec.evaluation.ranking import full_ranks, sampled_ranks, top_items
 from fedrec.models import NCF
@@ -93,9 +93,10 @@ def size(values: Any) -> int:
 
 
 def model_size(module: BareFederation) -> int:
-    """Bytes of the larger of the shared parameters and the private state, tuned rows included."""
-    store = module.private.kept
-    kept = [store.own.rows, store.versions] if isinstance(store, TunedRows) else []
+    """Bytes of the larger of the shared parameters and the private state, clients' own rows included."""
+    store, tables = module.private.kept, module.private.tables
+    kept: list[Any] = [store.own.rows, store.versions] if isinstance(store, TunedRows) else []
+    kept += [tables.own.rows] if isinstance(tables, DecayedRows) else []
     return max(size(list(module.server.parameters())), size([list(module.private.buffers()), kept]))
 
 
@@ -116,7 +117,7 @@ def test_a_round_allocates_nothing_above_budget_model_and_index(method: str, roo
     assert allowed < per_client
     tables = {entry for entry in allocations.made if entry[2][1:2] == (ITEMS,) and len(entry[2]) == 3}
     if isinstance(module.private.kept, TunedRows):  # one table, of the round in which all the clients took part
-        tables = {entry for entry in tables if entry[2] not in [(0, ITEMS, 8), (1, ITEMS, 8), (2, ITEMS, 8)]}
+        tables = {entry for entry in tables if entry[2][0] > 2}
     assert not tables
 
 
@@ -153,25 +154,34 @@ def evaluated() -> Any:
     return held_out([order[0] for order in orders], [order[1:100] for order in orders], seen, ITEMS)
 
 
-# Adam turns rounding errors of gradients near its eps of 1e-8 into steps, so single precision is compared under SGD.
-@pytest.mark.parametrize(
-    ("dtype", "kind", "tolerance"),
-    [(torch.float32, "sgd", 1e-6), (torch.float64, "adam", 1e-10)],
-    ids=["single", "double"],
-)
+def after_two_rounds(method: str, room: int, dtype: torch.dtype, kind: str) -> dict[str, Tensor]:
+    module = made(method, room, dtype, kind)
+    for number in range(2):
+        module.training_step(random_cohort(DRAWN.clients.tolist(), SIZES, ITEMS, number=number), 0)
+    scores = module.scorer()(torch.arange(USERS), torch.arange(ITEMS)[None])
+    return {name: value.double() for name, value in (snapshot(module) | {"scores": scores}).items()}
+
+
+def distance(found: Tensor, value: Tensor) -> float:
+    return float((found - value).norm() / value.norm().clamp(min=1e-12))
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_results_do_not_depend_on_the_budget(method: str, dtype: torch.dtype, kind: str, tolerance: float) -> None:
-    found = []
-    for room in (*ROOM, 10**6):
-        module = made(method, room, dtype, kind)
-        for number in range(2):
-            module.training_step(random_cohort(DRAWN.clients.tolist(), SIZES, ITEMS, number=number), 0)
-        scores = module.scorer()(torch.arange(USERS), torch.arange(ITEMS)[None])
-        found.append(snapshot(module) | {"scores": scores})
-    for other in found[:-1]:
-        for name, value in found[-1].items():
-            distance = (other[name].double() - value.double()).norm() / value.double().norm().clamp(min=1e-12)
-            assert distance <= tolerance, name
+def test_results_do_not_depend_on_the_budget(method: str) -> None:
+    *others, whole = (after_two_rounds(method, room, torch.float64, "adam") for room in (*ROOM, 10**6))
+    for other in others:
+        assert all(distance(other[name], value) <= 1e-10 for name, value in whole.items())
+
+
+# Adam turns rounding errors of gradients near its eps of 1e-8 into steps, so single precision is compared under SGD.
+@pytest.mark.parametrize("method", METHODS)
+def test_budgets_differ_no_more_than_single_precision_does(method: str) -> None:
+    """How much of a number rounding leaves depends on what cancels in it: the same run in double precision tells."""
+    exact = after_two_rounds(method, 10**6, torch.float64, "sgd")
+    *others, whole = (after_two_rounds(method, room, torch.float32, "sgd") for room in (*ROOM, 10**6))
+    for name, value in whole.items():
+        allowed = 1e-6 + 4 * distance(value, exact[name])
+        assert all(distance(other[name], value) <= allowed for other in others), name
 
 
 def test_a_budget_for_everything_takes_few_buckets_and_the_least_takes_slices() -> None:
