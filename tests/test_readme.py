@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.compositions import names
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -35,3 +37,9 @@ def test_training_evaluation_and_prediction_from_python(
         assert len(list(csv.DictReader(file))) == 10 * users
     assert re.search(rf"^data +synthetic: {users} of \d+ users", out, re.M)
     assert re.search(r"^\d+ clients with \d+ examples\n\d+ is held out of user \d+$", out, re.M)
+
+
+def test_the_table_of_methods_has_them_all() -> None:
+    table = README.read_text(encoding="utf-8").partition("\n## Methods\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert sorted(name for row in rows[1:] for name in re.findall(r"`([\w-]+)`", row)) == names()
