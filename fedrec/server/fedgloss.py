@@ -42,11 +42,6 @@ class FedGloSS(MeanServer):
             raise InputError(f"model.server.rho={rho}: a radius is a finite number of at least 0")
         self.rho = rho
 
-    @property
-    def averages(self) -> bool:
-        """See base class."""
-        return super().averages and not self.rho
-
     def initialise(self, shared: Params, item_tables: Sequence[str], num_users: int = 0, seed: int = 0) -> None:
         """See base class."""
         super().initialise(shared, item_tables, num_users, seed)

@@ -26,6 +26,8 @@ from fedrec.models.recommender import Params, Uploads
 from fedrec.server.mean import MeanServer
 from fedrec.server.user_graph import cosines, smoothing
 
+GRAPHS = 5  # matrices of users x users that are held at once, at most: the old graph, and four while cosines are made
+
 
 class GraphServer(MeanServer):
     """Holds the item tables that clients sent last, and sends each client the mean of its neighbours' as well.
@@ -39,8 +41,8 @@ class GraphServer(MeanServer):
         threshold: Users are neighbours whose similarity is above this many times the mean similarity of all pairs.
         mp_layers: How many times tables are smoothed, at least 1.
         lr: Learning rate; 1 makes the mean of the personal tables the global one.
-        limit_mib: What the clients' tables may take here: those that are held, and those that are sent and received in
-            a round of all clients.
+        limit_mib: What may be taken here by the clients' tables, those that are held and those that are sent and
+            received in a round of all clients, and by the graph with what it is made of, U x U numbers each.
 
     Raises:
         InputError: If an option is outside its range.
@@ -74,11 +76,13 @@ class GraphServer(MeanServer):
     def initialise(self, shared: Params, item_tables: Sequence[str], num_users: int = 0, seed: int = 0) -> None:
         """See base class."""
         tables = {name: shared[name] for name in item_tables}
-        needed = 3 * num_users * sum(table.numel() * table.element_size() for table in tables.values()) / 2**20
+        of_client = sum(table.numel() * table.element_size() for table in tables.values())
+        needed = num_users * (3 * of_client + GRAPHS * 4 * num_users) / 2**20
         if needed > self.limit_mib:
             raise InputError(
-                f"model.server=GraphServer: the tables of {num_users} clients, held, sent and received, take "
-                f"{needed:,.4g} MiB, above model.server.limit_mib={self.limit_mib:g}; raise it if the memory is there"
+                f"model.server=GraphServer: the tables of {num_users} clients, held, sent and received, and their "
+                f"graph take {needed:,.1f} MiB, above model.server.limit_mib={self.limit_mib:g}; raise it if the "
+                "memory is there"
             )
         super().initialise(shared, item_tables, num_users, seed)
         for name, table in tables.items():

@@ -179,8 +179,8 @@ def test_parts_that_do_not_go_together_are_refused(change: dict[str, Any], messa
 @pytest.mark.parametrize(
     ("server", "store", "message"),
     [
-        (72.0, 25.0, r"GraphServer: the tables of 943 clients.* take 72\.61 MiB, above model\.server\.limit_mib=72;"),
-        (73.0, 24.0, r"FullTables: a table for each of 943 clients takes 24\.2 MiB, above limit_mib=24;"),
+        (89.0, 25.0, r"GraphServer: the tables of 943 clients.* take 89\.6 MiB, above model\.server\.limit_mib=89;"),
+        (90.0, 24.0, r"FullTables: a table for each of 943 clients takes 24\.2 MiB, above limit_mib=24;"),
     ],
 )
 def test_tables_above_the_limits_are_refused_before_the_start(server: float, store: float, message: str) -> None:
@@ -189,6 +189,13 @@ def test_tables_above_the_limits_are_refused_before_the_start(server: float, sto
     module = BareFederation(method.recommender, method.client, GraphServer(limit_mib=server), 3)
     with pytest.raises(InputError, match=message):
         module.initialise(943, 1682)  # with rows of 4 numbers
+
+
+def test_a_graph_of_many_users_counts_however_few_items_there_are() -> None:
+    method = composition("gpfedrec")
+    module = BareFederation(method.recommender, method.client, GraphServer(limit_mib=100_000.0), 3)
+    with pytest.raises(InputError, match=r"of 100000 clients.* and their graph take 190,744\.0 MiB, above"):
+        module.initialise(100_000, 2)
 
 
 def test_a_store_of_a_few_rows_is_refused() -> None:
