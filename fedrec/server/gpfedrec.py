@@ -24,9 +24,7 @@ from fedrec.errors import DivergenceError, InputError
 from fedrec.exchange import Broadcast, TablePerClient, Upload
 from fedrec.models.recommender import Params, Uploads
 from fedrec.server.mean import MeanServer
-from fedrec.server.user_graph import cosines, smoothing
-
-GRAPHS = 5  # matrices of users x users that are held at once, at most: the old graph, and four while cosines are made
+from fedrec.server.user_graph import GRAPHS, cosines, smoothing
 
 
 class GraphServer(MeanServer):

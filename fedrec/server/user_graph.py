@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 BLOCK = 256  # users whose products with all later ones are taken at once
+GRAPHS = 5  # matrices of users x users that are held at once, at most: the old graph, and four while cosines are made
 
 
 def cosines(tables: Sequence[Tensor]) -> Tensor:
