@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from fedrec.sweep.driver import TOO_MANY_FAILURES, threads_of
 
 POLL = 0.2  # seconds between two looks at the running processes
 FEDREC = warm.Program()
+OPTIONS = "options.json"  # with which the runs of a folder were made
 REFERENCES = ("random", "item-knn", "ease")  # most popular items are measured in every test
 
 
@@ -48,7 +50,9 @@ def main(argv: Sequence[str]) -> int:
     jobs = [Job(out, data, name, seed, fixed) for seed in range(options.seeds) for name in every]
     jobs += [Reference(out, data, name, 0, fixed) for name in REFERENCES]
     with ExitStack() as inside:
+        _require_same(out, [data, *fixed])
         enter(out, inside)
+        write_text(out / OPTIONS, json.dumps([data, *fixed]))
         failed = run_all(jobs, options.parallel)
         from fedrec.report.methods import markdown, method_table  # pandas takes a second
 
@@ -204,13 +208,25 @@ def _joined(words: Sequence[str]) -> list[str]:
     return joined
 
 
+def _require_same(out: Path, options: Sequence[str]) -> None:
+    """Refuse a folder whose runs were made with other data or options: what is there would not be repeated."""
+    try:
+        made = json.loads((out / OPTIONS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    if made != options:
+        raise InputError(
+            f"--out {out}: its runs were made with {' '.join(made)}, here {' '.join(options)}; choose another"
+        )
+
+
 def _chosen(only: str | None, data: str) -> list[str]:
     """The methods that are to run; the data set's configuration is looked for, too."""
     from fedrec.cli.arguments import SHIPPED, configuration_path
 
     configuration_path(data)
     shipped = sorted(path.stem for path in (SHIPPED / "method").glob("*.yaml"))
-    names = shipped if only is None else [name.strip() for name in only.split(",")]
+    names = shipped if only is None else list(dict.fromkeys(name.strip() for name in only.split(",")))
     for name in names:
         if name not in shipped:
             raise InputError(f"--only {name}: no such method; there are {', '.join(shipped)}")

@@ -43,6 +43,16 @@ def test_every_method_is_trained_and_tested_and_stands_in_the_table(
     assert "done in" not in capsys.readouterr().out  # nothing is repeated
 
 
+def test_a_folder_of_other_options_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, "--only", "fedncf,fedncf", "--seeds", "1", "--trainer.max_epochs", "2") == 0
+    assert capsys.readouterr().out.count("done in") == 1 + 3  # a method that is named twice is run once
+    table = (tmp_path / "methods.csv").read_text()
+    for options in (["--trainer.max_epochs", "3"], ["--trainer.max_epochs", "2", "--protocol", "fedrecgel"]):
+        with pytest.raises(InputError, match=r"made with .*=fair --trainer.max_epochs=2, here .*; choose another"):
+            run(tmp_path, "--only", "fedncf", "--seeds", "1", *options)
+    assert (tmp_path / "methods.csv").read_text() == table
+
+
 def test_a_training_that_was_cut_off_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "--only", "fedncf,pfedrec", "--seeds", "1") == 1
     assert "pfedrec-0 failed" in capsys.readouterr().out
