@@ -285,6 +285,13 @@ def _check_together(client: Client, server: Server, uploads: list[UploadStep] | 
             f"model.client={type(client).__name__} trains the shared parameters where they are: expected no "
             "model.uploads, and a server that takes them so, model.server=MeanServer with optimizer=sgd and lr=1"
         )
+    if client.sends_numbers == server.takes_lists:
+        client_name, server_name = type(client).__name__, type(server).__name__
+        sent, taken = ("numbers", "lists of items") if client.sends_numbers else ("lists of items", "numbers")
+        raise InputError(
+            f"model.client={client_name} sends {sent}, model.server={server_name} takes {taken}; expected ItemLists "
+            "together with EaseServer or ItemKNNServer, or neither"
+        )
     if uploads and not client.sends_numbers:
         name = type(client).__name__
         raise InputError(f"model.uploads: clients of {name} send lists of items, on which no step acts; expected none")

@@ -69,7 +69,10 @@ class MovingRows:
 
     def _shrink(self, name: str, factor: float, active: Tensor | None) -> None:
         if factor <= 0:
-            raise InputError(f"weight_decay times the learning rate of {name} is {1 - factor:g}: expected less than 1")
+            raise InputError(
+                f"weight_decay times the learning rate of {name} is {1 - factor:g}: expected less than 1; both are "
+                "options of model.client for private parameters, of model.client.upload for shared ones"
+            )
         rows = self.values[name]
         one = torch.full((len(rows),), factor, dtype=rows.dtype, device=rows.device)
         if active is not None:  # clients without such a step rest

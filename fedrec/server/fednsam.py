@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
+from fedrec.errors import InputError
 from fedrec.exchange import UploadStep
 from fedrec.models.recommender import Params
 from fedrec.server.extras import Extra
@@ -29,9 +30,14 @@ class FedNSAM(MeanServer):
         gamma: Factor of the momentum and of the look ahead, from 0 to below 1; 0: neither.
         lr: Learning rate; 1 takes uploaded deltas as they are.
         sends: What is sent beside the parameters; null: nothing.
+
+    Raises:
+        InputError: If an option is outside its range.
     """
 
     def __init__(self, gamma: float = 0.85, lr: float = 1.0, sends: list[Extra] | None = None) -> None:
+        if not 0 <= gamma < 1:
+            raise InputError(f"model.server.gamma={gamma}: expected a number from 0 to below 1")
         super().__init__("sgd", lr, momentum=gamma, sends=sends)
 
     def initialise(self, shared: Params, item_tables: Sequence[str], num_users: int = 0, seed: int = 0) -> None:

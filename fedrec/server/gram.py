@@ -79,6 +79,8 @@ class GramServer(Server, ABC):
     at its beginning, when the weights are 0; it is as long, and counted once.
     """
 
+    takes_lists = True
+
     def __init__(self) -> None:
         super().__init__("sgd", lr=1.0)
         self._gram = torch.zeros(0, 0)

@@ -35,10 +35,13 @@ class Server(nn.Module, ABC):
         item_tables: Which of the shared parameters have a row per item.
         exchanges: Whether anything travels. If not, no bytes are counted, and clients must go on with what they kept
             (``Client.continues``).
+        takes_lists: Whether it needs of clients the lists of their items (``Client.sends_numbers`` is False), and no
+            numbers.
     """
 
     uploads: Uploads = "summed"
     exchanges: bool = True
+    takes_lists: bool = False
 
     def __init__(
         self,

@@ -45,6 +45,18 @@ def test_a_score_is_the_sum_of_the_rows_of_the_clients_own_items() -> None:
     [
         (ItemToItem(), LocalTraining(), MeanServer(), "LocalTraining: ItemToItem is not trained by.*ItemLists"),
         (MF(), ItemLists(), EaseServer(), "ItemLists: MF is trained by gradients; expected LocalTraining"),
+        (
+            ItemToItem(),
+            ItemLists(),
+            MeanServer(),
+            "ItemLists sends lists of items, .*MeanServer takes numbers;.*",
+        ),
+        (
+            MF(),
+            LocalTraining(),
+            EaseServer(),
+            "LocalTraining sends numbers, .*EaseServer takes lists.*",
+        ),
     ],
 )
 def test_parts_that_do_not_go_together(recommender: Any, client: Any, server: Any, said: str) -> None:

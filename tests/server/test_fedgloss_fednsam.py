@@ -137,7 +137,7 @@ def test_radii_out_of_range_are_refused(rho: float) -> None:
 
 
 def test_a_momentum_out_of_range_is_refused() -> None:
-    with pytest.raises(InputError, match=r"model\.server\.momentum=1.0"):
+    with pytest.raises(InputError, match=r"model\.server\.gamma=1\.0"):
         FedNSAM(1.0)
 
 
