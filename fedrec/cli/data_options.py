@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -36,7 +38,10 @@ def read_data(command: str, arguments: Sequence[str]) -> tuple[FederatedData, di
     parser = Parser(prog=f"fedrec {command}", allow_abbrev=False)
     parser.add_argument("-c", "--config", action=ActionConfigFile)
     parser.add_lightning_class_args(FederatedData, "data", subclass_mode=True)
-    config = parser.parse_args(prepare([command, *arguments]).argv[1:])
+    words = prepare([command, *arguments]).argv[1:]
+    for file in (file for option, file in pairwise(words) if option == "--config"):
+        _require_data_alone(command, Path(file))
+    config = parser.parse_args(words)
     content: dict[str, Any] = yaml.safe_load(parser.dump(config, skip_unset=False))
     try:
         check_values({"data": config.as_dict().get("data")}, {"data": FederatedData})
@@ -46,3 +51,14 @@ def read_data(command: str, arguments: Sequence[str]) -> tuple[FederatedData, di
     except InputError as error:
         raise worded(error, lambda group, field: f"--data.{group}.{field}") from error.__cause__
     return data, content["data"]
+
+
+def _require_data_alone(command: str, file: Path) -> None:
+    """Refuse a configuration of more than data; one that cannot be read is left to the parser."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return
+    more = sorted(map(str, content.keys() - {"data"})) if isinstance(content, dict) else []
+    if more:
+        raise InputError(f"--config {file.name}: {command} takes data alone, and it sets {', '.join(more)}")

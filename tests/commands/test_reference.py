@@ -151,7 +151,7 @@ WRONG = {
     "item-knn --shrinkage -1 DATA": "--shrinkage=-1.0: expected a finite number of at least 0",
     "ease --lam 1e-9 DATA": "--lam=1e-09: so small that rounding would decide; expected at least",
     "ease --config nothing.yaml": "--config nothing.yaml: no such file",
-    "ease --config method/fedease.yaml": "",
+    "ease --config method/fedease.yaml": "reference takes data alone, and it sets model, trainer",
     "ease DATA --data.protocol none": "data.protocol",
     "ease DATA --data.plan.items 13000 --data.plan.rows 200000 --data.plan.users 2000": "ease: 1 matrix of 1",
     "ease DATA --resume runs/x": "--resume: reference has no run to go on with",
