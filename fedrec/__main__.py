@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 
 from fedrec import __version__
-from fedrec.errors import InputError, out_of_memory
+from fedrec.errors import InputError, LostProcessError, out_of_memory
 from fedrec.stopping import exit_status, handling, stop
 
 TRAINING = "fedrec.cli.training"
@@ -63,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, or 2 for bad input or a file that cannot be read or written, which is answered by one
-        message on the standard error output; 130 after Ctrl-C, 141 if nobody reads what is printed, 143 after SIGTERM.
+        message on the standard error output; 1 if another process of the run has ended; 130 after Ctrl-C, 141 if nobody
+        reads what is printed, 143 after SIGTERM.
     """
     try:
         try:
@@ -89,6 +90,9 @@ def _answered(arguments: list[str]) -> int:
             return _run(name, arguments)
     except InputError as error:
         return _refused(str(error))
+    except LostProcessError as error:
+        _refused(str(error))
+        return 1
     except BrokenPipeError:
         raise
     except OSError as error:  # a folder that cannot be written to, a full disk
@@ -104,7 +108,8 @@ def _answered(arguments: list[str]) -> int:
 
 def _refused(message: str) -> int:
     """Tell what is wrong on one line, whatever the input that it quotes; return the exit status."""
-    print("fedrec: error:", *message.splitlines(), file=sys.stderr)
+    if message:  # empty in a process whose error another one tells
+        print("fedrec: error:", *message.splitlines(), file=sys.stderr)
     return 2
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import lightning as L
@@ -12,7 +12,7 @@ from torch import Tensor
 from fedrec.allocator import keep_freed_memory
 from fedrec.client import Client
 from fedrec.client.figures import RoundFigures
-from fedrec.client.private import PrivateState
+from fedrec.client.private import OwnUpdate, PrivateState
 from fedrec.data.cohort import Cohort
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.errors import InputError
@@ -23,8 +23,10 @@ from fedrec.evaluation.results import test_metrics
 from fedrec.evaluation.scores import Score, Scorer
 from fedrec.exchange import Broadcast, Upload, UploadStep
 from fedrec.models.recommender import Recommender, Uploads
+from fedrec.processes import Processes
 from fedrec.runs.checkpoints import rounds_done
 from fedrec.server import Server
+from fedrec.strategy import FederatedDDP
 
 FLOAT32 = {"dtype": "float32"}  # what checkpoints are that do not say it
 
@@ -34,6 +36,9 @@ class FederatedRecommender(L.LightningModule):
 
     One communication round is one training step and one epoch, so ``trainer.max_epochs`` is the number of rounds. The
     one optimiser registered with Lightning is the server's; the clients' optimisers are rows of :attr:`private`.
+
+    Several processes (:class:`~fedrec.strategy.FederatedDDP`) train a round together, each a share of its clients. All
+    of them hold the same shared and private state: they exchange what uploads add up to and what clients keep.
 
     Args:
         recommender: Which parameters are shared, which private, how a score is computed.
@@ -49,6 +54,7 @@ class FederatedRecommender(L.LightningModule):
 
     Attributes:
         private: Private state of all clients.
+        processes: The processes that train it.
         rounds: How many rounds it has been trained for, those of a checkpoint it goes on from included.
         logs_itself: Whether this module hands the metrics of a round to the trainer's loggers. False where a recorder
             does, which hands them all metrics of a round at once.
@@ -91,33 +97,48 @@ class FederatedRecommender(L.LightningModule):
         self.seed, self.budget = seed, int(memory_budget_mib * 2**20)
         self.method = method
         self.uploads, self.max_left_out = uploads or [], max_left_out
-        self.rounds, self.logs_itself = 0, True
+        self.rounds, self.logs_itself, self.processes = 0, True, Processes()
         self._validation_metrics = RankHistogram()
 
     # ------------------------------------------------------------------ the round
 
     def training_step(self, cohort: Cohort, batch_idx: int) -> None:
         """One communication round; where nobody of the cohort arrives, the server does not step."""
-        broadcast = self.server.broadcast(cohort.round, cohort.clients)
+        broadcast = self.server.broadcast(cohort.round, cohort.everywhere)
         figures = RoundFigures(cohort, self.client.exchanges and self.server.exchanges)
         self.rounds = cohort.round + 1
-        if not len(cohort.clients):
+        if not len(cohort.everywhere):
             self._log_round(figures, broadcast, norm=float("nan"))
             return
-        origin = self.client.receive(self.recommender, broadcast, cohort)
         self.server.begin_round()
         self.private.begin_round()
-        for bucket in self.client.buckets(self.recommender, cohort, origin, self.budget, self.wanted):
-            own = self.private.read(bucket.clients)
-            updates = self.client.train(self.recommender, origin, own, bucket, self.wanted)
-            upload = self.sent(updates.upload, cohort.round)
-            self.server.aggregate(upload)
-            self.private.write(updates.own)
-            figures.add(updates.figures, upload)
+        for own, upload in self.processes.all(self._train(cohort, broadcast, figures)):
+            self.private.write(own)
+            if upload is not None:
+                self.server.aggregate(upload)
+        if self.server.adds_up and not self.processes.alone:
+            self.server.reduce(self.processes)
+        figures.gather(self.processes)
         figures.check(self.max_left_out)
         self.private.end_round(broadcast)
         norm = self.server.step(self.optimizers(), cohort.round, self.uploads)
         self._log_round(figures, broadcast, norm)
+
+    def _train(
+        self, cohort: Cohort, broadcast: Broadcast, figures: RoundFigures
+    ) -> Iterator[tuple[OwnUpdate, Upload | None]]:
+        """Train the clients of this process, a bucket at a time: what they keep; their upload if all must see it."""
+        if not len(cohort.clients):
+            return
+        origin = self.client.receive(self.recommender, broadcast, cohort)
+        for bucket in self.client.buckets(self.recommender, cohort, origin, self.budget, self.wanted):
+            own = self.private.read(bucket.clients)
+            updates = self.client.train(self.recommender, origin, own, bucket, self.wanted)
+            upload = self.sent(updates.upload, cohort.round)
+            figures.add(updates.figures, upload)
+            if self.server.adds_up:
+                self.server.aggregate(upload)
+            yield updates.own, None if self.server.adds_up else upload
 
     def _log_round(self, figures: RoundFigures, broadcast: Broadcast, norm: Tensor | float) -> None:
         metrics = {"round": float(self.rounds), "train/norm_shared": norm, **figures.metrics(broadcast)}
@@ -164,10 +185,11 @@ class FederatedRecommender(L.LightningModule):
     def validation_step(self, held_out: HeldOut, batch_idx: int) -> None:
         """Rank the selection items among their candidates."""
         score = self.scorer(private=self.served(held_out))
-        self._validation_metrics.update(sampled_ranks(score, held_out, self.tiles().candidates))
+        own = held_out.share(self.processes.rank, self.processes.world)
+        self._validation_metrics.update(sampled_ranks(score, own, self.tiles().candidates))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means over users."""
+        """Log the means over the users of all processes."""
         metrics = {f"val/{name}": value for name, value in self._validation_metrics.compute().items()}
         self.log_dict(metrics, logger=self.logs_itself)
         self._validation_metrics.reset()
@@ -184,7 +206,9 @@ class FederatedRecommender(L.LightningModule):
             "popular": popularity_score(held_out.popularity),
             "mean_private": self.scorer(mean_private=True, private=private),
         }
-        ranks = evaluate(scores, held_out, self.tiles())
+        own = evaluate(scores, held_out.share(self.processes.rank, self.processes.world), self.tiles())
+        parts = self.processes.gather(own)
+        ranks = {name: HeldOut.joined([part[name] for part in parts]) for name in own}
         self.log_dict(test_metrics(ranks), batch_size=len(held_out.users))
         return ranks
 
@@ -199,11 +223,23 @@ class FederatedRecommender(L.LightningModule):
         """Make the parameters for the data module's users and items.
 
         Raises:
-            InputError: If they are there already, for other numbers of users or items; or there are several processes.
+            InputError: If they are there already, for other numbers of users or items; or there are several processes
+                whose strategy expects gradients, or among which the method's clients cannot be divided.
         """
-        if self.trainer.world_size > 1:
-            # Every process would train the whole cohort, and the sums of all would be taken for one round.
-            raise InputError(f"trainer.devices: {self.trainer.world_size} processes; a round runs in one, expected 1")
+        trainer = self.trainer
+        if trainer.world_size > 1 and not isinstance(trainer.strategy, FederatedDDP):
+            # Every process would wait for gradients, of which a round has none.
+            raise InputError(
+                f"trainer.strategy: {trainer.world_size} processes under {type(trainer.strategy).__name__}; expected "
+                "`--trainer.strategy ddp`, from Python `Trainer(strategy=fedrec.strategy.FederatedDDP())`"
+            )
+        if trainer.world_size > 1 and not self.client.exchanges:
+            name = type(self.client).__name__
+            raise InputError(
+                f"trainer.devices: {trainer.world_size} processes; the clients of model.client={name} train in the "
+                "same parameters, one after another, which runs in one process, expected 1"
+            )
+        self.processes = Processes(trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         sizes = data.num_users, data.num_items
         if not len(self.server.shared):

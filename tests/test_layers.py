@@ -23,19 +23,20 @@ FLOORS = (
     ("fedrec.cli",),
     ("fedrec.tracking",),
     ("fedrec.federation",),
-    ("fedrec.data.audit", "fedrec.data.datamodule"),
+    ("fedrec.data.audit", "fedrec.data.datamodule", "fedrec.strategy"),
     ("fedrec.evaluation",),
     ("fedrec.client", "fedrec.server"),
     ("fedrec.exchange",),
     ("fedrec.data", "fedrec.runs"),
     ("fedrec.models",),
+    ("fedrec.processes",),
     ("fedrec.allocator", "fedrec.errors", "fedrec.files", "fedrec.stopping"),
     ("fedrec",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # Module -> where in the package it may be imported: files, or folders with all they hold.
 HOMES = {
-    "lightning": ("federation.py", "data/federated.py", "runs/checkpoints.py", "tracking/", "cli/"),
+    "lightning": ("federation.py", "strategy.py", "data/federated.py", "runs/checkpoints.py", "tracking/", "cli/"),
     "wandb": ("tracking/", "analysis/runs.py", "sweep/", "commands/sweep.py"),
 }
 TORCH_ONLY = ("models/",)

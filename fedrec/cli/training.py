@@ -15,6 +15,7 @@ from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from fedrec.cli.arguments import prepare
 from fedrec.cli.messages import one_sentence
@@ -34,6 +35,7 @@ from fedrec.runs.folder import RunFolder
 from fedrec.runs.identity import check_settings, deciding_settings
 from fedrec.runs.progress import checkpoint_to_resume
 from fedrec.runs.saved import names_to_trust, read_run
+from fedrec.strategy import FederatedDDP
 from fedrec.tracking.recorder import RoundRecorder
 from fedrec.tracking.results import TestReport
 from fedrec.tracking.start import RunStart
@@ -169,13 +171,17 @@ class FederatedCLI(LightningCLI):
                 logger=[logger for logger in _listed(given.logger) if not isinstance(logger, bool)] or False,
                 plugins=[*_listed(given.plugins), WholeCheckpoints()],
                 enable_progress_bar=True,
+                **({"strategy": FederatedDDP()} if given.strategy == "ddp" else {}),
             )
         except (ValueError, TypeError) as error:
             raise InputError(f"trainer: {' '.join(str(error).split())}") from None
         if given.enable_progress_bar is False:
             self._get(self.config_init, "progress").disable()
-        if trainer.strategy.launcher is not None:  # it would start processes, be it one
-            raise InputError("trainer.strategy, trainer.devices: a round runs in one process; expected auto and 1")
+        if not isinstance(trainer.strategy, FederatedDDP | SingleDeviceStrategy):
+            raise InputError(
+                f"trainer.strategy={given.strategy} with trainer.devices={given.devices}: expected auto for one "
+                "process, ddp for several"
+            )
         return trainer
 
     def _checkpoint_to_load(self, settings: Mapping[str, Any]) -> Path | None:

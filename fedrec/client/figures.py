@@ -10,6 +10,7 @@ from torch import Tensor
 from fedrec.data.cohort import Cohort
 from fedrec.errors import DivergenceError
 from fedrec.exchange import Broadcast, Upload
+from fedrec.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,15 @@ class RoundFigures:
         self._bytes_up += upload.total_bytes()
         self._touched.append((upload.counts, upload.touched_bytes()))
 
+    def gather(self, processes: Processes) -> None:
+        """Take in what the other processes of the run have measured."""
+        if processes.alone:
+            return
+        parts = processes.gather((self._buckets, self._bytes_up, self._touched))
+        self._buckets = [one for buckets, _, _ in parts for one in buckets]
+        self._bytes_up = sum(up for _, up, _ in parts)
+        self._touched = [one for _, _, touched in parts for one in touched]
+
     def check(self, max_left_out: float = 1.0) -> None:
         """Stop the run if too few clients' updates could be used.
 
@@ -74,7 +84,7 @@ class RoundFigures:
         Raises:
             DivergenceError: Naming the round.
         """
-        clients = len(self.cohort.clients)
+        clients = len(self.cohort.everywhere)
         used = sum(len(figures.loss) for figures in self._buckets)
         if not used:
             raise DivergenceError(
@@ -123,7 +133,7 @@ class RoundFigures:
             "train/norm_private": of_clients["private_step"].mean(),
             "train/examples": of_clients["examples"].sum(),
             "train/clients": float(used),
-            "train/clients_left_out": float(len(self.cohort.clients) - used),
+            "train/clients_left_out": float(len(self.cohort.everywhere) - used),
             "train/clients_selected": float(self.cohort.selected),
             "train/clients_failed": float(self.cohort.failed),
             "train/clients_late": float(self.cohort.late),

@@ -1,4 +1,7 @@
-"""A cohort: the clients of one round and their training examples, drawn as a function of (seed, round)."""
+"""A cohort: the clients of one round and their training examples, drawn as a function of (seed, round).
+
+Where several processes train a round together, each draws the same clients, and the examples of its share alone.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class Cohort:
     Attributes:
         seed: Training seed; the clients' shuffles are functions of (seed, round, client, epoch).
         round: Number of the round, from 0.
-        clients: ``int64 [C]`` distinct client (user) indices, ascending.
+        clients: ``int64 [C]`` distinct client (user) indices, ascending, of those that train in this process.
         offsets: ``int64 [C + 1]``; client ``clients[c]`` owns examples ``offsets[c]:offsets[c + 1]``.
         items: ``int64 [E, T]`` item indices; E is 1 when the negatives are drawn once per round, or the number of
             local epochs when they are redrawn for each. Within a client, the positives stand in random order, each
@@ -36,6 +39,7 @@ class Cohort:
         labels: ``float32 [T]``: 1 for a positive, 0 for a negative; the same in every epoch.
         failed: How many more were selected and failed.
         late: How many more were selected and have more examples than the deadline allows.
+        share_of: ``int64 [A]`` the clients that train in any process, ascending; None: in this one alone.
     """
 
     seed: int
@@ -46,16 +50,22 @@ class Cohort:
     labels: Tensor
     failed: int = 0
     late: int = 0
+    share_of: Tensor | None = None
+
+    @property
+    def everywhere(self) -> Tensor:
+        """``int64 [A]`` the clients that train in this round, in whatever process."""
+        return self.clients if self.share_of is None else self.share_of
 
     @property
     def selected(self) -> int:
         """How many clients the server selected: those that train, failed or are late."""
-        return len(self.clients) + self.failed + self.late
+        return len(self.everywhere) + self.failed + self.late
 
     def to(self, device: torch.device | str) -> Cohort:
         """Return the same cohort on ``device``."""
         moved = {name: getattr(self, name).to(device) for name in ("clients", "offsets", "items", "labels")}
-        return replace(self, **moved)
+        return replace(self, **moved, share_of=None if self.share_of is None else self.share_of.to(device))
 
 
 def draw_cohort(
@@ -66,6 +76,7 @@ def draw_cohort(
     negatives: int = 4,
     epochs: int = 1,
     availability: Availability | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> Cohort:
     """Draw the cohort of a round; where nobody arrives, one without clients.
 
@@ -81,6 +92,7 @@ def draw_cohort(
         negatives: Negatives per positive; 0: positives alone.
         epochs: Sets of negatives, at least 1: more than one where every local epoch has its own.
         availability: How clients are selected and who of them arrives; None: uniformly, and all.
+        share: ``(r, W)``: the clients of process r of W alone, see :func:`share_of`.
 
     Raises:
         InputError: A number is out of range, a user has fewer possible negatives than asked for, or the machine's
@@ -99,7 +111,8 @@ def draw_cohort(
     _require_negatives(split, negatives, epochs)
     rows = np.diff(split.train_indptr)
     taking_part = draw_participants(seed, round, rows, fraction, 1 + negatives, availability or Availability())
-    clients = taking_part.arrived
+    arrived = taking_part.arrived
+    clients = arrived[share_of(rows[arrived], *share)]
     starts, sizes = split.train_indptr[clients], rows[clients]
     ends = np.cumsum(sizes)
     _require_cohort(len(clients), int(sizes.sum()), negatives, epochs)
@@ -124,7 +137,27 @@ def draw_cohort(
         labels=torch.from_numpy(labels.reshape(-1)),
         failed=taking_part.failed,
         late=taking_part.late,
+        share_of=torch.from_numpy(arrived) if share[1] > 1 else None,
     )
+
+
+def share_of(sizes: Int64s, rank: int, world: int) -> Int64s:
+    """The places of a process's clients among those of a round, ascending; all of them where there is one process.
+
+    Clients are dealt out by size, largest first, to the processes in turn and in reverse turn: no two processes differ
+    by more than the largest client, nor by more than one client.
+
+    Args:
+        sizes: ``int64 [A]`` examples of each client.
+        rank: Number of the process, from 0.
+        world: Number of processes W.
+
+    Example:
+        >>> share_of(np.array([3, 90, 40, 10, 50]), rank=0, world=2).tolist()  # 90, 10 and 3 examples
+        [0, 1, 3]
+    """
+    turn = np.arange(len(sizes)) % (2 * world)
+    return np.sort(np.argsort(-sizes, kind="stable")[np.minimum(turn, 2 * world - 1 - turn) == rank])
 
 
 def everybody(split: Split) -> Cohort:

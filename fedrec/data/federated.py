@@ -117,16 +117,18 @@ class FederatedData(LightningDataModule, ABC):
         drawn = {"split_seed": self.split_seed, "evaluate_users": self.evaluate_users}
         return kept_or_made({"source": source, "protocol": asdict(protocol), **drawn}, made)
 
-    def cohort(self, round: int, seed: int, local_epochs: int = 1) -> Cohort:
+    def cohort(self, round: int, seed: int, local_epochs: int = 1, share: tuple[int, int] = (0, 1)) -> Cohort:
         """The clients of a round with their examples, see :func:`~fedrec.data.cohort.draw_cohort`.
 
         Args:
             round: Number of the round, from 0.
             seed: Training seed.
             local_epochs: Local epochs of a client; they matter where negatives are redrawn for each.
+            share: ``(r, W)``: the clients of process r of W alone.
         """
         epochs = local_epochs if self.redraw_negatives == "epoch" else 1
-        return draw_cohort(self.split, seed, round, self.client_fraction, self.negatives, epochs, self.availability)
+        options = self.client_fraction, self.negatives, epochs, self.availability, share
+        return draw_cohort(self.split, seed, round, *options)
 
     @property
     def num_users(self) -> int:
@@ -159,7 +161,10 @@ class FederatedData(LightningDataModule, ABC):
         return batch.to(device)
 
     def _next_cohort(self) -> Cohort:
-        return self.cohort(self.trainer.current_epoch if self.trainer else 0, *self._training())
+        trainer = self.trainer
+        if trainer is None:
+            return self.cohort(0, *self._training())
+        return self.cohort(trainer.current_epoch, *self._training(), (trainer.global_rank, trainer.world_size))
 
     def _training(self) -> tuple[int, int]:
         """Training seed and local epochs of the module that is trained, so that there is one of each."""

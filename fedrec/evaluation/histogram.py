@@ -16,12 +16,13 @@ class RankHistogram(Metric):
 
     Args:
         cutoffs: The K.
+        sync_on_compute: Whether the metrics are over the users of all processes.
     """
 
     counts: Tensor
 
-    def __init__(self, cutoffs: tuple[int, ...] = CUTOFFS) -> None:
-        super().__init__()
+    def __init__(self, cutoffs: tuple[int, ...] = CUTOFFS, sync_on_compute: bool = True) -> None:
+        super().__init__(sync_on_compute=sync_on_compute)
         self.cutoffs = cutoffs
         # The last entry holds all ranks beyond the largest cut-off.
         self.add_state("counts", torch.zeros(max(cutoffs) + 1, dtype=torch.int64), dist_reduce_fx="sum")

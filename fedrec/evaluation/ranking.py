@@ -92,7 +92,7 @@ def sampled_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:
     for users in _slices(len(items), max(1, tile // items.shape[1])):
         scores = score(held_out.users[users], items[users])
         parts.append(ranks(scores[:, 0], scores[:, 1:]))
-    return torch.cat(parts)
+    return torch.cat([held_out.items[:0], *parts])  # there may be nobody to rank
 
 
 def full_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:
@@ -109,7 +109,7 @@ def full_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:
         allowed = _unseen(held_out, users)
         allowed.scatter_(1, items, value=False)
         parts.append(ranks(scores.gather(1, items)[:, 0], scores, allowed))
-    return torch.cat(parts)
+    return torch.cat([held_out.items[:0], *parts])  # there may be nobody to rank
 
 
 def top_items(score: Score, held_out: HeldOut, tile: int, k: int) -> tuple[Tensor, Tensor]:

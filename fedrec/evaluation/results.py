@@ -19,7 +19,7 @@ def test_metrics(ranks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Metrics by their public names: ``test/hr_10``, ``test/full_hr_10``, ``test/popular_full_ndcg_10``, ….
 
     Args:
-        ranks: ``int64 [V]`` by name, as :func:`fedrec.evaluation.ranking.evaluate` gives them.
+        ranks: ``int64 [V]`` of all users by name, as :func:`fedrec.evaluation.ranking.evaluate` gives them.
 
     Example:
         >>> import torch
@@ -29,7 +29,7 @@ def test_metrics(ranks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     by_name: dict[str, Tensor] = {}
     for name, rank in ranks.items():
-        metrics = RankHistogram().to(rank.device)
+        metrics = RankHistogram(sync_on_compute=False).to(rank.device)
         metrics.update(rank)
         prefix = name.removesuffix("sampled") if name.endswith("sampled") else f"{name}_"
         by_name |= {f"test/{prefix}{metric}": value for metric, value in metrics.compute().items()}

@@ -40,6 +40,8 @@ class LowRankServer(MeanServer):
         InputError: If the rank is below 1.
     """
 
+    adds_up = True
+
     def __init__(self, rank: int = 4, lr: float = 1.0, rows_over: Literal["clients", "senders"] = "senders") -> None:
         super().__init__("sgd", lr, rows_over=rows_over)
         if rank < 1:

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from fedrec.errors import InputError
 from fedrec.exchange import OneTable, Table, Upload
 from fedrec.models.recommender import Params
+from fedrec.processes import Processes
 
 
 class Extra(nn.Module, ABC):
@@ -28,6 +30,16 @@ class Extra(nn.Module, ABC):
 
     def receive(self, upload: Upload) -> None:
         """Look at a bucket's uploads."""
+
+    def reduce(self, processes: Processes) -> None:
+        """Add up what the processes of a run have looked at, each its own uploads.
+
+        Raises:
+            InputError: If this one does not say how.
+        """
+        if not processes.alone and type(self).receive is not Extra.receive:
+            name = type(self).__name__
+            raise InputError(f"model.server.sends: {name} looks at uploads in one process; expected trainer.devices 1")
 
     def end_round(self, before: Params) -> None:
         """The server has stepped; ``before`` are the parameters from which it did."""
@@ -83,6 +95,10 @@ class RowFrequency(Extra):
     def receive(self, upload: Upload) -> None:
         """See base class."""
         self.get_buffer("of_round").index_add_(0, upload.items.flatten(), upload.real().long().flatten())
+
+    def reduce(self, processes: Processes) -> None:
+        """See base class."""
+        self.get_buffer("of_round").copy_(processes.sum({"of_round": self.get_buffer("of_round")})["of_round"])
 
     def end_round(self, before: Params) -> None:
         """See base class."""

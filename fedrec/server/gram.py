@@ -19,6 +19,7 @@ from fedrec.errors import InputError
 from fedrec.exchange import Upload
 from fedrec.models.item_to_item import WEIGHTS
 from fedrec.models.recommender import Params
+from fedrec.processes import Processes
 from fedrec.server.server import Server
 
 MAX_ITEMS = 12_000
@@ -80,6 +81,7 @@ class GramServer(Server, ABC):
     """
 
     takes_lists = True
+    adds_up = True
 
     def __init__(self) -> None:
         super().__init__("sgd", lr=1.0)
@@ -110,6 +112,11 @@ class GramServer(Server, ABC):
         counts = upload.counts.cpu()
         begin = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
         add_gram(self._gram, upload.items[upload.real()].cpu(), begin)
+
+    def reduce(self, processes: Processes) -> None:
+        """See base class."""
+        super().reduce(processes)
+        self._gram = processes.sum({WEIGHTS: self._gram})[WEIGHTS]
 
     def direction(self) -> Params:
         """See base class: the Gram matrix."""

@@ -23,6 +23,7 @@ class LocalOnlyServer(Server):
     """
 
     exchanges = False
+    adds_up = True
 
     def __init__(self) -> None:
         super().__init__("sgd", 1.0)

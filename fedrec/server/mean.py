@@ -11,6 +11,7 @@ from torch import Tensor
 from fedrec.errors import InputError
 from fedrec.exchange import Upload
 from fedrec.models.recommender import Params
+from fedrec.processes import Processes
 from fedrec.server.extras import Extra
 from fedrec.server.optimizers import Kind
 from fedrec.server.server import Server
@@ -55,6 +56,8 @@ class MeanServer(Server):
         >>> server.shared["bias"].item(), server.shared["item"].flatten().tolist()
         (-1.5, [-1.0, 0.0, -3.0])
     """
+
+    adds_up = True
 
     def __init__(
         self,
@@ -103,6 +106,15 @@ class MeanServer(Server):
         for name, scale in upload.scale.items():
             self._add_decayed(name, 1 - scale, upload)
         self._clients += len(upload.clients)
+
+    def reduce(self, processes: Processes) -> None:
+        """See base class."""
+        super().reduce(processes)
+        parts = {"sum": self._sums, "senders": self._senders, "clients": {"all": torch.tensor(self._clients)}}
+        whole = processes.sum({(part, name): value for part, own in parts.items() for name, value in own.items()})
+        self._sums = {name: value for (part, name), value in whole.items() if part == "sum"}
+        self._senders = {name: value for (part, name), value in whole.items() if part == "senders"}
+        self._clients = int(whole["clients", "all"])
 
     def direction(self) -> Params:
         """See base class."""

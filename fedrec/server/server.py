@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fedrec.errors import DivergenceError
 from fedrec.exchange import Broadcast, OneTable, Upload, UploadStep
 from fedrec.models.recommender import Params, Uploads
+from fedrec.processes import Processes
 from fedrec.server.extras import Extra
 from fedrec.server.optimizers import Kind, OptimizerOptions
 
@@ -32,6 +33,9 @@ class Server(nn.Module, ABC):
 
     Attributes:
         uploads: How :meth:`aggregate` wants dense uploads: summed over a bucket's clients, or one for each.
+        adds_up: Whether what :meth:`aggregate` makes of uploads is a sum over clients, so that processes can each
+            aggregate their own clients' and :meth:`reduce` adds up. If not, every process gets all uploads. A class
+            that defines ``aggregate`` says it anew: a base class cannot know what else is done there.
         item_tables: Which of the shared parameters have a row per item.
         exchanges: Whether anything travels. If not, no bytes are counted, and clients must go on with what they kept
             (``Client.continues``).
@@ -42,6 +46,12 @@ class Server(nn.Module, ABC):
     uploads: Uploads = "summed"
     exchanges: bool = True
     takes_lists: bool = False
+    adds_up: bool = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "aggregate" in vars(cls) and "adds_up" not in vars(cls):
+            cls.adds_up = False
 
     def __init__(
         self,
@@ -127,6 +137,14 @@ class Server(nn.Module, ABC):
         """Take in a bucket's uploads; a subclass calls this one, too."""
         for extra in self.extras():
             extra.receive(upload)
+
+    def reduce(self, processes: Processes) -> None:
+        """Add up what the processes of a run have aggregated; a subclass that ``adds_up`` calls this one, too.
+
+        Afterwards all of them hold the same bits, from which they take the same step.
+        """
+        for extra in self.extras():
+            extra.reduce(processes)
 
     @abstractmethod
     def direction(self) -> Params:

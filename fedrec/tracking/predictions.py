@@ -46,12 +46,16 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Find the users' best items by the scores that the module gives."""
+        """Find the users' best items by the scores that the module gives; of several processes, the first does."""
+        if not trainer.is_global_zero:
+            return
         items, scores = top_items(outputs, batch, pl_module.tiles().items, self.top_k)  # type: ignore[operator]
         self._parts.append((batch.users.cpu(), items.cpu(), scores.cpu()))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file."""
+        if not trainer.is_global_zero:
+            return
         import pandas as pd  # half a second, which training is not to wait for
 
         from fedrec.tracking.recommendations import not_served, recommendations, write

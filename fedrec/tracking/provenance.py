@@ -13,6 +13,7 @@ import lightning
 import numpy as np
 import torch
 import yaml
+from torch import distributed
 
 import fedrec
 from fedrec.files import write_text
@@ -50,7 +51,7 @@ def provenance() -> dict[str, Any]:
     Returns:
         ``fedrec``, ``commit`` (of the checkout that the package stands in, ``-dirty`` after it if files were changed;
         None outside one), ``python``, ``torch``, ``lightning``, ``numpy``, ``processor``, ``capability`` (the
-        processor's instructions that torch uses) and ``threads``.
+        processor's instructions that torch uses), ``threads`` (of each process) and ``processes``.
     """
     return {
         "fedrec": fedrec.__version__,
@@ -62,6 +63,7 @@ def provenance() -> dict[str, Any]:
         "processor": _processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
+        "processes": distributed.get_world_size() if distributed.is_initialized() else 1,
     }
 
 

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
 from fedrec.data.protocol.heldout import HeldOut
-from fedrec.errors import InputError
+from fedrec.errors import InputError, LostProcessError
 from fedrec.evaluation.baselines import popularity_score
 from fedrec.evaluation.measures import hit_rate, ndcg
 from fedrec.evaluation.ranking import sampled_ranks
@@ -146,7 +146,9 @@ class RoundRecorder(Checkpoint):
             self._timings.append({ROUND: row[ROUND], **seconds})
             for logger in trainer.loggers:
                 logger.log_metrics({**row, **seconds}, step=number)
-        self._end_round(trainer, number, improved)
+        # A signal may have come to one of several processes, and all must end after the same round.
+        asked = pl_module.processes.largest(self._signal.number or 0)  # type: ignore[operator, union-attr]
+        self._end_round(trainer, number, improved, asked)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Upload the best checkpoint, if asked to."""
@@ -155,24 +157,26 @@ class RoundRecorder(Checkpoint):
             wandb.run.log_artifact(str(self._folder.best), name=f"{self._folder.id}-best", type="model")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Say how to go on, where it was a signal that ended the training."""
+        """Say how to go on, where it was a signal, or the end of another process, that ended the training."""
         self._training.close()
-        if isinstance(exception, KeyboardInterrupt) and trainer.state.fn == "fit" and self._folder.config.exists():
+        stopped = isinstance(exception, KeyboardInterrupt | LostProcessError)
+        if stopped and trainer.state.fn == "fit" and self._folder.config.exists():
+            how = str(exception) if isinstance(exception, LostProcessError) else "stopped"
             resume = f"fedrec fit --resume {shlex.quote(str(self._folder.path))}"
-            exception.args = (f"stopped, {self._saved} of {trainer.max_epochs} rounds are saved; go on with {resume}",)
+            exception.args = (f"{how}, {self._saved} of {trainer.max_epochs} rounds are saved; go on with {resume}",)
 
-    def _end_round(self, trainer: Trainer, number: int, improved: bool) -> None:
-        """Write the checkpoints that are due, and obey a signal that came during the round."""
+    def _end_round(self, trainer: Trainer, number: int, improved: bool, asked: int) -> None:
+        """Write the checkpoints that are due, and obey a signal, where one came during the round."""
         over = number == trainer.max_epochs or trainer.should_stop
-        if improved or over or self._signal.number or number % self.every_n_rounds == 0:
+        if improved or over or asked or number % self.every_n_rounds == 0:
             if trainer.is_global_zero:
                 self._metrics.sync()
             trainer.save_checkpoint(self._folder.last)
             self._saved = number
             if improved and trainer.is_global_zero:
                 _same_file(self._folder.last, self._folder.best)
-        if self._signal.number and not over:
-            stop(self._signal.number)
+        if asked and not over:
+            stop(asked)
 
 
 def _figures(metrics: Mapping[str, Tensor], evaluated: bool) -> dict[str, float]:

@@ -155,15 +155,15 @@ def test_on_the_whole_command_line(
     assert small_runs.everything(tmp_path) == {"own.yaml"}
 
 
-@pytest.mark.parametrize("option", ["strategy=ddp", "strategy=ddp_spawn", "strategy=ddp_fork", "devices=2"])
-def test_no_option_starts_processes(
+@pytest.mark.parametrize("option", ["strategy=ddp_spawn", "strategy=ddp_fork", "devices=2"])
+def test_no_other_option_than_ddp_starts_processes(
     option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("multiprocessing.process.BaseProcess.start", lambda self: pytest.fail("a process"))
     monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("a process"))
     assert main([*small_runs.options(tmp_path), "--trainer.logger=false", f"--trainer.{option}"]) == 2
     message = capsys.readouterr().err
-    assert "trainer.devices" in message
+    assert "expected auto for one process, ddp for several" in message
     assert message.count("\n") == 1
     assert small_runs.everything(tmp_path) == set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,6 +78,21 @@ class HeldOut:
             popularity=torch.from_numpy(split.popularity),
             training=everybody(split),
         )
+
+    def share(self, rank: int, world: int) -> HeldOut:
+        """The same of every W-th user, from number ``rank`` on: what process ``rank`` of W ranks."""
+        if world == 1:
+            return self
+        own = slice(rank, None, world)
+        return replace(self, users=self.users[own], items=self.items[own], candidates=self.candidates[own])
+
+    @staticmethod
+    def joined(parts: Sequence[Tensor]) -> Tensor:
+        """What each process found of its share of the users, ``[V_r]``, as of all of them, ``[V]``."""
+        whole = torch.cat(list(parts))
+        for rank, part in enumerate(parts):
+            whole[rank :: len(parts)] = part
+        return whole
 
     def to(self, device: torch.device | str) -> HeldOut:
         """Return the same held-out items on ``device``."""
