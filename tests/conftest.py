@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -12,6 +13,9 @@ from hypothesis import settings
 # How long an example takes says something about the machine and nothing about the code.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+# A shell's background job is started to ignore Ctrl-C, and so are its processes, which some tests end by that signal.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
