@@ -319,7 +319,8 @@ def _check_together(client: Client, server: Server, uploads: list[UploadStep] | 
     if not client.exchanges and (uploads or not server.averages):
         raise InputError(
             f"model.client={type(client).__name__} trains the shared parameters where they are: expected no "
-            "model.uploads, and a server that takes them so, model.server=MeanServer with optimizer=sgd and lr=1"
+            "model.uploads, and a server that takes them so, model.server=MeanServer with optimizer=sgd and lr=1, no "
+            "momentum, and rows_over=clients"
         )
     if client.sends_numbers == server.takes_lists:
         client_name, server_name = type(client).__name__, type(server).__name__

@@ -69,8 +69,10 @@ class Central(Client):
 
     def check(self, recommender: Recommender) -> None:
         """See base class."""
-        if recommender.private_tables:
-            name, tables = type(recommender).__name__, ", ".join(recommender.private_tables)
+        name, tables = type(recommender).__name__, ", ".join(recommender.private_tables)
+        if not recommender.by_gradients:
+            raise InputError(f"model.client=Central: {name} is not trained by gradients; expected ItemLists")
+        if tables:
             raise InputError(f"model.client=Central: {name} has private item tables ({tables}); expected none")
         check_names(recommender, Rates(), Rates())
 

@@ -19,7 +19,7 @@ from fedrec.data.draws import hash_u64
 from fedrec.errors import DivergenceError, InputError
 from fedrec.exchange import Upload, UploadStep
 from fedrec.federation import FederatedRecommender
-from fedrec.models import MF, NCF, PFedRec, Recommender
+from fedrec.models import MF, NCF, ItemToItem, PFedRec, Recommender
 from fedrec.server import FCFServer, MeanServer, Server
 from tests.methods.item_bias import ItemBias
 from tests.reference.adapter import BareFederation, EachClient
@@ -205,6 +205,11 @@ class Personal(MF):
     private_tables = ("personal",)
 
 
+def test_a_recommender_that_has_no_loss_is_refused() -> None:
+    with pytest.raises(InputError, match=r"model\.client=Central: ItemToItem is not trained by gradients"):
+        Central().check(ItemToItem())
+
+
 def test_private_item_tables_are_refused() -> None:
     with pytest.raises(InputError, match=r"model\.client=Central: Personal has private item tables \(personal\)"):
         Central().check(Personal(4))
@@ -216,7 +221,7 @@ SERVERS: list[Server] = [MeanServer("adam", 1.0), MeanServer("sgd", 0.5), MeanSe
 @pytest.mark.parametrize("server", [*SERVERS, EachClient("sgd", 1.0), FCFServer("sgd", 1.0)])
 def test_servers_that_do_not_take_what_comes_are_refused(server: Server) -> None:
     with pytest.raises(
-        InputError, match=r"model\.client=Central trains .*model\.server=MeanServer with optimizer=sgd and lr=1"
+        InputError, match=r"model\.client=Central trains .*MeanServer with optimizer=sgd and lr=1, no momentum"
     ):
         FederatedRecommender(MF(4), Central(), server)
 
