@@ -134,9 +134,13 @@ class RankLauncher(_SubprocessScriptLauncher):
 
 
 def share_cores(processes: int) -> None:
-    """Give each of the processes of this machine its share of the cores, unless ``OMP_NUM_THREADS`` says otherwise."""
-    if "OMP_NUM_THREADS" not in os.environ:
-        threads = max(1, len(os.sched_getaffinity(0)) // processes)
+    """Give each of the processes of this machine its share of the cores, unless ``OMP_NUM_THREADS`` says otherwise.
+
+    The cores are those of the machine, or what a sweep gives to one of its runs (``FEDREC_CORES``).
+    """
+    given = os.environ.pop("FEDREC_CORES", None)
+    if given or "OMP_NUM_THREADS" not in os.environ:
+        threads = max(1, int(given or len(os.sched_getaffinity(0))) // processes)
         os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes that are started, too
         torch.set_num_threads(threads)
 

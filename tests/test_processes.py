@@ -30,6 +30,7 @@ from fedrec.processes import Processes, _packed, _unpacked
 from fedrec.runs.round_table import read_rounds
 from fedrec.server import MeanServer
 from fedrec.server.extras import Extra, RowFrequency
+from fedrec.strategy import share_cores
 from tests import small_runs
 from tests.together import ENDS, HALF, METHODS, SEED, SICK, Trained, data, trained
 
@@ -193,6 +194,29 @@ def test_a_server_that_does_more_with_uploads_is_given_all_of_them() -> None:
         lr_of_its_own = 3
 
     assert (More.adds_up, Same.adds_up, MeanServer.adds_up) == (False, True, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "processes", "threads"),
+    [
+        ({}, 2, max(1, len(os.sched_getaffinity(0)) // 2)),
+        ({"OMP_NUM_THREADS": "3"}, 2, 3),
+        ({"OMP_NUM_THREADS": "4", "FEDREC_CORES": "4"}, 2, 2),
+        ({"OMP_NUM_THREADS": "1", "FEDREC_CORES": "1"}, 2, 1),
+    ],
+)
+def test_processes_share_the_cores_that_their_run_has(
+    given: dict[str, str], processes: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP_NUM_THREADS", "FEDREC_CORES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    share_cores(processes)
+    assert os.environ["OMP_NUM_THREADS"] == str(threads)
+    assert "FEDREC_CORES" not in os.environ, "processes that are started here have their share already"
+    if given.keys() != {"OMP_NUM_THREADS"}:
+        assert torch.get_num_threads() == threads
 
 
 def test_what_looks_at_uploads_without_adding_up_is_refused() -> None:

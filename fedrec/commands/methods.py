@@ -180,7 +180,8 @@ class _Running:
             return True
         self.worked = True
         given = {"WANDB_MODE": "offline", "WANDB_RUN_ID": self.job.name, "WANDB_RUN_GROUP": self.job.out.name}
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads_of(self._parallel)), **given}
+        threads = str(threads_of(self._parallel))  # of a run, whatever number of processes it has
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, "FEDREC_CORES": threads, **given}
         with self.log.open("ab") as log:
             self._process = warm.start(self._program, command, environment, log.fileno(), log.fileno())
         return False

@@ -173,5 +173,6 @@ def _environment(sweep: SweepFile, folder: SweepFolder, trial: Trial, threads: i
     for key in ("project", "entity"):
         if key in sweep.content:
             environment[f"WANDB_{key.upper()}"] = str(sweep.content[key])
-    environment.setdefault("OMP_NUM_THREADS", str(threads))
+    if "OMP_NUM_THREADS" not in environment:  # if it is, that many are the user's wish for every process
+        environment |= {"OMP_NUM_THREADS": str(threads), "FEDREC_CORES": str(threads)}
     return environment
