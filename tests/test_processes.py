@@ -294,7 +294,7 @@ def test_torchrun(tmp_path: Path) -> None:
     environment = os.environ | {"WANDB_MODE": "disabled", "WANDB_RUN_ID": "two"}
     folder, best = tmp_path / "runs" / "two", tmp_path / "best.csv"
     for argv, told in (
-        (small_runs.options(tmp_path, 3, *DDP), "best round"),
+        (small_runs.options(tmp_path, 3, *DDP), "\nbest round"),
         (["validate", f"--resume={folder}"], "validation items of"),
         (["test", f"--resume={folder}"], "most popular  "),
         (["predict", f"--resume={folder}", f"--recommend.output={best}"], "recommendations for"),
