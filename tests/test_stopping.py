@@ -64,7 +64,7 @@ def test_a_measurement_ends_at_once_and_writes_nothing(
     folder = small_runs.fit(tmp_path, 1)
     before = small_runs.everything(tmp_path)
     capsys.readouterr()
-    monkeypatch.setattr(FederatedRecommender, step, lambda *_: ask(number))
+    monkeypatch.setattr(FederatedRecommender, step, lambda *_, **__: ask(number))
     monkeypatch.chdir(tmp_path)
     assert entry.main([job, f"--resume={folder}"]) == STATUS[number]  # type: ignore[index]
     assert capsys.readouterr().err == "fedrec: stopped\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +15,14 @@ from fedrec.errors import InputError
 from fedrec.sweep.warm import Program
 
 STAND_IN = Program("tests.commands.fake_training", ("tests.commands.fake_training",))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server_of_its_own() -> Iterator[None]:
+    """Other tests need a server that has imported other things; the first one of a process stays, if nobody ends it."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    yield
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)
