@@ -24,7 +24,7 @@ FLOORS = (
     ("fedrec.tracking",),
     ("fedrec.federation",),
     ("fedrec.data.audit", "fedrec.data.datamodule", "fedrec.strategy"),
-    ("fedrec.evaluation",),
+    ("fedrec.evaluation", "fedrec.composition"),
     ("fedrec.client", "fedrec.server"),
     ("fedrec.exchange",),
     ("fedrec.data", "fedrec.runs"),

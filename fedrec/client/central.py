@@ -19,8 +19,8 @@ from torch import Tensor
 from fedrec.client.client import Client
 from fedrec.client.combinations import check_names
 from fedrec.client.figures import Figures
-from fedrec.client.local import operations
 from fedrec.client.mixed_batches import MixedBatches, finite, mixed_examples
+from fedrec.client.operations import operations
 from fedrec.client.optimizer import Kind, OptimizerState
 from fedrec.client.part import norm
 from fedrec.client.plan import Bucket, require_budget

@@ -24,6 +24,7 @@ from fedrec.client.early_stopping import EarlyStopping
 from fedrec.client.figures import Figures
 from fedrec.client.gradient_upload import GradientUpload
 from fedrec.client.objective import Objective
+from fedrec.client.operations import operations
 from fedrec.client.optimizer import Kind, Rate
 from fedrec.client.part import Point
 from fedrec.client.penalties import Penalty
@@ -257,15 +258,3 @@ class LocalTraining(Client):
     def _rate(self, round_: int, step: int) -> Rate:
         """Learning rates of the private parameters in one step of a round."""
         return lambda name: self.lr * self.rates.of(name, round_, step)
-
-
-def operations(origin: Origin, own: Own) -> float:
-    """Floating-point operations of a logit and its gradient: six for each parameter that the logit reads.
-
-    Two forward, a product and an addition, and twice as many backward. Counted are shared dense parameters, a client's
-    own weight matrices, and the item's rows, with which private vectors are multiplied.
-    """
-    dense = sum(value.numel() for value in origin.broadcast.dense.values())
-    dense += sum(value[0].numel() for value in own.dense.values() if value.dim() > 2)
-    rows = sum(table.shape[1] for table in (*origin.tables.values(), *own.tables.values()))
-    return 6.0 * (dense + rows)

@@ -21,6 +21,7 @@ from fedrec.runs.folder import RunFolder
 from fedrec.runs.progress import done_rounds, planned_rounds
 from fedrec.sweep import warm
 from fedrec.sweep.driver import TOO_MANY_FAILURES, threads_of
+from fedrec.sweep.trials import last_line
 
 POLL = 0.2  # seconds between two looks at the running processes
 FEDREC = warm.Program()
@@ -139,9 +140,9 @@ def run_all(jobs: Sequence[Job], parallel: int, program: warm.Program = FEDREC) 
                 running.remove(one)
                 if one.failed:
                     failed.append(one.job)
-                    print(f"{one.job.name} failed: {one.last_words()} (all of it: {one.log})", flush=True)
+                    print(f"{one.job.name} failed: {last_line(one.log)} (all of it: {one.log})", flush=True)
                     if len(failed) == TOO_MANY_FAILURES == len(jobs) - len(waiting) - len(running):
-                        raise InputError(f"the first {len(failed)} runs failed, the last with: {one.last_words()}")
+                        raise InputError(f"the first {len(failed)} runs failed, the last with: {last_line(one.log)}")
                 elif one.worked:
                     print(f"{one.job.name}: done in {one.seconds:.0f} s, {len(waiting)} runs wait", flush=True)
             time.sleep(POLL if running else 0)
@@ -186,11 +187,6 @@ class _Running:
             self._process = warm.start(self._program, command, environment, log.fileno(), log.fileno())
         return False
 
-    def last_words(self) -> str:
-        """The last line of the log."""
-        lines = [line.strip() for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines()]
-        return next((line for line in reversed(lines) if line), "it printed nothing")
-
     def end(self) -> None:
         """Let a training save its checkpoint and end."""
         if self._process is not None and self._process.exitcode is None and self._process.pid:
@@ -223,10 +219,10 @@ def _require_same(out: Path, options: Sequence[str]) -> None:
 
 def _chosen(only: str | None, data: str) -> list[str]:
     """The methods that are to run; the data set's configuration is looked for, too."""
-    from fedrec.cli.arguments import SHIPPED, configuration_path
+    from fedrec.cli.arguments import configuration_path, shipped_configurations
 
     configuration_path(data)
-    shipped = sorted(path.stem for path in (SHIPPED / "method").glob("*.yaml"))
+    shipped = [Path(name).stem for name in shipped_configurations() if name.startswith("method/")]
     names = shipped if only is None else list(dict.fromkeys(name.strip() for name in only.split(",")))
     for name in names:
         if name not in shipped:

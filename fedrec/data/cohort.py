@@ -11,17 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedrec.data.cohort_limits import require_cohort, require_negatives
 from fedrec.data.draws import Int64s, hash_u64, shuffled_within, without_replacement
-from fedrec.data.participants import Availability, draw_participants, largest_cohort
+from fedrec.data.participants import Availability, draw_participants
 from fedrec.data.protocol.item_sets import ItemSets
 from fedrec.data.protocol.split import Split
-from fedrec.data.sizes import require_memory
-from fedrec.errors import InputError
 
 # Negatives that are drawn at a time: the working arrays then stay in the cache, whatever the cohort's size.
 _BLOCK = 2**16
-# What local training keeps of every example in every local epoch: its step, weight and place, and what sorts them.
-STEP_BYTES = 110
 
 
 @dataclass(frozen=True)
@@ -108,31 +105,20 @@ def draw_cohort(
         >>> len(cohort.clients), cohort.labels[:6].tolist()
         (4, [1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
     """
-    _require_negatives(split, negatives, epochs)
+    require_negatives(split, negatives, epochs)
     rows = np.diff(split.train_indptr)
     taking_part = draw_participants(seed, round, rows, fraction, 1 + negatives, availability or Availability())
     arrived = taking_part.arrived
     clients = arrived[share_of(rows[arrived], *share)]
-    starts, sizes = split.train_indptr[clients], rows[clients]
-    ends = np.cumsum(sizes)
-    _require_cohort(len(clients), int(sizes.sum()), negatives, epochs)
-    owner = np.repeat(np.arange(len(clients)), sizes)
-    place = np.arange(len(owner)) - np.repeat(ends - sizes, sizes)
-    client = clients[owner]
-    # In random order: rows stand by item in the split, and steps of a few examples would otherwise see like items.
-    order = shuffled_within(owner, hash_u64(seed, "order of positives", round, client, place))
-    items = np.empty((epochs, len(owner), 1 + negatives), dtype=np.int64)
-    items[:, :, 0] = split.train_item[(starts[owner] + place)[order]]
-    avoid = split.negatives_avoid.of_users(clients)
-    for epoch, drawn in enumerate(items if negatives else ()):
-        _draw_negatives(drawn[:, 1:], avoid, (seed, round, epoch), clients, owner, place)
-    labels = np.zeros((len(owner), 1 + negatives), dtype=np.float32)
+    require_cohort(len(clients), int(rows[clients].sum()), negatives, epochs)
+    items = _draw_items(split, (seed, round), clients, negatives, epochs)
+    labels = np.zeros((items.shape[1], 1 + negatives), dtype=np.float32)
     labels[:, 0] = 1
     return Cohort(
         seed=seed,
         round=round,
         clients=torch.from_numpy(clients),
-        offsets=torch.from_numpy(np.concatenate([[0], ends]) * (1 + negatives)),
+        offsets=torch.from_numpy(np.concatenate([[0], np.cumsum(rows[clients])]) * (1 + negatives)),
         items=torch.from_numpy(items.reshape(epochs, -1)),
         labels=torch.from_numpy(labels.reshape(-1)),
         failed=taking_part.failed,
@@ -183,6 +169,22 @@ def everybody(split: Split) -> Cohort:
     )
 
 
+def _draw_items(split: Split, moment: tuple[int, int], clients: Int64s, negatives: int, epochs: int) -> Int64s:
+    """Items ``[E, P, 1 + n]`` of the clients' examples: positives and their negatives; ``moment`` is (seed, round)."""
+    starts, sizes = split.train_indptr[clients], np.diff(split.train_indptr)[clients]
+    owner = np.repeat(np.arange(len(clients)), sizes)
+    place = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    # In random order: rows stand by item in the split, and steps of a few examples would otherwise see like items.
+    seed, round = moment
+    order = shuffled_within(owner, hash_u64(seed, "order of positives", round, clients[owner], place))
+    items = np.empty((epochs, len(owner), 1 + negatives), dtype=np.int64)
+    items[:, :, 0] = split.train_item[(starts[owner] + place)[order]]
+    avoid = split.negatives_avoid.of_users(clients)
+    for epoch, drawn in enumerate(items if negatives else ()):
+        _draw_negatives(drawn[:, 1:], avoid, (*moment, epoch), clients, owner, place)
+    return items
+
+
 def _draw_negatives(
     drawn: Int64s, avoid: ItemSets, moment: tuple[int, int, int], clients: Int64s, owner: Int64s, place: Int64s
 ) -> None:
@@ -198,70 +200,3 @@ def _draw_negatives(
         words = hash_u64(seed, "negatives", round, epoch, clients[own], place[block], np.arange(negatives)[:, None])
         ranks = without_replacement(words, avoid.num_outside[own])
         drawn[block] = avoid.outside(own, ranks).T
-
-
-def require_cohorts(
-    split: Split,
-    fraction: float,
-    negatives: int = 4,
-    local_epochs: int = 1,
-    redrawn: bool = False,
-    availability: Availability | None = None,
-) -> None:
-    """Check that the cohort of any round can be drawn and trained on.
-
-    Args:
-        split: Training rows and what negatives avoid.
-        fraction: Share of the users that are selected.
-        negatives: Negatives per positive.
-        local_epochs: Local epochs of a client.
-        redrawn: Whether each of them has negatives of its own.
-        availability: As for :func:`draw_cohort`.
-
-    Raises:
-        InputError: What :func:`draw_cohort` would say of the largest cohort there can be, no cohort can have anybody,
-            or the machine's memory does not hold the index of its steps.
-    """
-    _require_negatives(split, negatives, local_epochs)
-    rows = largest_cohort(np.diff(split.train_indptr), fraction, 1 + negatives, availability or Availability())
-    clients, positives = len(rows), int(rows.sum())
-    _require_cohort(clients, positives, negatives, local_epochs if redrawn else 1)
-    require_memory(
-        STEP_BYTES * positives * (1 + negatives) * local_epochs,
-        f"The index of the steps of {clients:,} clients with {positives * (1 + negatives):,} examples in "
-        f"{local_epochs:,} local epochs",
-        "model.client.local_epochs, data.client_fraction or data.negatives",
-    )
-
-
-def _require_negatives(split: Split, negatives: int, epochs: int) -> None:
-    """Check the numbers asked for against what the users have.
-
-    Raises:
-        InputError: A number is out of range, or a user has fewer possible negatives than asked for.
-    """
-    if negatives < 0:
-        raise InputError(f"negatives is {negatives}; expected at least 1 per positive, or 0: positives alone.")
-    if epochs < 1:
-        raise InputError(f"The number of local epochs is {epochs}; expected at least 1.")
-    possible = split.negatives_avoid.num_outside
-    if possible.min() < negatives:
-        user = int(np.argmax(possible < negatives))
-        raise InputError(
-            f"{split.source}: user {split.user_ids[user]!s} has {possible[user]} possible negatives among "
-            f"{split.num_items} items, fewer than the {negatives} asked for per positive."
-        )
-
-
-def cohort_bytes(positives: int, negatives: int, epochs: int) -> int:
-    """Peak of memory that drawing a cohort takes, estimated: its examples, and what orders its positives."""
-    return positives * ((1 + negatives) * (8 * epochs + 4) + 80)
-
-
-def _require_cohort(clients: int, positives: int, negatives: int, epochs: int) -> None:
-    said = f" and {epochs:,} local epochs" if epochs > 1 else ""
-    require_memory(
-        cohort_bytes(positives, negatives, epochs),
-        f"A cohort of {clients:,} clients with {positives:,} positives, {negatives:,} negatives each{said},",
-        "data.client_fraction, data.negatives, or model.client.local_epochs where negatives are redrawn for each",
-    )

@@ -15,7 +15,8 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from fedrec.data.absolute import AbsolutePath
-from fedrec.data.cohort import Cohort, draw_cohort, require_cohorts
+from fedrec.data.cohort import Cohort, draw_cohort
+from fedrec.data.cohort_limits import require_cohorts
 from fedrec.data.interactions import Interactions
 from fedrec.data.kept_splits import kept_or_made
 from fedrec.data.one_batch import one_batch

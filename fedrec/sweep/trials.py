@@ -146,8 +146,12 @@ def read_history(path: Path, metric: str) -> list[float]:
 
 def last_words(folder: SweepFolder, trial: Trial) -> str:
     """Return the last line that a trial printed."""
-    text = folder.file(trial.number, "log").read_text(encoding="utf-8", errors="replace")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return last_line(folder.file(trial.number, "log"))
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log that is not blank."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     return lines[-1] if lines else "it printed nothing"
 
 

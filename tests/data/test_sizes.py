@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedrec.data.cohort import cohort_bytes, draw_cohort, require_cohorts
+from fedrec.data.cohort import draw_cohort
+from fedrec.data.cohort_limits import cohort_bytes, require_cohorts
 from fedrec.data.protocol.candidates import draw_candidates
 from fedrec.data.protocol.item_sets import ItemSets
 from fedrec.data.protocol.presets import PRESETS

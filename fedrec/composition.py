@@ -1,0 +1,42 @@
+"""Which clients, servers and upload steps go together; what does not is refused before anything is read."""
+
+from __future__ import annotations
+
+from fedrec.client import Client
+from fedrec.errors import InputError
+from fedrec.exchange import UploadStep
+from fedrec.server import Server
+
+
+def check_together(client: Client, server: Server, uploads: list[UploadStep] | None) -> None:
+    """Refuse a client, a server and steps between them that do not go together.
+
+    Raises:
+        InputError: Naming the options.
+    """
+    if uploads and client.decays:
+        raise InputError(
+            "model.uploads: with weight_decay of shared parameters one number stands for all rows that a client "
+            "did not touch, which steps on the way do not see; expected weight_decay 0"
+        )
+    if not client.exchanges and (uploads or not server.averages):
+        raise InputError(
+            f"model.client={type(client).__name__} trains the shared parameters where they are: expected no "
+            "model.uploads, and a server that takes them so, model.server=MeanServer with optimizer=sgd and lr=1, no "
+            "momentum, and rows_over=clients"
+        )
+    if client.sends_numbers == server.takes_lists:
+        client_name, server_name = type(client).__name__, type(server).__name__
+        sent, taken = ("numbers", "lists of items") if client.sends_numbers else ("lists of items", "numbers")
+        raise InputError(
+            f"model.client={client_name} sends {sent}, model.server={server_name} takes {taken}; expected ItemLists "
+            "together with EaseServer or ItemKNNServer, or neither"
+        )
+    if uploads and not client.sends_numbers:
+        name = type(client).__name__
+        raise InputError(f"model.uploads: clients of {name} send lists of items, on which no step acts; expected none")
+    if not server.exchanges and (uploads or not client.continues):
+        raise InputError(
+            f"model.server={type(server).__name__}: nothing travels, and clients go on with their own copies; expected "
+            "no model.uploads, and model.client.start=FromOwn with a store that keeps copies"
+        )
