@@ -83,9 +83,9 @@ def test_yogi_leaves_what_has_no_gradient_and_asks_a_closure_for_its_loss() -> N
     assert bool((moved < 1).all())
 
 
-@pytest.mark.parametrize("kind", ["adagrad", "yogi"])
-def test_state_goes_through_a_checkpoint(kind: Any) -> None:
-    first, second = server(kind, 0.1), server(kind, 0.1)
+@pytest.mark.parametrize(("kind", "momentum"), [("sgd", 0.9), ("adam", 0.0), ("adagrad", 0.0), ("yogi", 0.0)])
+def test_state_goes_through_a_checkpoint(kind: Any, momentum: float) -> None:
+    first, second = server(kind, 0.1, momentum), server(kind, 0.1, momentum)
     optimizers = first.make_optimizer(), second.make_optimizer()
     one_round(first, optimizers[0], 0)
     file = io.BytesIO()
