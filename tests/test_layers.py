@@ -19,6 +19,7 @@ FLOORS = (
     ("fedrec.__main__",),
     ("fedrec.commands",),
     ("fedrec.report", "fedrec.sweep"),
+    ("fedrec.jobs",),
     ("fedrec.analysis",),
     ("fedrec.cli",),
     ("fedrec.tracking",),

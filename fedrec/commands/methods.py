@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import signal
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from fedrec.commands.parser import Parser
 from fedrec.commands.sweep import enter
 from fedrec.errors import InputError
 from fedrec.files import write_text
-from fedrec.runs.folder import RunFolder
-from fedrec.runs.progress import done_rounds, planned_rounds
-from fedrec.sweep import warm
-from fedrec.sweep.driver import TOO_MANY_FAILURES, threads_of
-from fedrec.sweep.trials import last_line
+from fedrec.jobs.runs import ReferenceRun, TestedRun, run_all
 
-POLL = 0.2  # seconds between two looks at the running processes
-FEDREC = warm.Program()
 OPTIONS = "options.json"  # with which the runs of a folder were made
 REFERENCES = ("random", "item-knn", "ease")  # most popular items are measured in every test
 
@@ -48,13 +36,11 @@ def main(argv: Sequence[str]) -> int:
     data = options.data if options.data.endswith(".yaml") else f"data/{options.data}.yaml"
     out, every = options.out or Path("methods") / Path(data).stem, _chosen(options.only, data)
     fixed = [f"--data.protocol={options.protocol}", *_joined(further)]
-    jobs = [Job(out, data, name, seed, fixed) for seed in range(options.seeds) for name in every]
-    jobs += [Reference(out, data, name, 0, fixed) for name in REFERENCES]
     with ExitStack() as inside:
         _require_same(out, [data, *fixed])
         enter(out, inside)
         write_text(out / OPTIONS, json.dumps([data, *fixed]))
-        failed = run_all(jobs, options.parallel)
+        failed = run_all(_jobs(out, data, every, options.seeds, fixed), options.parallel)
         from fedrec.report.methods import markdown, method_table  # pandas takes a second
 
         table = method_table(out)
@@ -64,134 +50,15 @@ def main(argv: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-@dataclass(frozen=True)
-class Job:
-    """One method with one seed: training, then the test.
-
-    Attributes:
-        out: Folder of the whole comparison; the run is ``out/runs/<method>-<seed>``.
-        data: The data set's configuration.
-        method: Name of the method's configuration.
-        seed: Training seed.
-        options: Further options for ``fedrec fit``.
-    """
-
-    out: Path
-    data: str
-    method: str
-    seed: int
-    options: Sequence[str]
-
-    @property
-    def name(self) -> str:
-        """The run's id."""
-        return f"{self.method}-{self.seed}"
-
-    def commands(self) -> Iterator[list[str]]:
-        """What is left to do, one command after another; nothing for a run that was tested."""
-        folder = RunFolder(self.out / "runs" / self.name)
-        if folder.test.exists():
-            return
-        if not folder.config.exists():
-            shutil.rmtree(folder.path, ignore_errors=True)
-            files = [f"--config={self.data}", f"--config=method/{self.method}.yaml"]
-            own = [f"--seed_everything={self.seed}", f"--trainer.default_root_dir={self.out}"]
-            yield ["fit", *files, *own, *self.options]
-        elif done_rounds(folder) < planned_rounds(folder) or not folder.last.exists():
-            yield ["fit", "--resume", str(folder.path)]
-        yield ["test", "--resume", str(folder.path)]
-
-
-class Reference(Job):
-    """One reference, which no seed changes but that of a random order; measured by one command."""
-
-    def commands(self) -> Iterator[list[str]]:
-        """See base class."""
-        folder = RunFolder(self.out / "runs" / self.name)
-        if folder.test.exists():
-            return
-        shutil.rmtree(folder.path, ignore_errors=True)
-        own = [f"--config={self.data}", f"--trainer.default_root_dir={self.out}"]
-        yield ["reference", self.method, *own, *(option for option in self.options if option.startswith("--data."))]
-
-
-def run_all(jobs: Sequence[Job], parallel: int, program: warm.Program = FEDREC) -> list[Job]:
-    """Run what is left of all jobs, so many at a time; a job that fails does not stop the others.
-
-    Args:
-        jobs: All of them.
-        parallel: How many at a time, each on its share of the cores.
-        program: What is run; tests put another in its place.
-
-    Returns:
-        The jobs that failed.
-
-    Raises:
-        InputError: If the first ones fail, all of them.
-    """
-    waiting, failed = list(jobs), []
-    running: list[_Running] = []
-    warm.warm_up(program, threads_of(parallel))
-    try:
-        while waiting or running:
-            while waiting and len(running) < parallel:
-                running.append(_Running(waiting.pop(0), program, parallel))
-            for one in [one for one in running if one.over()]:
-                running.remove(one)
-                if one.failed:
-                    failed.append(one.job)
-                    print(f"{one.job.name} failed: {last_line(one.log)} (all of it: {one.log})", flush=True)
-                    if len(failed) == TOO_MANY_FAILURES == len(jobs) - len(waiting) - len(running):
-                        raise InputError(f"the first {len(failed)} runs failed, the last with: {last_line(one.log)}")
-                elif one.worked:
-                    print(f"{one.job.name}: done in {one.seconds:.0f} s, {len(waiting)} runs wait", flush=True)
-            time.sleep(POLL if running else 0)
-    finally:
-        for one in running:
-            one.end()
-    return failed
-
-
-class _Running:
-    """A job at work: its commands one after another, each a process of its own."""
-
-    def __init__(self, job: Job, program: warm.Program, parallel: int) -> None:
-        self.job, self.failed, self.worked = job, False, False
-        self.log = job.out / "logs" / f"{job.name}.log"
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        self._commands, self._program, self._parallel = job.commands(), program, parallel
-        self._began = time.monotonic()
-        self._process: BaseProcess | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Since it began."""
-        return time.monotonic() - self._began
-
-    def over(self) -> bool:
-        """Whether nothing is left to do; starts the next command where one is."""
-        if self._process is not None:
-            if self._process.exitcode is None:
-                return False
-            if self._process.exitcode:
-                self.failed = True
-                return True
-        command = next(self._commands, None)
-        if command is None:
-            return True
-        self.worked = True
-        given = {"WANDB_MODE": "offline", "WANDB_RUN_ID": self.job.name, "WANDB_RUN_GROUP": self.job.out.name}
-        threads = str(threads_of(self._parallel))  # of a run, whatever number of processes it has
-        environment = {**os.environ, "OMP_NUM_THREADS": threads, "FEDREC_CORES": threads, **given}
-        with self.log.open("ab") as log:
-            self._process = warm.start(self._program, command, environment, log.fileno(), log.fileno())
-        return False
-
-    def end(self) -> None:
-        """Let a training save its checkpoint and end."""
-        if self._process is not None and self._process.exitcode is None and self._process.pid:
-            os.kill(self._process.pid, signal.SIGTERM)
-            self._process.join(30)
+def _jobs(out: Path, data: str, names: Sequence[str], seeds: int, options: Sequence[str]) -> list[TestedRun]:
+    """Every method with every seed, then the references, which no seed changes but that of a random order."""
+    jobs: list[TestedRun] = []
+    for seed in range(seeds):
+        for name in names:
+            files = [f"--config={data}", f"--config=method/{name}.yaml", f"--seed_everything={seed}"]
+            jobs.append(TestedRun(out, f"{name}-{seed}", [*files, *options]))
+    about_data = [f"--config={data}", *(option for option in options if option.startswith("--data."))]
+    return [*jobs, *(ReferenceRun(out, f"{name}-0", name, about_data) for name in REFERENCES)]
 
 
 def _joined(words: Sequence[str]) -> list[str]:

@@ -13,9 +13,10 @@ import fedrec
 from fedrec.commands.parser import Parser
 from fedrec.errors import InputError
 from fedrec.files import alone
+from fedrec.jobs import warm
+from fedrec.jobs.driver import FEDREC, threads_of
 from fedrec.stopping import exit_status
-from fedrec.sweep import warm
-from fedrec.sweep.driver import FEDREC, Driver, threads_of
+from fedrec.sweep.driver import Driver
 from fedrec.sweep.file import SweepFile
 from fedrec.sweep.ledger import SweepFolder, Trial, holds_sweep
 from fedrec.sweep.reading import read_sweep_file

@@ -12,7 +12,7 @@ import pytest
 from fedrec.commands import methods
 from fedrec.commands.methods import main
 from fedrec.errors import InputError
-from fedrec.sweep.warm import Program
+from fedrec.jobs.warm import Program
 
 STAND_IN = Program("tests.commands.fake_training", ("tests.commands.fake_training",))
 

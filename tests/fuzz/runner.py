@@ -170,7 +170,7 @@ def _prepare(samples: Path, empty: Path) -> None:
 
 def _start_no_trials() -> None:
     """Sweeps are checked to the point where the first trial would start."""
-    from fedrec.sweep import warm
+    from fedrec.jobs import warm
     from fedrec.sweep.driver import Driver
 
     warm.warm_up = lambda *_: None  # type: ignore[assignment]

@@ -22,11 +22,11 @@ import yaml
 from fedrec.__main__ import main
 from fedrec.errors import InputError
 from fedrec.files import alone
+from fedrec.jobs.warm import Program
 from fedrec.sweep.driver import Driver
 from fedrec.sweep.file import COMMAND_HEAD, COMMAND_TAIL
 from fedrec.sweep.ledger import SweepFolder
 from fedrec.sweep.reading import read_sweep_file
-from fedrec.sweep.warm import Program
 from tests.sweep import fake_fit
 
 GRID = {
@@ -54,7 +54,7 @@ DRIVERS: list[subprocess.Popen[bytes]] = []
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working directory; looks at trials come often; no driver outlives a test that failed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("fedrec.sweep.driver.POLL", 0.02)
+    monkeypatch.setattr("fedrec.jobs.driver.POLL", 0.02)
     yield tmp_path
     while DRIVERS:
         driver = DRIVERS.pop()
@@ -143,7 +143,7 @@ def test_hyperband_stops_the_worse_trial(desk: Path) -> None:
 
 
 def test_deaf_trial_is_killed_after_the_patience(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fedrec.sweep.trials.PATIENCE", 0.1)
+    monkeypatch.setattr("fedrec.jobs.process.PATIENCE", 0.1)
     early = {"type": "hyperband", "min_iter": 3, "eta": 2}
     space = {"x": {"values": [0.5, 0.4, 0.1]}, "deaf": {"value": True}}
     drive(write(desk, early_terminate=early, parameters=space), parallel=1)

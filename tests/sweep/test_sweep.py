@@ -103,7 +103,7 @@ def test_what_fit_would_not_take_is_refused_before_anything_starts(fault: str, d
 def test_refusal_is_one_line_with_status_2_and_writes_nothing(
     desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fedrec.sweep.warm.warm_up", lambda *_: None)
+    monkeypatch.setattr("fedrec.jobs.warm.warm_up", lambda *_: None)
     write(desk, "[0, 0.05]", "[0, -1]")
     before = sorted(desk.iterdir())
     assert main(["sweep", "sweep.yaml"]) == 2

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from fedrec.files import alone
-from fedrec.sweep.warm import Program, start, warm_up
+from fedrec.jobs.warm import Program, start, warm_up
 
-TELL = Program("tests.sweep.tell", ())
+TELL = Program("tests.jobs.tell", ())
 ENVIRONMENT = {"PATH": "", "OMP_NUM_THREADS": "3", "LANG": "C.UTF-8"}
 
 
