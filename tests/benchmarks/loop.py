@@ -153,7 +153,7 @@ class FedRecGELLoop:
     @torch.no_grad()
     def evaluate(self, held_out: HeldOut) -> Metrics:
         """Gather the clients' vectors in one table and rank every user's held-out item among its candidates."""
-        users = Users(len(self.clients), *self.sizes)
+        users = Users(len(self.clients), *self.sizes).to(held_out.users.device)
         for name, table in users.named_parameters():
             table.copy_(torch.cat([client.get_parameter(name) for client in self.clients]))
         return evaluate(held_out, lambda user, items: self.model(users, torch.full_like(items, user), items))

@@ -33,7 +33,8 @@ _work: list[Work] = []  # one, in the loops' process
 
 
 def _start(users: int, items: int, cohorts: list[Cohort], held_out: HeldOut) -> None:
-    loops = {"loop": FedRecGELLoop(users, items, discarded_step=True), "lean_loop": FedRecGELLoop(users, items)}
+    with torch.device(held_out.users.device):  # beside what they work on
+        loops = {"loop": FedRecGELLoop(users, items, discarded_step=True), "lean_loop": FedRecGELLoop(users, items)}
     _work.append(Work(loops, cohorts, held_out))
 
 
@@ -65,6 +66,6 @@ class Loops:
 def loop_process(users: int, items: int, cohorts: list[Cohort], held_out: HeldOut) -> Iterator[Loops]:
     """Yield the loops, in a process that lives as long as the block."""
     arguments = users, items, cohorts, held_out
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("spawn")  # a GPU's tensors are shared with it, not sent
     with ProcessPoolExecutor(1, context, initializer=_start, initargs=arguments) as executor:
         yield Loops(executor)

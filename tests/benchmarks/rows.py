@@ -1,4 +1,4 @@
-"""What the benchmark measures: rounds and evaluations of production and of the published style, in one process."""
+"""What the benchmark measures: rounds and evaluations of production and of the published style, in each process."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fedrec.data.cohort import Cohort
 from fedrec.data.datamodule import FederatedData
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.evaluation.ranking import sampled_ranks
+from fedrec.processes import Processes
 from tests.benchmarks.loop_process import loop_process
 from tests.benchmarks.timing import timed
 from tests.compositions import composition
@@ -23,6 +24,7 @@ from tests.reference.adapter import BareFederation
 SGEMM_SIDE = 2048
 PRODUCTS = 20  # at least so many are timed for a row
 PASSES = 50
+ALONE = Processes()
 Row = dict[str, Any]
 
 
@@ -44,11 +46,11 @@ def gflop_per_round(examples: float, embedding_dim: int = 32, layers: int = 3) -
 
 
 class Processor:
-    """What the processor gives the same threads at the same time."""
+    """What the processor, or the GPU, gives the same threads at the same time."""
 
-    def __init__(self) -> None:
-        self.a, self.b, self.out = torch.randn(3, SGEMM_SIDE, SGEMM_SIDE)
-        self.values = torch.zeros(2**18)
+    def __init__(self, device: torch.device | str) -> None:
+        self.a, self.b, self.out = torch.randn(3, SGEMM_SIDE, SGEMM_SIDE, device=device)
+        self.values = torch.zeros(2**18, device=device)
 
     def pass_us(self) -> float:
         """Time of an elementwise pass over 1 MiB: how long threads wait for each other where they share no cache."""
@@ -63,29 +65,33 @@ class Rounds:
     """What is timed on one data set: actions by name, and the milliseconds that each took.
 
     Args:
-        module: Production.
-        cohorts: The rounds' cohorts, the same for all.
+        module: Production, in this process of those that train together.
+        cohorts: The rounds' cohorts, the same for all; of several processes, this one's share of each.
         held_out: What is evaluated.
         products: Matrix products that are timed after each round.
     """
 
     def __init__(self, module: BareFederation, cohorts: list[Cohort], held_out: HeldOut, products: int) -> None:
         self.module, self.cohorts, self.held_out, self.products = module, cohorts, held_out, products
-        self.processor = Processor()
+        self.own = held_out.share(module.processes.rank, module.processes.world)
+        self.processor = Processor(held_out.users.device)
         self.taken: dict[str, list[float]] = defaultdict(list)
 
     def production(self, number: int) -> None:
         """Time a round, an elementwise pass, products and an evaluation."""
         cohort, module = self.cohorts[number % len(self.cohorts)], self.module
+        together = module.processes.world
         with torch.no_grad():
+            module.processes.largest(number)  # all begin at once
             self.taken["round_ms"].append(timed(lambda: module.training_step(cohort, 0)))
             self.taken["pass_us"].append(self.processor.pass_us())
-            self.taken["sgemm_gflops"].extend(self.processor.gflops() for _ in range(self.products))
+            self.taken["sgemm_gflops"].extend(together * self.processor.gflops() for _ in range(self.products))
+            module.processes.largest(number)
             self.taken["eval_ms"].append(timed(self._evaluate))
 
     def _evaluate(self) -> None:
         scorer = self.module.scorer(private=self.module.served(self.held_out))
-        sampled_ranks(scorer, self.held_out, self.module.tiles().candidates)
+        self.module.processes.gather(sampled_ranks(scorer, self.own, self.module.tiles().candidates))
 
     def take(self, found: dict[str, float]) -> None:
         """Take what was timed elsewhere."""
@@ -97,7 +103,14 @@ class Rounds:
         return {name: statistics.median(values) for name, values in self.taken.items()}
 
 
-def measure(name: str, data: FederatedData, method: str, repeats: int, loop_repeats: int) -> Row:
+def measure(
+    name: str,
+    data: FederatedData,
+    method: str,
+    repeats: int,
+    loop_repeats: int,
+    processes: Processes = ALONE,
+) -> Row:
     """One row of the benchmark; production and loops take turns, medians are reported.
 
     Args:
@@ -106,15 +119,19 @@ def measure(name: str, data: FederatedData, method: str, repeats: int, loop_repe
         method: A shipped method.
         repeats: Rounds of production that are timed, each with an evaluation and its share of the products.
         loop_repeats: Rounds of the loops, spread evenly between them; 0 leaves the loops out.
+        processes: Those that train together, each of which measures; their device is where the round is.
     """
-    module, split = federation(method), data.split
+    module, split, device = federation(method), data.split, processes.device
     module.initialise(split.num_users, split.num_items)
-    cohorts = [data.cohort(round_, 0, module.client.local_epochs) for round_ in range(max(2, min(repeats, 5)))]
-    examples = statistics.mean(len(cohort.labels) for cohort in cohorts)
-    rounds = Rounds(module, cohorts, HeldOut.of(split, "test"), products=-(-PRODUCTS // repeats))
+    module.to(device).processes = processes
+    local_epochs, share = module.client.local_epochs, (processes.rank, processes.world)
+    numbers = range(max(2, min(repeats, 5)))
+    cohorts = [data.cohort(round_, 0, local_epochs, share).to(device) for round_ in numbers]
+    examples = sum(processes.gather(statistics.mean(len(cohort.labels) for cohort in cohorts)))
+    rounds = Rounds(module, cohorts, HeldOut.of(split, "test").to(device), products=-(-PRODUCTS // repeats))
     for number in range(3):
         rounds.production(number)  # the first ones touch memory
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # production's alone
+    peak = peak_mib(device)  # production's alone
     rounds.taken.clear()
     threads = 0
     with ExitStack() as stack:
@@ -129,17 +146,25 @@ def measure(name: str, data: FederatedData, method: str, repeats: int, loop_repe
     row: Row = {
         "data": name,
         "method": method,
+        "ranks": processes.world,
         "threads": torch.get_num_threads(),
         "loop_threads": threads or None,
         "users": split.num_users,
         "items": split.num_items,
-        "clients_per_round": len(cohorts[0].clients),
+        "clients_per_round": len(cohorts[0].everywhere),
         "examples_per_round": round(examples),
         "peak_rss_mib": peak,
         **dict.fromkeys(("loop_round_ms", "lean_loop_round_ms", "loop_eval_ms")),
         **rounds.medians(),
     }
     return row | _derived(row, gflop_per_round(examples) if method == "fedrecgel" else None)
+
+
+def peak_mib(device: torch.device | str) -> float:
+    """The most memory that this process has had so far: of the GPU where it works on one, else of the machine."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _derived(row: Row, gflop: float | None) -> Row:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import torch
 import yaml
+from torch import distributed
 
 from fedrec.data.datamodule import AmazonVideo, FederatedData, FilmTrust, MovieLens100K, Synthetic
 from fedrec.data.synthetic import Plan
+from fedrec.processes import Processes
 from tests.benchmarks.rows import Row, measure, ready
 from tests.compositions import METHODS, names
 
@@ -25,6 +29,8 @@ class Shape:
         options: Options of the data module in place of the method's own.
         repeats: Rounds that are timed.
         loops: Rounds of the published style beside them; 0: none.
+        ranks: Processes that train together.
+        threads: Threads of each of them; None: what the command says.
     """
 
     data: Callable[..., FederatedData]
@@ -32,6 +38,8 @@ class Shape:
     options: dict[str, Any]
     repeats: int
     loops: int = 0
+    ranks: int = 1
+    threads: int | None = None
 
     def data_module(self) -> FederatedData:
         """The data with the method's client fraction and negatives."""
@@ -40,7 +48,7 @@ class Shape:
 
 
 def _synthetic(users: int, items: int, rows: int) -> Callable[..., FederatedData]:
-    return lambda **options: Synthetic(plan=Plan(users=users, items=items, rows=rows), **options)
+    return partial(Synthetic, plan=Plan(users=users, items=items, rows=rows))
 
 
 PAPER: dict[str, Any] = {"protocol": "fedrecgel"}
@@ -66,11 +74,30 @@ GROWTH = {
         (1_000, 2_000, 0.1), (100_000, 2_000, 0.001),  # clients, the same number in a round
     )
 }  # fmt: skip
-SHAPES = REAL | EVERY | GROWTH
+# Processes and threads on the same two cores.
+RANKS = {
+    f"ranks {ranks} x {threads}, {name}": replace(REAL[name], loops=0, ranks=ranks, threads=threads)
+    for name in ("filmtrust", "ml-100k")
+    for ranks, threads in ((1, 1), (1, 2), (2, 1))
+}
+SHAPES = REAL | EVERY | GROWTH | RANKS
 
 
-def run(name: str, threads: int) -> Row:
-    """Measure one row in this process."""
-    torch.set_num_threads(threads)
-    shape = SHAPES[name]
-    return measure(name, shape.data_module(), shape.method, shape.repeats, shape.loops)
+def run(name: str, shape: Shape, threads: int, device: str = "cpu", rank: int = 0, meeting: str = "") -> Row:
+    """Measure one row in this process, or as one of several that measure it together.
+
+    Args:
+        name: Of the row.
+        shape: The row.
+        threads: Threads, unless the row says how many.
+        device: Where the round is.
+        rank: Which of the row's processes this is.
+        meeting: A path at which they find each other, where there are several.
+    """
+    torch.set_num_threads(shape.threads or threads)
+    data = shape.data_module()
+    if shape.ranks > 1:
+        patience = timedelta(minutes=2)
+        distributed.init_process_group("gloo", f"file://{meeting}", patience, shape.ranks, rank)
+    processes = Processes(rank, shape.ranks, device)
+    return measure(name, data, shape.method, shape.repeats, shape.loops, processes)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import pytest
+import torch
 
 from fedrec.data.datamodule import FederatedData, Synthetic
 from fedrec.data.synthetic import Plan
 from fedrec.models import NCF
 from tests.benchmarks import rows
-from tests.benchmarks.__main__ import COLUMNS, table
-from tests.benchmarks.rows import gflop_per_round, measure, ready
-from tests.benchmarks.shapes import SHAPES
+from tests.benchmarks.__main__ import COLUMNS, main, measured, table
+from tests.benchmarks.rows import Row, gflop_per_round, measure, ready
+from tests.benchmarks.shapes import FAIR, SHAPES, Shape, run
 from tests.compositions import names
 
 
@@ -60,3 +64,38 @@ def test_every_method_has_a_row(method: str, small: FederatedData) -> None:
     row = measure("small", small, method, repeats=1, loop_repeats=0)
     assert row["round_ms"] > 0
     assert row["eval_ms"] > 0
+
+
+def test_processes_and_threads_have_rows() -> None:
+    rows = {name: (shape.ranks, shape.threads) for name, shape in SHAPES.items() if shape.threads}
+    layouts = (1, 1), (1, 2), (2, 1)
+    assert rows == {
+        f"ranks {ranks} x {threads}, {data}": (ranks, threads)
+        for data in ("filmtrust", "ml-100k")
+        for ranks, threads in layouts
+    }
+
+
+def small_run(*given: Any) -> Row:
+    """What one of the processes of a row does, with small products."""
+    rows.SGEMM_SIDE = 64
+    return run(*given)
+
+
+def test_a_row_of_two_processes_is_of_the_same_rounds_as_one_of_one() -> None:
+    plan = Plan(users=300, items=400, rows=6_000)
+    shape = Shape(partial(Synthetic, plan=plan), "fedrecgel", FAIR, repeats=2, ranks=2, threads=1)
+    two = measured("small", shape, threads=2, device="cpu", work=small_run)
+    one = measure("small", ready(Synthetic(protocol="fair", plan=plan)), "fedrecgel", repeats=2, loop_repeats=0)
+    assert (two["ranks"], two["threads"], one["ranks"]) == (2, 1, 1)
+    for name in ("users", "items", "clients_per_round", "examples_per_round", "gflop_per_round"):
+        assert two[name] == one[name]
+    assert two["round_ms"] > 0
+    assert two["eval_ms"] > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_a_gpu_one_message_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--device", "cuda"])
+    assert capsys.readouterr().err.endswith("error: --device cuda: PyTorch finds no CUDA device on this machine\n")
