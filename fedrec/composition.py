@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fedrec.client import Client
 from fedrec.errors import InputError
-from fedrec.exchange import UploadStep
 from fedrec.server import Server
+from fedrec.server.extras import Extra
+from fedrec.uploads import Between, UploadPath
 
 
-def check_together(client: Client, server: Server, uploads: list[UploadStep] | None) -> None:
+def check_together(client: Client, server: Server, uploads: UploadPath) -> None:
     """Refuse a client, a server and steps between them that do not go together.
 
     Raises:
@@ -40,3 +41,7 @@ def check_together(client: Client, server: Server, uploads: list[UploadStep] | N
             f"model.server={type(server).__name__}: nothing travels, and clients go on with their own copies; expected "
             "no model.uploads, and model.client.start=FromOwn with a store that keeps copies"
         )
+    watching = [type(one).__name__ for one in server.extras() if type(one).receive is not Extra.receive]
+    names, steps = (type(client).__name__, type(server).__name__), list(uploads)
+    for place, step in enumerate(steps):
+        step.check(Between(*names, server.aggregates, watching, steps[:place], steps[place + 1 :]))

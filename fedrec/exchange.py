@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -132,6 +131,8 @@ class Upload:
         per_client: Whether ``dense`` has a client axis.
         scale: ``[B]`` by table: by what the rows that are not listed were multiplied, for clients whose whole table
             decays; empty where those rows are as received.
+        sent: ``float64 [B]`` bytes that each client sends, where a step on the way has encoded the numbers; None:
+            float32 numbers travel.
     """
 
     clients: Tensor
@@ -142,6 +143,7 @@ class Upload:
     num_items: int
     per_client: bool
     scale: Params = field(default_factory=dict)
+    sent: Tensor | None = None
 
     def num_bytes(self) -> int:
         """Bytes that one client sends: dense parameters and whole tables, as the published codes send them."""
@@ -151,6 +153,8 @@ class Upload:
 
     def total_bytes(self) -> int:
         """Bytes that all the clients send; where they send no numbers, the items are it, an index of 4 bytes each."""
+        if self.sent is not None:
+            return int(self.sent.sum())
         numbers = self.dense or self.rows
         return len(self.clients) * self.num_bytes() if numbers else BYTES * int(self.counts.sum())
 
@@ -159,6 +163,8 @@ class Upload:
 
         It is less, and tells the server which items a client has.
         """
+        if self.sent is not None:
+            return self.sent
         if not self.dense and not self.rows:
             return BYTES * self.counts
         rest = self.num_bytes() - BYTES * self.num_items * sum(rows.shape[2] for rows in self.rows.values())
@@ -171,22 +177,15 @@ class Upload:
             return self
         return replace(self, dense={name: value.sum(0) for name, value in self.dense.items()}, per_client=False)
 
+    def whole(self) -> Upload:
+        """The same with whole item tables ``[B, I, K]`` among ``dense`` in place of rows; needs ``per_client``."""
+        clients, index = len(self.clients), self.items[..., None]
+        tables = {
+            name: rows.new_zeros(clients, self.num_items, rows.shape[2]).scatter_add_(1, index.expand_as(rows), rows)
+            for name, rows in self.rows.items()
+        }
+        return replace(self, dense=self.dense | tables, rows={})
+
     def real(self) -> Tensor:
         """Which rows are not padding, ``bool [B, P]``."""
         return torch.arange(self.items.shape[1], device=self.items.device) < self.counts[:, None]
-
-
-class UploadStep(ABC):
-    """Something that is done to every upload on its way to the server (privacy, compression), with the server's part.
-
-    Steps act between local training and aggregation, in the order in which ``model.uploads`` lists them. They see the
-    uploads client by client (``Upload.per_client`` is True), and never the clients' private state.
-    """
-
-    @abstractmethod
-    def on_client(self, upload: Upload, round_: int) -> Upload:
-        """What the clients send instead of ``upload``; whatever is random must be a function of (round, client)."""
-
-    def on_server(self, direction: Params, round_: int) -> Params:
-        """What the server steps along instead of the aggregate ``direction``; by default the aggregate itself."""
-        return direction

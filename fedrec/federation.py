@@ -1,38 +1,33 @@
-"""The federated round as one training step, and evaluation."""
+"""The federated round as one training step."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor
 
 from fedrec.allocator import keep_freed_memory
 from fedrec.client import Client
 from fedrec.client.figures import RoundFigures
-from fedrec.client.private import OwnUpdate, PrivateState
+from fedrec.client.private import OwnUpdate
 from fedrec.composition import check_together
 from fedrec.data.cohort import Cohort
-from fedrec.data.protocol.heldout import HeldOut
 from fedrec.errors import InputError
-from fedrec.evaluation.baselines import popularity_score
-from fedrec.evaluation.histogram import RankHistogram
-from fedrec.evaluation.ranking import Tiles, evaluate, sampled_ranks
-from fedrec.evaluation.results import test_metrics
-from fedrec.evaluation.scores import Score, Scorer
-from fedrec.exchange import Broadcast, Upload, UploadStep
+from fedrec.evaluation.module import EvaluatedModule
+from fedrec.exchange import Broadcast, Upload
 from fedrec.models.recommender import Recommender, Uploads
 from fedrec.processes import Processes
 from fedrec.runs.checkpoints import rounds_done
 from fedrec.server import Server
 from fedrec.strategy import FederatedDDP
+from fedrec.uploads import Exchange, UploadPath, UploadStep
 
 FLOAT32 = {"dtype": "float32"}  # what checkpoints are that do not say it
 
 
-class FederatedRecommender(L.LightningModule):
+class FederatedRecommender(EvaluatedModule):
     """Federated training of a recommender: an algorithm is a composition of recommender, client and server.
 
     One communication round is one training step and one epoch, so ``trainer.max_epochs`` is the number of rounds. The
@@ -73,8 +68,6 @@ class FederatedRecommender(L.LightningModule):
         torch.Size([2, 5])
     """
 
-    private: PrivateState
-
     def __init__(
         self,
         recommender: Recommender,
@@ -92,23 +85,28 @@ class FederatedRecommender(L.LightningModule):
         if not 0 <= max_left_out <= 1:
             raise InputError(f"model.max_left_out={max_left_out}: expected a share from 0 to 1")
         client.check(recommender)
-        check_together(client, server, uploads)
+        path = UploadPath(uploads or ())
+        check_together(client, server, path)
         self.automatic_optimization = False
         self.recommender, self.client, self.server = recommender, client, server
         self.seed, self.budget = seed, int(memory_budget_mib * 2**20)
         self.method = method
-        self.uploads, self.max_left_out = uploads or [], max_left_out
+        self.uploads, self.max_left_out = path, max_left_out
         self.rounds, self.logs_itself, self.processes = 0, True, Processes()
-        self._validation_metrics = RankHistogram()
 
     # ------------------------------------------------------------------ the round
 
     def training_step(self, cohort: Cohort, batch_idx: int) -> None:
-        """One communication round; where nobody of the cohort arrives, the server does not step."""
+        """One communication round; where nobody of the cohort arrives, the server does not step.
+
+        Except if a step of the way must act in every round (``UploadStep.acts_alone``).
+        """
         broadcast = self.server.broadcast(cohort.round, cohort.everywhere)
         figures = RoundFigures(cohort, self.client.exchanges and self.server.exchanges)
-        self.rounds = cohort.round + 1
-        if not len(cohort.everywhere):
+        self.rounds, nobody = cohort.round + 1, not len(cohort.everywhere)
+        expected = cohort.selected if cohort.expected is None else cohort.expected
+        self.uploads.begin_round(Exchange(cohort.round, self.seed, cohort.everywhere, expected, cohort.coin))
+        if nobody and not self.uploads.acts_alone:
             self._log_round(figures, broadcast, norm=float("nan"))
             return
         self.server.begin_round()
@@ -120,7 +118,9 @@ class FederatedRecommender(L.LightningModule):
         if self.server.adds_up and not self.processes.alone:
             self.server.reduce(self.processes)
         figures.gather(self.processes)
-        figures.check(self.max_left_out)
+        if not nobody:
+            figures.check(self.max_left_out)
+        self.uploads.reduce(self.processes)
         self.private.end_round(broadcast)
         norm = self.server.step(self.optimizers(), cohort.round, self.uploads)
         self._log_round(figures, broadcast, norm)
@@ -132,10 +132,11 @@ class FederatedRecommender(L.LightningModule):
         if not len(cohort.clients):
             return
         origin = self.client.receive(self.recommender, broadcast, cohort)
-        for bucket in self.client.buckets(self.recommender, cohort, origin, self.budget, self.wanted):
+        beside = self.uploads.working_floats(self.client.whole) if self.uploads else (0, 0)
+        for bucket in self.client.buckets(self.recommender, cohort, origin, self.budget, self.wanted, beside):
             own = self.private.read(bucket.clients)
             updates = self.client.train(self.recommender, origin, own, bucket, self.wanted)
-            upload = self.sent(updates.upload, cohort.round)
+            upload = self.sent(updates.upload)
             figures.add(updates.figures, upload)
             if self.server.adds_up:
                 self.server.aggregate(upload)
@@ -143,6 +144,7 @@ class FederatedRecommender(L.LightningModule):
 
     def _log_round(self, figures: RoundFigures, broadcast: Broadcast, norm: Tensor | float) -> None:
         metrics = {"round": float(self.rounds), "train/norm_shared": norm, **figures.metrics(broadcast)}
+        metrics |= self.uploads.metrics()
         self.log_dict(metrics, logger=self.logs_itself, on_step=False, on_epoch=True, batch_size=1)
 
     @property
@@ -150,73 +152,14 @@ class FederatedRecommender(L.LightningModule):
         """The form of dense uploads that local training is asked for; upload steps need them client by client."""
         return "per_client" if self.uploads else self.server.uploads
 
-    def sent(self, upload: Upload, round_: int) -> Upload:
+    def sent(self, upload: Upload) -> Upload:
         """The upload as it arrives at the server, after all upload steps."""
-        for step in self.uploads:
-            upload = step.on_client(upload, round_)
+        upload = self.uploads.on_client(upload)
         return upload.summed() if self.server.uploads == "summed" else upload
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The server's optimiser."""
         return self.server.make_optimizer()
-
-    # ------------------------------------------------------------------ evaluation
-
-    def served(self, held_out: HeldOut) -> PrivateState:
-        """The private state with which clients score, given what they have at hand."""
-        if held_out.training is None:
-            return self.private
-        shared = self.server.parameters_now()
-        return self.client.serve(self.recommender, shared, self.private, held_out.training, self.budget)
-
-    def scorer(self, mean_private: bool = False, private: PrivateState | None = None) -> Scorer:
-        """Scores with the current parameters.
-
-        Args:
-            mean_private: Whether every client has the mean private state.
-            private: Private state with which clients score, see :meth:`served`; None: what they kept.
-        """
-        own = self.private if private is None else private
-        return Scorer.prepared(self.recommender, self.server.parameters_now(), own, mean_private)
-
-    def tiles(self) -> Tiles:
-        """How much evaluation scores at once within the memory budget."""
-        return Tiles.within(self.budget, self.recommender.working_floats()[0], self.device)
-
-    def validation_step(self, held_out: HeldOut, batch_idx: int) -> None:
-        """Rank the selection items among their candidates."""
-        score = self.scorer(private=self.served(held_out))
-        own = held_out.share(self.processes.rank, self.processes.world)
-        self._validation_metrics.update(sampled_ranks(score, own, self.tiles().candidates))
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the means over the users of all processes."""
-        metrics = {f"val/{name}": value for name, value in self._validation_metrics.compute().items()}
-        self.log_dict(metrics, logger=self.logs_itself)
-        self._validation_metrics.reset()
-
-    def test_step(self, held_out: HeldOut, batch_idx: int) -> dict[str, Tensor]:
-        """Rank the test items, among candidates and among all unseen items: the model and two baselines.
-
-        Returns:
-            Ranks ``int64 [V]`` by name, see :func:`~fedrec.evaluation.ranking.evaluate`.
-        """
-        private = self.served(held_out)
-        scores: dict[str, Score] = {
-            "": self.scorer(private=private),
-            "popular": popularity_score(held_out.popularity),
-            "mean_private": self.scorer(mean_private=True, private=private),
-        }
-        own = evaluate(scores, held_out.share(self.processes.rank, self.processes.world), self.tiles())
-        parts = self.processes.gather(own)
-        ranks = {name: HeldOut.joined([part[name] for part in parts]) for name in own}
-        self.log_dict(test_metrics(ranks), batch_size=len(held_out.users))
-        return ranks
-
-    def predict_step(self, held_out: HeldOut, batch_idx: int) -> Score:
-        """Scores with the current parameters, from which :func:`~fedrec.evaluation.ranking.top_items` recommends."""
-        score = self.scorer(private=self.served(held_out))
-        return score.__call__  # as a function: a frozen dataclass among the outputs is an error to Lightning
 
     # ------------------------------------------------------------------ state
 
@@ -245,6 +188,8 @@ class FederatedRecommender(L.LightningModule):
         sizes = data.num_users, data.num_items
         if not len(self.server.shared):
             self.initialise(*sizes)
+        if self.uploads and trainer.state.fn == "fit":
+            self.uploads.plan(trainer.max_epochs if trainer.max_epochs != -1 else None, data.coin)
         own = self.private.num_users, self.server.num_items
         if own != sizes:
             raise InputError(
@@ -266,6 +211,7 @@ class FederatedRecommender(L.LightningModule):
         generator = torch.Generator().manual_seed(self.seed)
         shared = self.recommender.initial_shared(num_items, generator)
         self.server.initialise(shared, self.recommender.item_tables, num_users, self.seed)
+        self.uploads.initialise(self.server.upload_shapes(), self.server.item_tables, num_users, self.seed)
         self.private = self.client.private_state(self.recommender, num_users, shared, generator)
         self.to(self.device)
 

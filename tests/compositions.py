@@ -15,10 +15,10 @@ from jsonargparse import ArgumentParser
 
 from fedrec.cli.arguments import SHIPPED
 from fedrec.client import Client
-from fedrec.exchange import UploadStep
 from fedrec.federation import FederatedRecommender
 from fedrec.models.recommender import Recommender
 from fedrec.server import Server
+from fedrec.uploads import UploadStep
 
 METHODS = SHIPPED / "method"
 SMALL = {"embedding_dim": 4, "layers": 2, "batch_size": 8, "rank": 2, "reg": 0.1}

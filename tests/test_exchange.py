@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from fedrec.client import DeltaUpload, LocalTraining
-from fedrec.exchange import Broadcast, OneTable, TablePerClient, Upload, UploadStep
+from fedrec.exchange import Broadcast, OneTable, TablePerClient, Upload
 from fedrec.models import NCF, PFedRec
 from fedrec.models.recommender import Params, Recommender
 from fedrec.server import MeanServer, Server
+from fedrec.uploads import UploadStep
 from tests.reference.adapter import EachClient
 from tests.small import federation, normal, random_cohort, snapshot
 
@@ -92,14 +93,15 @@ class Pass(UploadStep):
     """Does nothing, and takes down what it was given."""
 
     def __init__(self, seen: list[Any]) -> None:
+        super().__init__()
         self.seen = seen
 
-    def on_client(self, upload: Upload, round_: int) -> Upload:
-        self.seen.append(("client", round_, upload.per_client, upload.clients.tolist()))
+    def on_client(self, upload: Upload) -> Upload:
+        self.seen.append(("client", self.exchange.round, upload.per_client, upload.clients.tolist()))
         return upload
 
-    def on_server(self, direction: Params, round_: int) -> Params:
-        self.seen.append(("server", round_))
+    def on_server(self, direction: Params) -> Params:
+        self.seen.append(("server", self.exchange.round))
         return direction
 
 

@@ -27,6 +27,7 @@ FLOORS = (
     ("fedrec.data.audit", "fedrec.data.datamodule", "fedrec.strategy"),
     ("fedrec.evaluation", "fedrec.composition"),
     ("fedrec.client", "fedrec.server"),
+    ("fedrec.uploads",),
     ("fedrec.exchange",),
     ("fedrec.data", "fedrec.runs"),
     ("fedrec.models",),
@@ -37,7 +38,15 @@ FLOORS = (
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # Module -> where in the package it may be imported: files, or folders with all they hold.
 HOMES = {
-    "lightning": ("federation.py", "strategy.py", "data/federated.py", "runs/checkpoints.py", "tracking/", "cli/"),
+    "lightning": (
+        "federation.py",
+        "evaluation/module.py",
+        "strategy.py",
+        "data/federated.py",
+        "runs/checkpoints.py",
+        "tracking/",
+        "cli/",
+    ),
     "wandb": ("tracking/", "analysis/runs.py", "sweep/", "commands/sweep.py"),
 }
 TORCH_ONLY = ("models/",)

@@ -91,7 +91,13 @@ class Central(Client):
         return Origin(broadcast, broadcast.dense, broadcast.tables, False, {}, cohort.items, common=examples)
 
     def buckets(
-        self, recommender: Recommender, cohort: Cohort, origin: Origin, budget: int, uploads: Uploads = "summed"
+        self,
+        recommender: Recommender,
+        cohort: Cohort,
+        origin: Origin,
+        budget: int,
+        uploads: Uploads = "summed",
+        beside: tuple[int, int] = (0, 0),
     ) -> Iterator[Bucket]:
         """See base class: all clients at once, whose examples :meth:`receive` has; minibatches in parts that fit."""
         row = recommender.working_floats()[0]

@@ -26,6 +26,7 @@ class Client(ABC):
             are counted, and the server must take what comes of it (``Server.averages``).
         continues: Whether clients go on in every round with their own copies of the shared parameters.
         needs_negatives: Whether nothing can be learnt from positives alone.
+        whole: Whether uploads hold whole item tables among dense parameters, in place of rows.
         sends_numbers: Whether uploads hold numbers that steps on the way can act on; else lists of items alone.
     """
 
@@ -34,6 +35,7 @@ class Client(ABC):
     exchanges: bool = True
     continues: bool = False
     needs_negatives: bool = True
+    whole: bool = False
     sends_numbers: bool = True
 
     def check(self, recommender: Recommender) -> None:  # noqa: B027
@@ -62,7 +64,13 @@ class Client(ABC):
 
     @abstractmethod
     def buckets(
-        self, recommender: Recommender, cohort: Cohort, origin: Origin, budget: int, uploads: Uploads = "summed"
+        self,
+        recommender: Recommender,
+        cohort: Cohort,
+        origin: Origin,
+        budget: int,
+        uploads: Uploads = "summed",
+        beside: tuple[int, int] = (0, 0),
     ) -> Iterator[Bucket]:
         """The cohort's clients in padded buckets.
 
@@ -72,6 +80,8 @@ class Client(ABC):
             origin: What :meth:`receive` made.
             budget: Bytes that training a bucket may take beyond tensors as large as the model.
             uploads: How dense uploads will be asked for.
+            beside: What steps on the way of the uploads take of it, in float32 numbers: (per item row of a client, per
+                client).
         """
 
     @abstractmethod

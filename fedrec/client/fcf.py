@@ -47,7 +47,7 @@ class FCF(Client):
         InputError: If ``alpha`` is not a finite number of at least 0, or ``lam`` not a finite number above 0.
     """
 
-    needs_negatives = False
+    needs_negatives, whole = False, True
 
     def __init__(self, alpha: float = 1.0, lam: float = 1.0) -> None:
         if not 0 <= alpha < float("inf"):
@@ -78,11 +78,18 @@ class FCF(Client):
         return Origin(broadcast, broadcast.dense, broadcast.tables, False, {}, cohort.items, common=common)
 
     def buckets(
-        self, recommender: Recommender, cohort: Cohort, origin: Origin, budget: int, uploads: Uploads = "summed"
+        self,
+        recommender: Recommender,
+        cohort: Cohort,
+        origin: Origin,
+        budget: int,
+        uploads: Uploads = "summed",
+        beside: tuple[int, int] = (0, 0),
     ) -> Iterator[Bucket]:
         """See base class; in blocks of one example, an entry's target is how many positives it stands for."""
         plan = LocalPlan(cohort, local_epochs=1, batch_size=None, loss_block=1)
-        return plan.buckets(budget, *LeastSquares.working_floats(*origin.tables["item"].shape, uploads), origin.dtype)
+        of_row, of_client = LeastSquares.working_floats(*origin.tables["item"].shape, uploads)
+        return plan.buckets(budget, of_row + beside[0], of_client + beside[1], origin.dtype)
 
     def train(
         self, recommender: Recommender, origin: Origin, own: Own, bucket: Bucket, uploads: Uploads = "summed"

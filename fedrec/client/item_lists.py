@@ -61,7 +61,13 @@ class ItemLists(Client):
         return Origin(broadcast, broadcast.dense, broadcast.tables, False, {}, cohort.items)
 
     def buckets(
-        self, recommender: Recommender, cohort: Cohort, origin: Origin, budget: int, uploads: Uploads = "summed"
+        self,
+        recommender: Recommender,
+        cohort: Cohort,
+        origin: Origin,
+        budget: int,
+        uploads: Uploads = "summed",
+        beside: tuple[int, int] = (0, 0),
     ) -> Iterator[Bucket]:
         """See base class; clients of similar size share a bucket, and a list is never divided."""
         positives = cohort.labels > 0

@@ -116,6 +116,7 @@ class LocalTraining(Client):
         self.start, self.store = start or FromBroadcast(), store or Nothing()
         self.table_store, self._given_table_store = table_store or DecayedRows(), table_store
         self.decays, self.continues = self.upload.decays, isinstance(self.start, FromOwn)
+        self.whole = self.upload.whole
         self._check_options()
 
     def _check_options(self) -> None:
@@ -170,13 +171,20 @@ class LocalTraining(Client):
         return PrivateState(values, self.optimizer, num_users, kept, tables)
 
     def buckets(
-        self, recommender: Recommender, cohort: Cohort, origin: Origin, budget: int, uploads: Uploads = "summed"
+        self,
+        recommender: Recommender,
+        cohort: Cohort,
+        origin: Origin,
+        budget: int,
+        uploads: Uploads = "summed",
+        beside: tuple[int, int] = (0, 0),
     ) -> Iterator[Bucket]:
         """See base class."""
         plan = LocalPlan(cohort, self.local_epochs, self.batch_size, self.loss_block)
         dense = sum(value.numel() for value in origin.broadcast.dense.values())
         row = sum(table.shape[1] for table in origin.tables.values())
-        return plan.buckets(budget, *self.working_floats(recommender, dense, row, origin.num_items), origin.dtype)
+        floats = self.working_floats(recommender, dense, row, origin.num_items)
+        return plan.buckets(budget, floats[0] + beside[0], floats[1] + beside[1], origin.dtype)
 
     def working_floats(self, recommender: Recommender, dense: int, row: int, items: int) -> tuple[int, int]:
         """Working memory of local training in float32 numbers: (per item row of a client, per client).

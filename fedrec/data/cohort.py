@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fedrec.data.cohort_limits import require_cohort, require_negatives
 from fedrec.data.draws import Int64s, hash_u64, shuffled_within, without_replacement
-from fedrec.data.participants import Availability, draw_participants
+from fedrec.data.participants import Availability, draw_participants, expected_clients
 from fedrec.data.protocol.item_sets import ItemSets
 from fedrec.data.protocol.split import Split
 
@@ -37,6 +37,8 @@ class Cohort:
         failed: How many more were selected and failed.
         late: How many more were selected and have more examples than the deadline allows.
         share_of: ``int64 [A]`` the clients that train in any process, ascending; None: in this one alone.
+        expected: How many clients a round selects on average; None: nobody can say.
+        coin: The probability with which each client is selected, by a coin of its own; None: they are drawn otherwise.
     """
 
     seed: int
@@ -48,6 +50,8 @@ class Cohort:
     failed: int = 0
     late: int = 0
     share_of: Tensor | None = None
+    expected: float | None = None
+    coin: float | None = None
 
     @property
     def everywhere(self) -> Tensor:
@@ -106,8 +110,8 @@ def draw_cohort(
         (4, [1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
     """
     require_negatives(split, negatives, epochs)
-    rows = np.diff(split.train_indptr)
-    taking_part = draw_participants(seed, round, rows, fraction, 1 + negatives, availability or Availability())
+    rows, availability = np.diff(split.train_indptr), availability or Availability()
+    taking_part = draw_participants(seed, round, rows, fraction, 1 + negatives, availability)
     arrived = taking_part.arrived
     clients = arrived[share_of(rows[arrived], *share)]
     require_cohort(len(clients), int(rows[clients].sum()), negatives, epochs)
@@ -124,6 +128,8 @@ def draw_cohort(
         failed=taking_part.failed,
         late=taking_part.late,
         share_of=torch.from_numpy(arrived) if share[1] > 1 else None,
+        expected=expected_clients(len(rows), fraction, availability),
+        coin=fraction if availability.cohort == "poisson" else None,
     )
 
 

@@ -141,6 +141,12 @@ class FederatedData(LightningDataModule, ABC):
         """Number of items I."""
         return self.split.num_items
 
+    @property
+    def coin(self) -> float | None:
+        """The probability with which each client is selected, by a coin of its own; None: they are drawn otherwise."""
+        by_coins = self.availability is not None and self.availability.cohort == "poisson"
+        return self.client_fraction if by_coins else None
+
     def train_dataloader(self) -> DataLoader[Cohort]:
         """One :class:`Cohort` per epoch, that of the round whose number the epoch has."""
         return one_batch(self._next_cohort)

@@ -168,6 +168,16 @@ def largest_cohort(rows: Int64s, fraction: float, per_row: int, availability: Av
     return in_time[-num_clients(len(rows), fraction) :]
 
 
+def expected_clients(num_users: int, fraction: float, availability: Availability) -> float:
+    """How many clients a round selects on average.
+
+    Example:
+        >>> expected_clients(101, 0.1, Availability()), expected_clients(101, 0.5, Availability(cohort="poisson"))
+        (10, 50.5)
+    """
+    return fraction * num_users if availability.cohort == "poisson" else num_clients(num_users, fraction)
+
+
 def _require_share(fraction: float) -> None:
     if not 0 < fraction <= 1:
         raise InputError(f"client_fraction is {fraction}; expected a number above 0 and at most 1.")

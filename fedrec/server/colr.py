@@ -41,6 +41,7 @@ class LowRankServer(MeanServer):
     """
 
     adds_up = True
+    aggregates = "mean"
 
     def __init__(self, rank: int = 4, lr: float = 1.0, rows_over: Literal["clients", "senders"] = "senders") -> None:
         super().__init__("sgd", lr, rows_over=rows_over)
@@ -86,9 +87,14 @@ class LowRankServer(MeanServer):
                 )
         super().aggregate(upload)
 
-    def direction(self) -> Params:
+    def upload_shapes(self) -> dict[str, torch.Size]:
+        """See base class: factors of the item tables."""
+        factors = {name: torch.Size([self.num_items, self.rank]) for name in self.item_tables}
+        return super().upload_shapes() | factors
+
+    def decoded(self, aggregate: Params) -> Params:
         """See base class: the gathered factors times the basis."""
-        return {n: value @ self._bases[n] if n in self._bases else value for n, value in super().direction().items()}
+        return {n: value @ self._bases[n] if n in self._bases else value for n, value in aggregate.items()}
 
 
 def basis(seed: int, table: str, round_: int, rank: int, size: int) -> Tensor:

@@ -31,6 +31,8 @@ class FCFServer(MeanServer):
         InputError: If ``lam`` is not a finite number of at least 0.
     """
 
+    aggregates = "sum"
+
     def __init__(
         self,
         optimizer: Literal["adam", "sgd"] = "adam",

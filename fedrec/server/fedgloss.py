@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from fedrec.errors import InputError
-from fedrec.exchange import UploadStep
 from fedrec.models.recommender import Params
 from fedrec.server.extras import Extra
 from fedrec.server.mean import MeanServer
 from fedrec.server.optimizers import Kind
+from fedrec.uploads import UploadPath
 
 
 class FedGloSS(MeanServer):
@@ -58,9 +58,9 @@ class FedGloSS(MeanServer):
         scale = self.rho / norm if norm else norm
         return {name: value + scale * last[name] for name, value in values.items()}
 
-    def step(self, optimizer: Any, round_: int, steps: Sequence[UploadStep] = ()) -> Tensor:
+    def step(self, optimizer: Any, round_: int, uploads: UploadPath | None = None) -> Tensor:
         """See base class; remembers along what it stepped."""
-        norm = super().step(optimizer, round_, steps)
+        norm = super().step(optimizer, round_, uploads)
         for name, value in self.shared.items():
             if value.grad is not None:  # what nobody has ever uploaded has none
                 self.get_buffer(_last(name)).copy_(value.grad)

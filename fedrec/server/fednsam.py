@@ -17,10 +17,10 @@ from typing import Any
 from torch import Tensor
 
 from fedrec.errors import InputError
-from fedrec.exchange import UploadStep
 from fedrec.models.recommender import Params
 from fedrec.server.extras import Extra
 from fedrec.server.mean import MeanServer
+from fedrec.uploads import UploadPath
 
 
 class FedNSAM(MeanServer):
@@ -53,10 +53,10 @@ class FedNSAM(MeanServer):
             return values
         return {name: value + gamma * (value - self.get_buffer(_before(name))) for name, value in values.items()}
 
-    def step(self, optimizer: Any, round_: int, steps: Sequence[UploadStep] = ()) -> Tensor:
+    def step(self, optimizer: Any, round_: int, uploads: UploadPath | None = None) -> Tensor:
         """See base class; remembers from where it stepped."""
         before = {name: value.clone() for name, value in self.parameters_now().items()}
-        norm = super().step(optimizer, round_, steps)
+        norm = super().step(optimizer, round_, uploads)
         for name, value in before.items():
             self.get_buffer(_before(name)).copy_(value)
         return norm

@@ -58,6 +58,7 @@ class MeanServer(Server):
     """
 
     adds_up = True
+    aggregates = "mean"
 
     def __init__(
         self,
@@ -71,6 +72,8 @@ class MeanServer(Server):
     ) -> None:
         super().__init__(optimizer, lr, momentum, betas, eps, sends)
         self.rows_over = rows_over
+        if rows_over == "senders":
+            self.aggregates = "each"
         self._sums: Params = {}  # of the shape of what is uploaded, which need not be that of the parameters
         self._senders: Params = {}  # int64 [I] by table
         self._clients = 0
@@ -118,7 +121,7 @@ class MeanServer(Server):
 
     def direction(self) -> Params:
         """See base class."""
-        clients, self._clients = self._clients, 0
+        clients, self._clients = self._clients or 1, 0  # of nobody's uploads there is a sum, 0
         for name, total in self._sums.items():
             total /= self._senders[name].clamp(min=1)[:, None] if name in self._senders else clients
         return dict(self._sums)

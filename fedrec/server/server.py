@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from fedrec.errors import DivergenceError
-from fedrec.exchange import Broadcast, OneTable, Upload, UploadStep
+from fedrec.exchange import Broadcast, OneTable, Upload
 from fedrec.models.recommender import Params, Uploads
 from fedrec.processes import Processes
 from fedrec.server.extras import Extra
 from fedrec.server.optimizers import Kind, OptimizerOptions
+from fedrec.uploads import UploadPath
 
 
 class Server(nn.Module, ABC):
@@ -36,6 +37,9 @@ class Server(nn.Module, ABC):
         adds_up: Whether what :meth:`aggregate` makes of uploads is a sum over clients, so that processes can each
             aggregate their own clients' and :meth:`reduce` adds up. If not, every process gets all uploads. A class
             that defines ``aggregate`` says it anew: a base class cannot know what else is done there.
+        aggregates: What :meth:`direction` is: the ``mean`` of the uploads over the clients of the round, their ``sum``,
+            or something for which the server looks at ``each``. A class that defines ``aggregate`` or ``direction``
+            says it anew.
         item_tables: Which of the shared parameters have a row per item.
         exchanges: Whether anything travels. If not, no bytes are counted, and clients must go on with what they kept
             (``Client.continues``).
@@ -47,11 +51,14 @@ class Server(nn.Module, ABC):
     exchanges: bool = True
     takes_lists: bool = False
     adds_up: bool = False
+    aggregates: Literal["mean", "sum", "each"] = "each"
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "aggregate" in vars(cls) and "adds_up" not in vars(cls):
             cls.adds_up = False
+        if {"aggregate", "direction"} & vars(cls).keys() and "aggregates" not in vars(cls):
+            cls.aggregates = "each"
 
     def __init__(
         self,
@@ -107,6 +114,10 @@ class Server(nn.Module, ABC):
         """The shared parameters without their graph, by name; their memory is the server's."""
         return {name: value.detach() for name, value in self.shared.items()}
 
+    def upload_shapes(self) -> dict[str, torch.Size]:
+        """Shapes of what clients send of each shared parameter; by default its own."""
+        return {name: value.shape for name, value in self.shared.items()}
+
     def make_optimizer(self) -> torch.optim.Optimizer:
         """The optimiser of the shared parameters."""
         return self.options.make(self.shared.values())
@@ -150,21 +161,25 @@ class Server(nn.Module, ABC):
     def direction(self) -> Params:
         """The aggregate of all uploads of the round; called once, at the round's end."""
 
+    def decoded(self, aggregate: Params) -> Params:
+        """The aggregate after all upload steps in the shapes of the parameters, where clients send something else."""
+        return aggregate
+
     def gradient(self, aggregate: Params) -> Params:
-        """The gradient that the optimiser sees, given the aggregate after all upload steps: by default the aggregate.
+        """The gradient that the optimiser sees, given the decoded aggregate: by default the aggregate.
 
         A server that computes parameters instead of stepping towards them gives the difference from those of now, and
         has the optimiser SGD with rate 1. It may overwrite the aggregate.
         """
         return aggregate
 
-    def step(self, optimizer: Any, round_: int, steps: Sequence[UploadStep] = ()) -> Tensor:
+    def step(self, optimizer: Any, round_: int, uploads: UploadPath | None = None) -> Tensor:
         """One optimiser step along the round's uploads.
 
         Args:
             optimizer: The optimiser of :attr:`shared`.
             round_: Number of the round, from 0.
-            steps: What was done to the uploads on their way; the server's side of each is done here.
+            uploads: The way that the uploads came; the server's side of its steps is done here.
 
         Returns:
             Norm of the aggregate, ``[]``.
@@ -174,8 +189,7 @@ class Server(nn.Module, ABC):
                 overflow, and nothing of such a round may be recorded. It names the round as people count, from 1.
         """
         direction = self.direction()
-        for step in reversed(steps):  # what was done last on the way is undone first
-            direction = step.on_server(direction, round_)
+        direction = self.decoded(uploads.on_server(direction) if uploads else direction)
         norm: Tensor = torch.stack(torch._foreach_norm(list(direction.values()))).norm()
         if not norm.isfinite():  # a finite norm has finite terms; one that is not may have overflowed itself
             _require_finite(direction, f"round {round_ + 1}: the sum of the clients' uploads overflows")

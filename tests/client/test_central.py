@@ -17,10 +17,11 @@ from fedrec.client.stores.store import Copy
 from fedrec.data.cohort import Cohort
 from fedrec.data.draws import hash_u64
 from fedrec.errors import DivergenceError, InputError
-from fedrec.exchange import Upload, UploadStep
+from fedrec.exchange import Upload
 from fedrec.federation import FederatedRecommender
 from fedrec.models import MF, NCF, ItemToItem, PFedRec, Recommender
 from fedrec.server import FCFServer, MeanServer, Server
+from fedrec.uploads import UploadStep
 from tests.methods.item_bias import ItemBias
 from tests.reference.adapter import BareFederation, EachClient
 from tests.small import random_cohort, snapshot
@@ -229,7 +230,7 @@ def test_servers_that_do_not_take_what_comes_are_refused(server: Server) -> None
 class Pass(UploadStep):
     """Changes nothing."""
 
-    def on_client(self, upload: Upload, round_: int) -> Upload:
+    def on_client(self, upload: Upload) -> Upload:
         return upload
 
 

@@ -20,9 +20,10 @@ from fedrec.data.protocol.heldout import HeldOut
 from fedrec.data.protocol.presets import ProtocolOverrides
 from fedrec.data.synthetic import Plan
 from fedrec.errors import InputError
-from fedrec.exchange import Broadcast, TablePerClient, Upload, UploadStep
+from fedrec.exchange import Broadcast, TablePerClient, Upload
 from fedrec.models import MF, NCF, Recommender
 from fedrec.server import FCFServer
+from fedrec.uploads import UploadStep
 from tests.reference.adapter import BareFederation
 from tests.small import cohort, random_cohort, snapshot
 
@@ -36,7 +37,7 @@ BUDGETS = {"sliced": 4 * (2 * ROW + CLIENT), "few": 4 * (25 * ROW + CLIENT), "at
 class Pass(UploadStep):
     """Changes nothing, but has uploads asked for client by client."""
 
-    def on_client(self, upload: Upload, round_: int) -> Upload:
+    def on_client(self, upload: Upload) -> Upload:
         assert upload.per_client
         return upload
 

@@ -14,10 +14,11 @@ from torch.testing import assert_close
 from fedrec.client import ItemLists
 from fedrec.client.history import History, _Through
 from fedrec.errors import InputError
-from fedrec.exchange import OneTable, TablePerClient, UploadStep
+from fedrec.exchange import OneTable, TablePerClient
 from fedrec.federation import FederatedRecommender
 from fedrec.models import ItemToItem
 from fedrec.server import EaseServer
+from fedrec.uploads import UploadStep
 from tests.small import cohort, federation, normal
 
 
@@ -88,7 +89,7 @@ def test_one_matrix_is_read_and_no_other() -> None:
 
 
 class Doubled(UploadStep):
-    def on_client(self, upload: Any, round_: int) -> Any:
+    def on_client(self, upload: Any) -> Any:
         return replace(upload, rows={name: 2 * value for name, value in upload.rows.items()})
 
 

@@ -22,9 +22,10 @@ from fedrec.data.datamodule import Synthetic
 from fedrec.data.protocol.presets import ProtocolOverrides
 from fedrec.data.synthetic import Plan
 from fedrec.errors import InputError
-from fedrec.exchange import Upload, UploadStep
+from fedrec.exchange import Upload
 from fedrec.federation import FederatedRecommender
 from fedrec.models.recommender import Params
+from fedrec.uploads import UploadPath, UploadStep
 from tests.compositions import Composition, composition, names
 from tests.methods.slow import EXACT, ITEMS, USERS, after, batches, cohorts, gradients
 from tests.reference.adapter import BareFederation, strangers
@@ -174,13 +175,13 @@ def test_a_recommender_without_private_parameters() -> None:
 
 def test_an_upload_step_whose_sides_cancel_leaves_every_bit() -> None:
     with_step, without = bare("halved"), bare("halved")
-    without.uploads = []
+    without.uploads = UploadPath()
     found, expected = after(with_step), after(without)
     assert with_step.wanted == "per_client"
     assert without.wanted == "summed"
     assert_close(found, expected, **EXACT)
     without = bare("halved")
-    without.uploads, without.server.uploads = [], "per_client"
+    without.uploads, without.server.uploads = UploadPath(), "per_client"
     without.server.aggregate = lambda upload: type(without.server).aggregate(without.server, upload.summed())
     assert torch.equal(after(without), found)
 
@@ -189,13 +190,14 @@ class Turned(UploadStep):
     """Turns item rows on the way, and back at the server: what is done last must be undone first."""
 
     def __init__(self, seed: int) -> None:
+        super().__init__()
         values = torch.randn(4, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         self.turn = torch.linalg.qr(values).Q
 
-    def on_client(self, upload: Upload, round_: int) -> Upload:
+    def on_client(self, upload: Upload) -> Upload:
         return replace(upload, rows={name: value @ self.turn for name, value in upload.rows.items()})
 
-    def on_server(self, direction: Params, round_: int) -> Params:
+    def on_server(self, direction: Params) -> Params:
         return {name: value @ self.turn.mT for name, value in direction.items()}
 
 
@@ -205,7 +207,8 @@ def test_the_servers_sides_of_steps_run_from_the_last_to_the_first() -> None:
         module.server.broadcast = partial(type(module.server).__mro__[1].broadcast, module.server)
         module.server.aggregate = partial(type(module.server).__mro__[1].aggregate, module.server)
         module.server.uploads, module.client.penalties = "summed", []
-    turned.uploads = [Turned(0), Turned(1)]
+    turned.uploads = UploadPath([Turned(0), Turned(1)])
+    turned.uploads.initialise(turned.server.upload_shapes(), turned.server.item_tables, USERS, 0)
     assert_close(after(turned), after(plain), **EXACT)
 
 

@@ -13,10 +13,11 @@ from torch.testing import assert_close
 
 from fedrec.client import LocalTraining
 from fedrec.errors import DivergenceError, InputError
-from fedrec.exchange import OneTable, Upload, UploadStep
+from fedrec.exchange import OneTable, Upload
 from fedrec.models import NCF
 from fedrec.models.recommender import Params
 from fedrec.server import MeanServer
+from fedrec.uploads import UploadStep
 from tests.server.test_mean import EXACT, ITEMS, D, bucket, server, uploads
 from tests.small import federation, random_cohort
 
@@ -137,21 +138,22 @@ class Amplify(UploadStep):
     """Multiplies what the clients send, and the aggregate, by a factor each."""
 
     def __init__(self, on_client: float = 1.0, on_server: float = 1.0) -> None:
+        super().__init__()
         self.factors = on_client, on_server
 
-    def on_client(self, upload: Upload, round_: int) -> Upload:
+    def on_client(self, upload: Upload) -> Upload:
         for value in (*upload.dense.values(), *upload.rows.values()):
             value *= self.factors[0]
         return upload
 
-    def on_server(self, direction: Params, round_: int) -> Params:
+    def on_server(self, direction: Params) -> Params:
         return {name: value * self.factors[1] for name, value in direction.items()}
 
 
 class Huge(UploadStep):
     """Every number of every upload is finite; two of them are too much for float32."""
 
-    def on_client(self, upload: Upload, round_: int) -> Upload:
+    def on_client(self, upload: Upload) -> Upload:
         dense = {name: torch.full_like(value, 3e38) for name, value in upload.dense.items()}
         return replace(upload, dense=dense)
 

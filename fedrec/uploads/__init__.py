@@ -1,0 +1,14 @@
+"""Steps on the way of uploads from clients to server: privacy, compression, secure sums, attacks."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from fedrec.uploads.path import UploadPath
+from fedrec.uploads.step import Between, Exchange, UploadStep
+
+__all__ = ["Between", "Exchange", "UploadPath", "UploadStep"]
+
+# A configuration may name any step; where it comes from a run folder nothing is imported because it says so
+# (fedrec/runs/vetting.py): so all steps are known from the start.
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
