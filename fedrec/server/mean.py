@@ -15,6 +15,7 @@ from fedrec.processes import Processes
 from fedrec.server.extras import Extra
 from fedrec.server.optimizers import Kind
 from fedrec.server.server import Server
+from fedrec.uploads import Aggregates
 
 
 class MeanServer(Server):
@@ -58,7 +59,7 @@ class MeanServer(Server):
     """
 
     adds_up = True
-    aggregates = "mean"
+    aggregates: Aggregates = "mean"
 
     def __init__(
         self,

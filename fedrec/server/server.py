@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from fedrec.models.recommender import Params, Uploads
 from fedrec.processes import Processes
 from fedrec.server.extras import Extra
 from fedrec.server.optimizers import Kind, OptimizerOptions
-from fedrec.uploads import UploadPath
+from fedrec.uploads import Aggregates, UploadPath
 
 
 class Server(nn.Module, ABC):
@@ -51,7 +51,7 @@ class Server(nn.Module, ABC):
     exchanges: bool = True
     takes_lists: bool = False
     adds_up: bool = False
-    aggregates: Literal["mean", "sum", "each"] = "each"
+    aggregates: Aggregates = "each"
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

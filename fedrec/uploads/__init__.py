@@ -4,9 +4,9 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from fedrec.uploads.path import UploadPath
-from fedrec.uploads.step import Between, Exchange, UploadStep
+from fedrec.uploads.step import Aggregates, Between, Exchange, UploadStep
 
-__all__ = ["Between", "Exchange", "UploadPath", "UploadStep"]
+__all__ = ["Aggregates", "Between", "Exchange", "UploadPath", "UploadStep"]
 
 # A configuration may name any step; where it comes from a run folder nothing is imported because it says so
 # (fedrec/runs/vetting.py): so all steps are known from the start.

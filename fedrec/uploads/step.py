@@ -14,6 +14,8 @@ from fedrec.exchange import Upload
 from fedrec.models.recommender import Params
 from fedrec.processes import Processes
 
+Aggregates = Literal["mean", "sum", "each"]
+
 
 @dataclass(frozen=True)
 class Exchange:
@@ -51,7 +53,7 @@ class Between:
 
     client: str
     server: str
-    aggregates: Literal["mean", "sum", "each"]
+    aggregates: Aggregates
     watching: Sequence[str] = ()
     before: Sequence[UploadStep] = ()
     after: Sequence[UploadStep] = ()
