@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from fedrec.errors import InputError
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are the command line's own; ``prog`` begins with ``fedrec``."""
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """See base class, to which ``--option=--`` would be an option with an empty list.
+
+        Raises:
+            InputError: If an option has ``--`` for its value.
+        """
+        words = sys.argv[1:] if args is None else list(args)
+        for word in words[: words.index("--") if "--" in words else None]:
+            if word.startswith("-") and word.endswith("=--"):
+                self.error(f"{word}: -- ends the options and is no value")
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Report a wrong argument.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unicodedata import category
@@ -32,7 +33,7 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises:
         InputError: If it is not UTF-8 or not YAML, too large, nested too deeply, longer than it looks because of its
-            aliases, or not a mapping.
+            aliases, or not a mapping; or if a dotted name stands for what an alias repeats.
     """
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
@@ -53,6 +54,7 @@ def load(path: Path) -> dict[str, Any]:
         raise InputError(f"{place}: not YAML: {' '.join(str(problem).split())}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: not a configuration, expected names and values as in `model:`")
+    _check_dotted(values, path)
     return values
 
 
@@ -99,6 +101,26 @@ def _check_events(text: str, path: Path) -> None:
             raise InputError(
                 f"{path}: not a configuration, it holds more than {MAX_VALUES:,} values or more than {MAX_DEPTH} levels"
             )
+
+
+def _check_dotted(values: dict[str, Any], path: Path) -> None:
+    """Refuse ``a.b: *alias``: the parser of options writes it into ``a``, which would hold itself if ``a`` is it."""
+    times: Counter[int] = Counter()
+    dotted: list[tuple[str, Any]] = []
+    nodes: list[Any] = [values]
+    while nodes:
+        node = nodes.pop()
+        times[id(node)] += 1
+        if isinstance(node, dict):
+            dotted += [(name, value) for name, value in node.items() if isinstance(name, str) and "." in name]
+        nodes += (value for value in _within(node) if isinstance(value, dict | list))
+    for name, value in dotted:
+        if isinstance(value, dict | list) and times[id(value)] > 1:
+            raise InputError(f"{path}: {name} is a dotted name whose value is an alias; write the value out")
+
+
+def _within(node: dict[Any, Any] | list[Any]) -> Iterable[Any]:
+    return node.values() if isinstance(node, dict) else node
 
 
 def _not_plain(node: Any, where: str) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from fedrec.__main__ import main
@@ -29,6 +31,21 @@ def test_a_wrong_argument_is_one_message(line: str, capsys: pytest.CaptureFixtur
     assert said.out == ""
     assert said.err.startswith(f"fedrec: error: {WRONG[line]}; see fedrec {line.split()[0]}")
     assert said.err.count("\n") == 1
+
+
+COMMANDS = ("data audit", "data fetch", "demo", "methods", "reference ease", "report", "sweep")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_option_takes_the_end_of_options_for_its_value(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Argparse makes of ``--option=--`` an option whose value is an empty list."""
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--help"])
+    options = re.findall(r"^ +(--\w+) [A-Z]", capsys.readouterr().out, re.MULTILINE)
+    assert options
+    for option in options:
+        assert main([*command.split(), "name", f"{option}=--"]) == 2
+        assert f"{option}=--: -- ends the options and is no value" in capsys.readouterr().err
 
 
 def test_a_message_is_one_line_whatever_it_quotes(capsys: pytest.CaptureFixture[str]) -> None:
