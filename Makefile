@@ -16,7 +16,7 @@ PROGRESS := awk -v terminal="$$(test -t 2 && echo yes)" ' \
 NUMERIC := tests/reference tests/client tests/server tests/models tests/test_replay.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow fuzz numerics lint types bench notebooks clean
+.PHONY: help install demo test slow fuzz numerics lint types bench results notebooks clean
 
 help: ## this text
 	@echo "fedrec: a laboratory for federated recommendation. First: make demo"
@@ -60,6 +60,9 @@ types: $(INSTALLED) ## check the types
 
 bench: $(INSTALLED) ## measure a round and an evaluation, print a table, write bench.json
 	$(BIN)/python -m tests.benchmarks
+
+results: $(INSTALLED) ## write README's tables from notebooks/results; FROM="methods/filmtrust ..." takes results over first
+	$(BIN)/python -m tests.results $(FROM)
 
 notebooks: $(INSTALLED) ## execute the notebooks
 	$(BIN)/python -m pytest --nbmake notebooks

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import small_runs
+from tests import results, small_runs
 from tests.compositions import names
 
 README = Path(__file__).parents[1] / "README.md"
@@ -55,3 +55,10 @@ def test_the_table_of_methods_has_them_all() -> None:
     table = README.read_text(encoding="utf-8").partition("\n## Methods\n")[2].partition("\n## ")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     assert sorted(name for row in rows[1:] for name in re.findall(r"`([\w-]+)`", row)) == names()
+
+
+def test_the_tables_of_results_are_those_of_the_committed_results() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert results.rendered(text) == text, "make results"
+    names = {found[2] for found in results.PLACE.finditer(text)}
+    assert names == {path.stem for path in results.RESULTS.glob("methods_*.csv")}

@@ -17,7 +17,7 @@ RADII = ["model.client.rho_shared", "model.client.rho_private"]
 
 # Settings that change what a run computes; all others (paths, loggers, devices, callbacks) only change how.
 _EXPERIMENT = re.compile(r"(model|data)(\.|$)|trainer\.max_epochs$")
-_HOW = re.compile(r"\.seed$|^data\.root$|memory_budget_mib$")
+_HOW = re.compile(r"\.seed$|^data\.(root|keep_split)$|memory_budget_mib$")
 _SYMBOLS = {
     "model.client.rho_shared": "$\\rho_\\mathrm{shared}$",
     "model.client.rho_private": "$\\rho_\\mathrm{private}$",

@@ -40,10 +40,14 @@ def main(argv: Sequence[str]) -> int:
         _require_same(out, [data, *fixed])
         enter(out, inside)
         write_text(out / OPTIONS, json.dumps([data, *fixed]))
-        failed = run_all(_jobs(out, data, every, options.seeds, fixed), options.parallel)
+        jobs = _jobs(out, data, every, options.seeds, fixed)
+        failed = run_all(jobs, options.parallel)
         from fedrec.report.methods import markdown, method_table  # pandas takes a second
+        from fedrec.report.rows import result_rows, write_rows
 
-        table = method_table(out)
+        rows = result_rows(out, {job.name: job.command for job in jobs})
+        write_rows(rows, out / "results.csv")
+        table = method_table(rows)
         table.to_csv(out / "methods.csv", index=False)
         write_text(out / "methods.md", markdown(table))
         print(markdown(table), end="")
@@ -105,7 +109,7 @@ def _parser() -> Parser:
         "orders, item-kNN and EASE on it, and print one table of results and costs.",
         epilog="Further options go to every `fedrec fit`, such as --data.root DIR or --trainer.max_epochs 20. After "
         "Ctrl-C or a kill the same command goes on: what was tested is not repeated. OUT holds ordinary run folders, "
-        "logs, methods.csv and methods.md.",
+        "logs, results.csv (a row per run), methods.csv and methods.md (a row per method).",
     )
     parser.add_argument("data", metavar="DATA", help="name of a data set, such as ml-100k, or a configuration of yours")
     parser.add_argument("--out", type=Path, help="folder of the comparison (default: methods/DATA)")

@@ -2,80 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from scipy.special import stdtrit
 
-from fedrec.analysis.naming import SETTING, settings
-from fedrec.analysis.runs import read_runs, run_folders
-from fedrec.analysis.summary import costs, results
-from fedrec.analysis.users import tested_ranks
-from fedrec.errors import InputError
-from fedrec.evaluation.table import MEASURES, MODEL, POPULAR
-from fedrec.runs.settings import RUN
+from fedrec.evaluation.table import MEASURES, MODEL, POPULAR, Measure
+from fedrec.report.rows import METHOD
 
-KILOBYTES = {"up", "up touched", "down"}
-SPENT = {
-    "rounds": "rounds",
-    "up": "up kB",
-    "up touched": "touched rows kB",
-    "down": "down kB",
-    "mflop": "MFLOP",
-    "seconds": "s a round",
-}
+KILO, MEGA = 1e3, 1e6
 
 
-def method_table(folder: Path) -> pd.DataFrame:
-    """Every setting of a folder of runs that was tested, and most popular items, in a row each.
+def method_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Every method, and most popular items, in a row each.
 
     Args:
-        folder: Where the runs are.
+        rows: Results of runs, as :func:`fedrec.report.rows.result_rows` gives them, of one data set and protocol.
 
     Returns:
         Columns ``method``, ``seeds``; a mean and half of its 95 % interval for every measure (``sampled HR@10``,
-        ``sampled HR@10 ±``, …), over seeds, or over users where there is one seed or no seed changes it; ``rounds`` and
-        the costs of one client and round as :func:`~fedrec.analysis.summary.costs` names them, bytes in thousands.
-        Sorted by full NDCG@10, the best first.
-
-    Raises:
-        InputError: If no run can be read, or none was tested.
+        ``sampled HR@10 ±``, …), Student's over seeds, or over users where there is one seed or no seed changes it;
+        ``rounds`` and costs of one client and round, means over the runs: ``up``, ``up touched`` and ``down`` (10^3
+        bytes), ``mflop`` (10^6 operations), ``seconds``. Sorted by full NDCG@10, the best first.
     """
-    frame, _ = read_runs(folder)
-    frame = frame.assign(**{SETTING: settings(frame)})
-    runs = frame.drop_duplicates(RUN)  # what was measured in test stands in all rows of a run
-    found = _measured(runs, tested_ranks(run_folders(folder)))
-    spent = costs(frame)
-    rows = []
-    for setting, own in found.groupby(SETTING, sort=False):
-        row: dict[str, Any] = {"method": setting, "seeds": own["seeds"].iloc[0] if setting != POPULAR else None}
-        for line in own.to_dict("records"):
-            row |= {str(line["measure"]): line["mean"], f"{line['measure']} ±": line["half"]}
-        if setting in spent.index:  # 10^6 bytes there: a list of items would not show
-            row |= {str(n): v * 1e3 if n in KILOBYTES else v for n, v in spent.loc[setting, list(SPENT)].items()}
-        rows.append(row)
-    if not rows:
-        raise InputError(f"{folder}: no run was tested")
-    table = pd.DataFrame(rows)
-    return table.sort_values(MEASURES[-1].label, ascending=False, kind="stable", ignore_index=True)
+    costs = {
+        "rounds": rows["rounds"],
+        "up": rows["bytes_up"] / KILO,
+        "up touched": rows["bytes_up_touched"] / KILO,
+        "down": rows["bytes_down"] / KILO,
+        "mflop": rows["operations"] / MEGA,
+        "seconds": rows["round_seconds"],
+    }
+    rows = rows.assign(**costs)
+    table = []
+    for method, own in rows.groupby(METHOD, sort=False, observed=True):
+        measured = {k: v for measure in MEASURES for k, v in _measured(own, measure, MODEL).items()}
+        spent = {name: own[name].mean() for name in costs}
+        table.append({"method": str(method), "seeds": len(own), **measured, **spent})
+    # Most popular items are the same in every run of one data set and protocol.
+    popular = rows[rows[MEASURES[0].name(POPULAR, "test").removeprefix("test/")].notna()].head(1)
+    if len(popular):
+        measured = {k: v for measure in MEASURES for k, v in _measured(popular, measure, POPULAR).items()}
+        table.append({"method": POPULAR, "seeds": None, **measured})
+    order = pd.DataFrame(table)
+    return order.sort_values(MEASURES[-1].label, ascending=False, kind="stable", ignore_index=True)
 
 
-def _measured(runs: pd.DataFrame, ranks: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """What was measured of every setting, and of most popular items, which are the same in every run."""
-    by = [SETTING, "model", "measure"]
-    found = results(runs, ranks).set_index(by)
-    # One run of each setting, with its interval over users, in place of one of no width over seeds.
-    alone = results(runs[runs[RUN].isin(ranks)].drop_duplicates(SETTING), ranks).set_index(by)
-    found["half"] = found["half"].where(found["half"] > 0, alone["half"])
-    models, popular = found.reset_index(), alone.reset_index()
-    models = models[models["model"] == MODEL].astype({SETTING: str})
-    popular = popular[popular["model"] == POPULAR].drop_duplicates("measure")
-    return pd.concat([models, popular.assign(**{SETTING: POPULAR})])
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+def _measured(own: pd.DataFrame, measure: Measure, model: str) -> dict[str, float]:
+    """A measure's mean over a method's runs and half of its interval."""
+    name = measure.name(model).removeprefix("test/")
+    values = own[name]
+    half = own[f"{name}_half"].iloc[0]
+    if values.nunique() > 1:
+        half = stdtrit(len(own) - 1, 0.975) * values.std() / len(own) ** 0.5
+    return {measure.label: values.mean(), f"{measure.label} ±": half}
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -84,11 +64,22 @@ def markdown(table: pd.DataFrame) -> str:
     Args:
         table: As :func:`method_table` gives it.
     """
-    head = ["method", "seeds", *(measure.label for measure in MEASURES), *SPENT.values()]
+    spent = ["rounds", "kB up (touched rows)", "kB down", "MFLOP", "s a round"]
+    head = ["method", "seeds", *(measure.label for measure in MEASURES), *spent]
     lines = [head, ["---"] * len(head)]
     for row in table.to_dict("records"):
-        measured = [f"{row[m.label]:.4f} ± {row[f'{m.label} ±']:.4f}" for m in MEASURES]
-        spent = [_short(row[name]) if pd.notna(row.get(name)) else "" for name in SPENT]
+        measured = [f"{row[m.label]:.3f} ± {row[f'{m.label} ±']:.3f}" for m in MEASURES]
         seeds = f"{row['seeds']:.0f}" if pd.notna(row["seeds"]) else ""
-        lines.append([str(row["method"]), seeds, *measured, *spent])
+        costs = [_short(row.get(name)) for name in ("rounds", "up", "up touched", "down", "mflop", "seconds")]
+        rounds, up, touched, *others = costs
+        if touched and touched != up:
+            up = f"{up} ({touched})"
+        lines.append([str(row["method"]), seeds, *measured, rounds, up, *others])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _short(value: Any) -> str:
+    """A cost in three digits; blank if it is not known."""
+    if value is None or pd.isna(value):
+        return ""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

@@ -45,7 +45,8 @@ def main(argv: list[str]) -> int:
     columns = {"sampled": [1, 50], "full": [1 + seed, 90], "popular_sampled": [50, 50], "popular_full": [90, 90]}
     values = {"test/hr_10": 0.5, "test/ndcg_10": 0.5, "test/full_hr_10": 0.5, "test/full_ndcg_10": 0.5 - seed / 10}
     values |= {f"test/popular_{name.removeprefix('test/')}": 0.0 for name in values}
-    (run / "test.json").write_text(json.dumps({**ABOUT, "metrics": values}))
+    intervals = {name: [value - 0.01, value + 0.01] for name, value in values.items()}
+    (run / "test.json").write_text(json.dumps({**ABOUT, "metrics": values, "intervals": intervals}))
     pd.DataFrame({"user": [0, 1], **columns}).to_parquet(run / "ranks.parquet", index=False)
     return 0
 

@@ -45,6 +45,19 @@ def test_every_method_is_trained_and_tested_and_stands_in_the_table(
     assert table.loc["fedncf", "full NDCG@10 ±"] == pytest.approx(12.706 * 0.05, rel=1e-3)
     assert table.loc["fedncf", ["seeds", "rounds", "up", "up touched", "mflop"]].tolist() == [2, 2, 1e3, 250, 50]
     assert table.loc["most popular", "full HR@10"] == 0
+    assert table.loc["ease", "full NDCG@10 ±"] == pytest.approx(0.01)  # one seed: over users
+    rows = pd.read_csv(tmp_path / "results.csv").set_index("run")
+    assert set(rows.index) == {f"{name}-{seed}" for name in ("fedncf", "fedrecgel") for seed in (0, 1)} | {
+        "random-0",
+        "item-knn-0",
+        "ease-0",
+    }
+    # What differs in the seed alone is one configuration; the command says how to repeat a run, not where files are.
+    assert rows.loc["fedncf-0", "configuration"] == rows.loc["fedncf-1", "configuration"]
+    assert rows.loc["fedncf-1", "command"] == (
+        "fedrec fit --config=data/synthetic.yaml --config=method/fedncf.yaml --seed_everything=1 --data.protocol=fair"
+    )
+    assert rows.loc["ease-0", "command"] == "fedrec reference ease --config=data/synthetic.yaml --data.protocol=fair"
     out = capsys.readouterr().out
     assert (tmp_path / "methods.md").read_text() in out
     assert out.count("done in") == 2 * 2 + 3
