@@ -24,6 +24,7 @@ from fedrec.server import Server
 from fedrec.strategy import FederatedDDP
 from fedrec.uploads import Exchange, UploadPath, UploadStep
 
+FINGERPRINT = "fingerprint"
 FLOAT32 = {"dtype": "float32"}  # what checkpoints are that do not say it
 
 
@@ -229,6 +230,7 @@ class FederatedRecommender(EvaluatedModule):
             InputError: Naming what differs.
         """
         theirs, ours = _with_each_shape(FLOAT32 | checkpoint.get("fedrec", {})), _with_each_shape(self._identity())
+        theirs.setdefault(FINGERPRINT, ours[FINGERPRINT])  # of before there were any; the split's hash there was
         differing = [name for name in ours if theirs.get(name) != ours[name]]
         if differing:
             # Where anything else differs, it says why the shapes do.
@@ -245,7 +247,8 @@ class FederatedRecommender(EvaluatedModule):
             "split_seed": data.split_seed,
             "users": data.num_users,
             "items": data.num_items,
-            "split": data.split.fingerprint,
+            "split": data.split.content,
+            FINGERPRINT: data.split.fingerprint,
             "recommender": type(self.recommender).__name__,
             "shapes": {name: list(value.shape) for name, value in self.server.shared.items()},
             "dtype": str(next(iter(self.server.shared.values())).dtype).removeprefix("torch."),

@@ -202,7 +202,7 @@ def test_who_fails_or_is_late_leaves_no_trace_but_in_the_counts(method: str) -> 
         ("fedncf", data(split_seed=1), "split_seed is 0, here 1"),
         ("fedncf", data(protocol="fedrecgel"), r"protocol is fair \(candidates=6\), here fedrecgel \(candidates=6\)"),
         ("fedncf", data(plan=Plan(users=24, items=30, rows=240)), "items is 40, here 30"),
-        ("fedncf", data(data_seed=1), "split is [0-9a-f]{16}, here [0-9a-f]{16}"),
+        ("fedncf", data(data_seed=1), "split is [0-9a-f]{16}, here [0-9a-f]{16}; fingerprint is"),
         ("pfedrec", data(), "recommender is NCF, here PFedRec"),
     ],
 )
@@ -212,6 +212,18 @@ def test_a_checkpoint_of_something_else_is_refused(method: str, source: Syntheti
     first.save_checkpoint(tmp_path / "one.ckpt")
     with pytest.raises(InputError, match=f"checkpoint is of another run: .*{said}"):
         trainer(2).fit(module(method), datamodule=source, ckpt_path=tmp_path / "one.ckpt", weights_only=True)
+
+
+def test_a_checkpoint_of_before_there_were_fingerprints_is_taken(tmp_path: Path) -> None:
+    first = trainer(1)
+    first.fit(module("fedncf"), datamodule=data())
+    first.save_checkpoint(tmp_path / "one.ckpt")
+    content = torch.load(tmp_path / "one.ckpt", weights_only=True)
+    del content["fedrec"]["fingerprint"]
+    torch.save(content, tmp_path / "old.ckpt")
+    resumed = module("fedncf")
+    trainer(2).fit(resumed, datamodule=data(), ckpt_path=tmp_path / "old.ckpt", weights_only=True)
+    assert resumed.rounds == 2
 
 
 @pytest.mark.parametrize(("saved", "loaded"), [("float64", "float32"), ("float32", "float64")])

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from fedrec.analysis.fingerprints import require_one_fingerprint
 from fedrec.analysis.naming import SETTING
 from fedrec.analysis.users import estimates
 from fedrec.errors import InputError
@@ -38,6 +39,7 @@ def differences(
     ranks: Mapping[str, pd.DataFrame],
     measures: Sequence[Measure] = COMPARED,
     baseline: str | None = None,
+    mix_fingerprints: bool = False,
 ) -> pd.DataFrame:
     """Every setting against most popular, against its mean-private model and against a baseline, user by user.
 
@@ -51,13 +53,15 @@ def differences(
         ranks: Per-user ranks by run; settings with none are left out.
         measures: What is compared.
         baseline: The setting that the others are held against; None: the first.
+        mix_fingerprints: Whether the runs may be of different data or protocols.
 
     Returns:
         Columns ``setting``, ``against``, ``measure``, ``difference`` (the setting minus the other), ``low`` and
         ``high``, ``p`` (corrected), ``detectable`` and ``verdict``, in the order of the settings.
 
     Raises:
-        InputError: The runs do not rank the same users, or the baseline is no setting that was tested.
+        InputError: The runs have several fingerprints, do not rank the same users, or the baseline is no setting that
+            was tested.
 
     Example:
         >>> runs = pd.DataFrame({"run": ["a", "b"], "setting": ["FedNCF", "FedRecGEL"]})
@@ -66,6 +70,7 @@ def differences(
              setting against  difference verdict
         0  FedRecGEL  FedNCF        0.25  better
     """
+    require_one_fingerprint(frame, mix_fingerprints)
     by_setting = _tested(frame, ranks)
     if not by_setting:
         return pd.DataFrame(columns=COLUMNS)

@@ -12,12 +12,14 @@ from typing import Any
 
 import pandas as pd
 
+from fedrec.analysis.fingerprints import require_one_fingerprint, without_fingerprint
 from fedrec.errors import InputError
+from fedrec.runs.fingerprint import read_fingerprint
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.plain import load_plain
 from fedrec.runs.results import read_results
 from fedrec.runs.round_table import read_rounds
-from fedrec.runs.settings import PROVENANCE, ROUND, RUN, flat_settings, is_metric
+from fedrec.runs.settings import FINGERPRINT, PROVENANCE, ROUND, RUN, flat_settings, is_metric
 
 _PROJECT = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -39,19 +41,21 @@ class _Run:
     results: Mapping[str, float]
 
 
-def load_runs(source: str | Path) -> pd.DataFrame:
+def load_runs(source: str | Path, mix_fingerprints: bool = False) -> pd.DataFrame:
     r"""Load runs: one row per (run, round); a run that cannot be read is left out with a warning.
 
     Columns are ``run`` (its id), ``round`` (from 1), the union of the runs' settings as flat dotted keys
     (``model.client.rho_shared``; a class by its name, ``model.recommender`` = "NCF") and the metrics by their names
-    (``val/hr_10``). What belongs to a whole run, settings and ``test/…``, is repeated in each of its rows. The frame is
-    the same from both sources.
+    (``val/hr_10``). What belongs to a whole run, settings and ``test/…``, is repeated in each of its rows. So is
+    ``data.fingerprint``, the digest of data and protocol; of a run that has none, a warning says so. The frame is the
+    same from both sources.
 
     Args:
         source: A folder that holds ``runs/<id>/`` or run folders, one run folder, or ``entity/project`` on W&B.
+        mix_fingerprints: Whether the runs may be of different data or protocols.
 
     Raises:
-        InputError: The source holds no runs, or none that can be read.
+        InputError: The source holds no runs, none that can be read, or runs of several fingerprints.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -60,19 +64,23 @@ def load_runs(source: str | Path) -> pd.DataFrame:
         ...     run.mkdir(parents=True)
         ...     _ = (run / "config.yaml").write_text("seed_everything: 3")
         ...     _ = (run / "metrics.csv").write_text("round,val/hr_10\n1,0.25\n2,0.5\n")
+        ...     _ = (run / "fingerprint.json").write_text('{"fingerprint": "0123456789abcdef"}')
         ...     load_runs(folder)
-          run  round  seed_everything  val/hr_10
-        0   a      1                3       0.25
-        1   a      2                3       0.50
+          run  round  data.fingerprint  seed_everything  val/hr_10
+        0   a      1  0123456789abcdef                3       0.25
+        1   a      2  0123456789abcdef                3       0.50
     """
     frame, left_out = read_runs(source)
     for reason in left_out:
         warnings.warn(f"left out: {reason}", stacklevel=2)
+    require_one_fingerprint(frame, mix_fingerprints)
+    if unknown := without_fingerprint(frame):
+        warnings.warn(unknown, stacklevel=2)
     return frame
 
 
 def read_runs(source: str | Path) -> tuple[pd.DataFrame, list[str]]:
-    """Load runs as :func:`load_runs` does.
+    """Load runs as :func:`load_runs` does, whatever their fingerprints.
 
     Args:
         source: A folder of runs, a run folder, or ``entity/project`` on W&B.
@@ -161,7 +169,7 @@ def _run_of_folder(path: Path) -> _Run:
         for table in (rounds, read_rounds(folder.timings))
     ]
     results = {name: value for name, value in read_results(folder.test).get("metrics", {}).items() if is_metric(name)}
-    settings = flat_settings(load_plain(folder.config))
+    settings = flat_settings(load_plain(folder.config)) | {FINGERPRINT: read_fingerprint(folder)}
     return _Run(folder.id, settings, pd.concat(tables, ignore_index=True), results)
 
 
@@ -184,7 +192,7 @@ def _run_of_project(project: str, run: Any) -> _Run:
         raise InputError(f"{project}/{run.id}: no metrics; the run ended before its first round, or is not fedrec's")
     results = {name: value for name, value in run.summary.items() if name.startswith("test/")}
     settings = {name: value for name, value in run.config.items() if name != PROVENANCE}
-    return _Run(str(run.id), flat_settings(settings), history, results)
+    return _Run(str(run.id), {FINGERPRINT: None, **flat_settings(settings)}, history, results)
 
 
 def _tidy(runs: Iterable[_Run]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from fedrec.commands.parser import Parser
+from fedrec.commands.parser import Parser, add_mix_fingerprints
 from fedrec.commands.sweep import enter
 from fedrec.errors import InputError
 from fedrec.files import write_text
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
 
         rows = result_rows(out, {job.name: job.command for job in jobs})
         write_rows(rows, out / "results.csv")
-        table = method_table(rows)
+        table = method_table(rows, options.mix_fingerprints)
         table.to_csv(out / "methods.csv", index=False)
         write_text(out / "methods.md", markdown(table))
         print(markdown(table), end="")
@@ -117,4 +117,5 @@ def _parser() -> Parser:
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="training seeds 0 to N - 1 (default: 3)")
     parser.add_argument("--only", metavar="NAMES", help="methods, with commas between them (default: all shipped)")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
+    add_mix_fingerprints(parser)
     return parser

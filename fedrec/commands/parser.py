@@ -32,3 +32,12 @@ class Parser(argparse.ArgumentParser):
             InputError: Always.
         """
         raise InputError(f"{self.prog.partition(' ')[2]}: {message}; see {self.prog} --help")
+
+
+def add_mix_fingerprints(parser: Parser) -> None:
+    """Add the option of every command that makes a table of runs."""
+    parser.add_argument(
+        "--mix_fingerprints",
+        action="store_true",
+        help="take runs of different data or protocols into one table, with their fingerprints in a column",
+    )

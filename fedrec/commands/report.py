@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fedrec import __version__
-from fedrec.commands.parser import Parser
+from fedrec.commands.parser import Parser, add_mix_fingerprints
 from fedrec.errors import InputError
 from fedrec.files import write_text
 from fedrec.report import page as html
@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     """
     options = _parser().parse_args(argv)
     replaces = _is_report(options.out)
-    text = report(options.runs, options.baseline)
+    text = report(options.runs, options.baseline, options.mix_fingerprints)
     write_text(options.out, text)
     replaced = ", in place of the report that was there" if replaces else ""
     print(f"{options.out} ({len(text.encode()) / 1e6:.1f} MB{replaced}): open it in a browser")
@@ -49,6 +49,7 @@ def _parser() -> Parser:
         metavar="SETTING",
         help="the setting that all others are held against, as the report names it (default: the first)",
     )
+    add_mix_fingerprints(parser)
     return parser
 
 
@@ -65,18 +66,19 @@ def _is_report(path: Path) -> bool:
     raise InputError(f"--out {path}: exists and is no report of fedrec; name another file, or remove it")
 
 
-def report(source: str, baseline: str | None = None) -> str:
+def report(source: str, baseline: str | None = None, mix_fingerprints: bool = False) -> str:
     """Make the page.
 
     Args:
         source: A folder of runs, a run folder, or ``entity/project`` on W&B, which knows neither audits nor ranks.
         baseline: The setting that all others are held against; None: the first of each data set and protocol.
+        mix_fingerprints: Whether runs on a data set and under a protocol of one name may have several fingerprints.
 
     Returns:
         The HTML, the same for the same runs.
 
     Raises:
-        InputError: If the runs cannot be read, or none is of the setting ``baseline``.
+        InputError: If the runs cannot be read or mixed, or none is of the setting ``baseline``.
     """
     # What takes seconds to import, matplotlib and pandas, is not there for --help.
     from fedrec.analysis.runs import read_runs, run_folders
@@ -89,7 +91,7 @@ def report(source: str, baseline: str | None = None) -> str:
     folders = {path.resolve().name: path for path in run_folders(source)}
     by = [column for column in ("data", "data.protocol") if column in frame]
     groups = [rows for _, rows in frame.groupby(by, sort=False, dropna=False)] if by else [frame]
-    studies = [Study.of(rows, folders) for rows in groups]
+    studies = [Study.of(rows, folders, mix_fingerprints) for rows in groups]
     if baseline and not any(baseline in study.settings for study in studies):
         names = "; ".join(setting for study in studies for setting in study.settings)
         raise InputError(f"--baseline {baseline}: no setting is called so; there are {names}")

@@ -7,24 +7,34 @@ from typing import Any
 import pandas as pd
 from scipy.special import stdtrit
 
+from fedrec.analysis.fingerprints import require_one_fingerprint
 from fedrec.evaluation.table import MEASURES, MODEL, POPULAR, Measure
-from fedrec.report.rows import METHOD
+from fedrec.report.rows import FINGERPRINT, METHOD
+from fedrec.runs import settings
 
 KILO, MEGA = 1e3, 1e6
 
 
-def method_table(rows: pd.DataFrame) -> pd.DataFrame:
+def method_table(rows: pd.DataFrame, mix_fingerprints: bool = False) -> pd.DataFrame:
     """Every method, and most popular items, in a row each.
 
     Args:
-        rows: Results of runs, as :func:`fedrec.report.rows.result_rows` gives them, of one data set and protocol.
+        rows: Results of runs, as :func:`fedrec.report.rows.result_rows` gives them.
+        mix_fingerprints: Whether they may be of different data or protocols.
 
     Returns:
-        Columns ``method``, ``seeds``; a mean and half of its 95 % interval for every measure (``sampled HR@10``,
-        ``sampled HR@10 ±``, …), Student's over seeds, or over users where there is one seed or no seed changes it;
-        ``rounds`` and costs of one client and round, means over the runs: ``up``, ``up touched`` and ``down`` (10^3
-        bytes), ``mflop`` (10^6 operations), ``seconds``. Sorted by full NDCG@10, the best first.
+        Columns ``method``, ``fingerprint`` (of data and protocol; NaN where a run has none), ``seeds``; a mean and half
+        of its 95 % interval for every measure (``sampled HR@10``, ``sampled HR@10 ±``, …), Student's over seeds, or over
+        users where there is one seed or no seed changes it; ``rounds`` and costs of one client and round, means over
+        the runs: ``up``, ``up touched`` and ``down`` (10^3 bytes), ``mflop`` (10^6 operations), ``seconds``. Sorted by
+        full NDCG@10, the best first.
+
+    Raises:
+        InputError: The runs have several fingerprints, and may not.
     """
+    rows = rows.assign(**{FINGERPRINT: rows[FINGERPRINT].astype(object).replace("", None)})
+    names = {FINGERPRINT: settings.FINGERPRINT, "protocol": "data.protocol"}
+    require_one_fingerprint(rows.rename(columns=names), mix_fingerprints)
     costs = {
         "rounds": rows["rounds"],
         "up": rows["bytes_up"] / KILO,
@@ -35,15 +45,16 @@ def method_table(rows: pd.DataFrame) -> pd.DataFrame:
     }
     rows = rows.assign(**costs)
     table = []
-    for method, own in rows.groupby(METHOD, sort=False, observed=True):
+    for _, own in rows.groupby([METHOD, FINGERPRINT], sort=False, observed=True, dropna=False):
         measured = {k: v for measure in MEASURES for k, v in _measured(own, measure, MODEL).items()}
         spent = {name: own[name].mean() for name in costs}
-        table.append({"method": str(method), "seeds": len(own), **measured, **spent})
-    # Most popular items are the same in every run of one data set and protocol.
-    popular = rows[rows[MEASURES[0].name(POPULAR, "test").removeprefix("test/")].notna()].head(1)
-    if len(popular):
-        measured = {k: v for measure in MEASURES for k, v in _measured(popular, measure, POPULAR).items()}
-        table.append({"method": POPULAR, "seeds": None, **measured})
+        made = {"method": str(own[METHOD].iloc[0]), FINGERPRINT: own[FINGERPRINT].iloc[0]}
+        table.append({**made, "seeds": len(own), **measured, **spent})
+    # Most popular items are the same in every run of a fingerprint.
+    known = rows[rows[MEASURES[0].name(POPULAR, "test").removeprefix("test/")].notna()]
+    for _, popular in known.groupby(FINGERPRINT, sort=False, dropna=False):
+        measured = {k: v for measure in MEASURES for k, v in _measured(popular.head(1), measure, POPULAR).items()}
+        table.append({"method": POPULAR, FINGERPRINT: popular[FINGERPRINT].iloc[0], "seeds": None, **measured})
     order = pd.DataFrame(table)
     return order.sort_values(MEASURES[-1].label, ascending=False, kind="stable", ignore_index=True)
 
@@ -59,13 +70,14 @@ def _measured(own: pd.DataFrame, measure: Measure, model: str) -> dict[str, floa
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The table as Markdown.
+    """The table as Markdown, with the fingerprint below it, or in a column where there are several.
 
     Args:
         table: As :func:`method_table` gives it.
     """
     spent = ["rounds", "kB up (touched rows)", "kB down", "MFLOP", "s a round"]
-    head = ["method", "seeds", *(measure.label for measure in MEASURES), *spent]
+    mixed = table[FINGERPRINT].nunique(dropna=False) > 1
+    head = ["method", *[FINGERPRINT] * mixed, "seeds", *(measure.label for measure in MEASURES), *spent]
     lines = [head, ["---"] * len(head)]
     for row in table.to_dict("records"):
         measured = [f"{row[m.label]:.3f} ± {row[f'{m.label} ±']:.3f}" for m in MEASURES]
@@ -74,8 +86,14 @@ def markdown(table: pd.DataFrame) -> str:
         rounds, up, touched, *others = costs
         if touched and touched != up:
             up = f"{up} ({touched})"
-        lines.append([str(row["method"]), seeds, *measured, rounds, up, *others])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        fingerprint = _said(row[FINGERPRINT])
+        lines.append([str(row["method"]), *[fingerprint] * mixed, seeds, *measured, rounds, up, *others])
+    text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return text if mixed else f"{text}\nFingerprint of data and protocol: {_said(table[FINGERPRINT].iloc[0])}.\n"
+
+
+def _said(fingerprint: Any) -> str:
+    return "not known" if pd.isna(fingerprint) else str(fingerprint)
 
 
 def _short(value: Any) -> str:

@@ -78,7 +78,7 @@ def _row(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
         "data": about["data"],
         "protocol": about["protocol"],
         CONFIGURATION: configuration_hash(config),
-        FINGERPRINT: found.get("fingerprint", ""),
+        FINGERPRINT: found.get(FINGERPRINT, ""),
         "seed": config.get(SEED, 0),
         "rounds": done_rounds(run) if trained else None,
         "best_round": found.get("rounds") if trained else None,

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from fedrec.analysis.columns import context
+from fedrec.analysis.fingerprints import said_fingerprints, without_fingerprint
 from fedrec.analysis.naming import SETTING
 from fedrec.evaluation.results import said_users
 from fedrec.report import page as html
@@ -96,6 +97,8 @@ def _protocol(study: Study) -> list[str]:
             f"full: among the {about['items']:,} items but those seen."
         )
         parts.append(html.paragraph(text, "soft"))
+    parts += [html.paragraph(said, "soft")] if (said := said_fingerprints(study.frame)) else []
+    parts += [html.paragraph(f"Runs {said}.", "warn")] if (said := without_fingerprint(study.frame)) else []
     return parts
 
 

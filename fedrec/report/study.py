@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fedrec.analysis.fingerprints import require_one_fingerprint
 from fedrec.analysis.naming import SETTING, settings
 from fedrec.analysis.statistics import over_seeds, select_round
 from fedrec.analysis.users import tested_ranks
@@ -34,13 +35,18 @@ class Study:
     left_out: Mapping[str, str]
 
     @classmethod
-    def of(cls, rows: pd.DataFrame, folders: Mapping[str, Path]) -> Study:
+    def of(cls, rows: pd.DataFrame, folders: Mapping[str, Path], mix_fingerprints: bool = False) -> Study:
         """The study of some rows of a frame of runs.
 
         Args:
             rows: One row per (run, round).
             folders: Run folders by run.
+            mix_fingerprints: Whether they may be of several fingerprints.
+
+        Raises:
+            InputError: If they are, and may not.
         """
+        require_one_fingerprint(rows, mix_fingerprints)
         frame = rows.assign(**{SETTING: settings(rows)})
         left_out = _cannot_be_shown(frame)
         frame = frame[~frame[RUN].isin(left_out)]

@@ -67,7 +67,8 @@ def differences_table(study: Study, baseline: str | None) -> list[str]:
     shown = study.best[study.best[SETTING].isin([*leading, baseline])]
     title = html.heading(3, "Differences, user by user")
     try:
-        table = differences(shown, study.ranks, baseline=baseline)
+        # What may stand in one study was decided before.
+        table = differences(shown, study.ranks, baseline=baseline, mix_fingerprints=True)
     except InputError as error:
         return [title, html.paragraph(f"{error}.", "warn")]
     rows = [

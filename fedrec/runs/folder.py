@@ -78,6 +78,11 @@ class RunFolder:
         return self.path / "provenance.jsonl"
 
     @property
+    def fingerprint(self) -> Path:
+        """On what data and under what protocol, as a digest and in words."""
+        return self.path / "fingerprint.json"
+
+    @property
     def audit(self) -> Path:
         """The short data audit that stands at the head of the run's log."""
         return self.path / "audit.txt"

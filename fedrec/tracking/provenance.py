@@ -1,4 +1,4 @@
-"""With what a run was made: its configuration; versions, commit, processor, threads."""
+"""With what a run was made: its configuration; its data and protocol; versions, commit, processor, threads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import yaml
 from torch import distributed
 
 import fedrec
+from fedrec.data.protocol.split import Split
 from fedrec.files import write_text
 from fedrec.runs.folder import RunFolder
 
@@ -43,6 +45,25 @@ def write_provenance(folder: RunFolder, from_round: int, changed: Mapping[str, A
     file = folder.provenance
     before = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
     write_text(file, f"{before}{json.dumps(line)}\n")
+
+
+def write_fingerprint(folder: RunFolder, split: Split) -> None:
+    """Write the fingerprint of a run's data and protocol, and beside it what it is made of.
+
+    Args:
+        folder: The run folder.
+        split: What the run trains on and is measured on.
+    """
+    content = {
+        "fingerprint": split.fingerprint,
+        "split": split.content,
+        "split_seed": split.split_seed,
+        "users": split.num_users,
+        "items": split.num_items,
+        "training_rows": len(split.train_item),
+        "protocol": asdict(split.protocol),
+    }
+    write_text(folder.fingerprint, json.dumps(content, indent=2) + "\n")
 
 
 def provenance() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from fedrec.files import write_text
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.round_table import RoundTable
 from fedrec.runs.settings import REFERENCE, ROUND, said
-from fedrec.tracking.provenance import write_config, write_provenance
+from fedrec.tracking.provenance import write_config, write_fingerprint, write_provenance
 from fedrec.tracking.recorder import OBJECTIVE, beside_popular, most_popular
 from fedrec.tracking.results import record_test
 
@@ -73,6 +73,7 @@ def _begin(folder: RunFolder, config: Mapping[str, Any], data: FederatedData, ro
     audit = short(audit_split(data.interactions, data.split))
     write_config(folder, config)
     write_provenance(folder, 1, {})
+    write_fingerprint(folder, data.split)
     write_text(folder.audit, f"{audit}\n")
     RoundTable(folder.metrics).append(row)
     print(audit, f"run folder {folder.path}", sep="\n", flush=True)

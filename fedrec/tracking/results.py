@@ -92,6 +92,7 @@ def record_test(
         "protocol": split.protocol.label,
         "selection_on": split.selection_on,
         "split_seed": split.split_seed,
+        "fingerprint": split.fingerprint,
         "users": len(users),
         "all_users": split.num_users,
         "items": split.num_items,
@@ -170,7 +171,9 @@ def caption(about: Mapping[str, Any]) -> str:
         f"but those seen. {said_users(about)}; ± is half of a 95 % interval over users (bootstrap)."
     )
     settings = "; ".join(filter(None, [f"Seed {about['seed']}", about["settings"]]))
-    return "\n".join(filter(None, [f"{settings}.", f"{_chosen(about)}.", said_costs(about["cost"]), sampled]))
+    measured_on = f"Fingerprint of data and protocol: {about['fingerprint']}."
+    parts = [f"{settings}.", f"{_chosen(about)}.", said_costs(about["cost"]), sampled, measured_on]
+    return "\n".join(filter(None, parts))
 
 
 def _chosen(about: Mapping[str, Any]) -> str:

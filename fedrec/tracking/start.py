@@ -16,9 +16,9 @@ from fedrec.files import alone, write_text
 from fedrec.runs.checkpoints import rounds_done
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.identity import deciding_settings, differing_settings
-from fedrec.runs.settings import flat_settings
+from fedrec.runs.settings import FINGERPRINT, flat_settings
 from fedrec.stopping import Terminated
-from fedrec.tracking.provenance import write_config, write_provenance
+from fedrec.tracking.provenance import write_config, write_fingerprint, write_provenance
 from fedrec.tracking.wandb_run import start_wandb
 
 SERVER_RATE = "model.server.lr"
@@ -58,6 +58,7 @@ class RunStart(Callback):
                 raise InputError(f"{self._folder.path}: another process is training in this run folder") from None
             write_config(self._folder, self._config)
             write_provenance(self._folder, self._rounds + 1, self._changed)
+            write_fingerprint(self._folder, trainer.datamodule.split)  # type: ignore[attr-defined]
             write_text(self._folder.audit, f"{self._audit}\n")
             print(self._audit, f"run folder {self._folder.path}", sep="\n", flush=True)
         self._start_wandb(trainer, "fit")
@@ -67,6 +68,8 @@ class RunStart(Callback):
         if trainer.is_global_zero:
             if not self._folder.config.exists():
                 write_config(self._folder, self._config)
+            # Of a run of before there were any too: the checkpoint under test holds the same split's hash.
+            write_fingerprint(self._folder, trainer.datamodule.split)  # type: ignore[attr-defined]
             for line in self._audit.splitlines():
                 if line.startswith("warning"):
                     print(line, flush=True)
@@ -98,7 +101,8 @@ class RunStart(Callback):
     def _start_wandb(self, trainer: Trainer, job: str) -> None:
         if not (self._use_wandb and trainer.is_global_zero):
             return
-        logger = start_wandb(self._folder, flat_settings(self._config), job)
+        told = {FINGERPRINT: trainer.datamodule.split.fingerprint}  # type: ignore[attr-defined]
+        logger = start_wandb(self._folder, flat_settings(self._config) | told, job)
         trainer.loggers = [*trainer.loggers, *([logger] if logger else [])]
 
     def _close(self, exit_code: int) -> None:

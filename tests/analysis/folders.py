@@ -67,6 +67,7 @@ def write_run(
     hr: Sequence[float],
     results: Mapping[str, float] | None = None,
     ranks: Mapping[str, Sequence[int]] | None = None,
+    fingerprint: str | None = "0123456789abcdef",
 ) -> Path:
     """Write ``root/runs/name`` with one row per value of ``hr``; NDCG is 0.8 times HR."""
     run = root / "runs" / name
@@ -85,8 +86,11 @@ def write_run(
     table = pd.DataFrame({**metrics, "val/hr_10": rates, "val/ndcg_10": 0.8 * rates, "val/ndcg_10_best": best})
     table.to_csv(run / "metrics.csv", index=False)
     pd.DataFrame({"round": rounds, "time/round_seconds": 0.1}).to_csv(run / "timings.csv", index=False)
+    if fingerprint is not None:
+        (run / "fingerprint.json").write_text(json.dumps({"fingerprint": fingerprint}))
     if results is not None:
-        (run / "test.json").write_text(json.dumps({**ABOUT, "metrics": dict(results)}))
+        told = {} if fingerprint is None else {"fingerprint": fingerprint}
+        (run / "test.json").write_text(json.dumps({**ABOUT, **told, "metrics": dict(results)}))
     if ranks is not None:
         pd.DataFrame(dict(ranks)).to_parquet(run / "ranks.parquet", index=False)
     return run

@@ -19,6 +19,7 @@ from fedrec.commands.reference import ABOUT
 from fedrec.errors import InputError
 from fedrec.evaluation.references import REFERENCES
 from fedrec.report.methods import markdown, method_table
+from fedrec.report.rows import result_rows
 from tests import small_runs
 
 DATA = [
@@ -97,7 +98,7 @@ def test_the_report_and_the_table_of_methods_take_them(runs: dict[str, Path], tm
     rounds = dict(re.findall(r'data-label="setting">(\w+)[^\n]*?data-label="best round">([^<]*)<', page))
     assert rounds.pop("FedRecGEL") in ("1 of 2", "2 of 2")
     assert rounds == {"FedEASE": "1 of 1", **{reference.title: "" for reference in REFERENCES.values()}}
-    table = method_table(root).set_index("method")
+    table = method_table(result_rows(root, {})).set_index("method")
     assert table.loc["EASE", "sampled HR@10"] == table.loc["FedEASE", "sampled HR@10"]
     spent = table[["rounds", "up", "down", "mflop"]]
     assert spent.loc["EASE"].isna().all()

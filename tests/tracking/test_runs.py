@@ -20,6 +20,7 @@ from fedrec import __version__
 from fedrec.__main__ import main
 from fedrec.errors import InputError
 from fedrec.evaluation.table import MODELS
+from fedrec.runs.fingerprint import read_fingerprint
 from fedrec.runs.folder import RunFolder
 from fedrec.tracking import wandb_run
 from fedrec.tracking.provenance import _commit, provenance
@@ -42,7 +43,7 @@ def read(path: Path) -> list[dict[str, str]]:
 def test_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = small_runs.fit(tmp_path, 4)
     assert small_runs.everything(folder) == {
-        *("audit.txt", "config.yaml", "metrics.csv", "provenance.jsonl", "timings.csv"),
+        *("audit.txt", "config.yaml", "fingerprint.json", "metrics.csv", "provenance.jsonl", "timings.csv"),
         *("checkpoints/last.ckpt", "checkpoints/best.ckpt"),
     }
     rows = read(folder / "metrics.csv")
@@ -158,6 +159,7 @@ def test_offline_without_a_key_and_with_the_numbers_of_the_folder(
     assert config["model.recommender"] == "NCF"
     assert not [key for key in config if "init_args" in key or "class_path" in key]
     assert config["provenance"] == provenance()
+    assert config["data.fingerprint"] == read_fingerprint(RunFolder(folder))
 
 
 @pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["said", "real"])

@@ -6,7 +6,7 @@ that what one of them does to a score can be measured.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, get_args, get_type_hints
 
 from fedrec.errors import InputError
@@ -79,6 +79,15 @@ class Protocol:
         preset = asdict(PRESETS[self.name])
         changed = [f"{part}={value}" for part, value in asdict(self).items() if value != preset[part]]
         return f"{self.name} ({', '.join(changed)})" if changed else self.name
+
+    @property
+    def resolved(self) -> str:
+        """Every part that is not the default, in the order of the parts, as text; the name has no say.
+
+        A part that a later version adds, with a default that changes nothing, leaves the text as it is.
+        """
+        parts = [(field.name, getattr(self, field.name), field.default) for field in fields(self)]
+        return ", ".join(f"{part}={value}" for part, value, default in parts if part != "name" and value != default)
 
 
 @dataclass(frozen=True)

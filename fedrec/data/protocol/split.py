@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.data.draws import Int64s, hash_u64
+from fedrec.data.fingerprint import digest_of
 from fedrec.data.interactions import Interactions
 from fedrec.data.protocol.candidates import draw_candidates, require_untouched
 from fedrec.data.protocol.filters import Step, kept_rows, limits
@@ -85,20 +85,26 @@ class Split:
         return self.protocol.selection_on
 
     @cached_property
-    def fingerprint(self) -> str:
-        """Hash of training rows, held-out items, disliked pairs, evaluated users and candidates of both stages.
+    def content(self) -> str:
+        """Hash of training rows, held-out items, pairs set aside, evaluated users and candidates of both stages.
 
-        Two splits that differ in what is trained on, ranked, or left out of a ranking differ here. Parts of the
-        protocol that leave no trace in them (what negatives avoid, which item selects) are in the protocol's label.
+        Two splits that differ in what is trained on, ranked, or left out of a ranking differ here; users and items go
+        by their numbers.
         """
-        digest = hashlib.blake2b(digest_size=8)
         parts = (self.train_user, self.train_item, self.validation, self.test, self.disliked)
         drawn = (self.evaluated,) if len(self.evaluated) < self.num_users else ()
-        for part in (*parts, *drawn, self.candidates_validation, self.candidates_test):
-            # With its shape, so that no part can be mistaken for the end of the one before.
-            digest.update(repr(None if part is None else part.shape).encode())
-            digest.update(b"" if part is None else np.ascontiguousarray(part).data)
-        return digest.hexdigest()
+        return digest_of((*parts, *drawn, self.candidates_validation, self.candidates_test))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all that makes figures comparable: the content, the ids behind its numbers, the resolved protocol.
+
+        Ties, candidates and the split's seed are in the content, by what they decide. What leaves no trace there (what
+        negatives avoid, which item selects) is in the protocol, of which the name does not count, only its parts. Not
+        in it, since it belongs to a method and not to what the method is measured on: the share of clients in a round,
+        the number of negatives. They are settings, in a column each.
+        """
+        return digest_of((self.user_ids, self.item_ids), self.content, self.protocol.resolved)
 
     @cached_property
     def train_sets(self) -> ItemSets:

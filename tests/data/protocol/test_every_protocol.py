@@ -279,3 +279,23 @@ def test_the_fingerprint_tells_apart_candidates_of_either_stage_and_what_is_disl
     )
     assert len({cut.fingerprint, *(other.fingerprint for other in others_drawn)}) == 7
     assert split(data, replace(SMALL["fair"], candidates=2), 0).fingerprint == cut.fingerprint
+
+
+def test_the_fingerprint_is_of_the_parts_of_a_protocol_and_of_the_ids() -> None:
+    """What leaves no trace in rows and candidates counts; a name does not, nor the order of the file's rows."""
+    data = interactions([(user, item, item) for user in range(9) for item in range(user, user + 7)])
+    fair = replace(SMALL["fair"], candidates=2)
+    cut = split(data, fair, 0)
+    same = (
+        split(data, replace(fair, name="legacy-negatives"), 0),
+        split(replace(data, name="renamed", source="elsewhere"), fair, 0),
+    )
+    assert {one.fingerprint for one in same} == {cut.fingerprint}
+    different = (
+        replace(cut, protocol=replace(fair, negatives_avoid="all")),
+        replace(cut, protocol=replace(fair, selection_on="test")),
+        replace(cut, user_ids=cut.user_ids + 1),
+        replace(cut, item_ids=cut.item_ids.astype(str).astype(object)),
+    )
+    assert {one.content for one in different} == {cut.content}
+    assert len({cut.fingerprint, *(one.fingerprint for one in different)}) == 5
