@@ -91,6 +91,7 @@ class FederatedRecommender(EvaluatedModule):
         self.automatic_optimization = False
         self.recommender, self.client, self.server = recommender, client, server
         self.seed, self.budget = seed, int(memory_budget_mib * 2**20)
+        self.server.budget = self.budget
         self.method = method
         self.uploads, self.max_left_out = path, max_left_out
         self.rounds, self.logs_itself, self.processes = 0, True, Processes()

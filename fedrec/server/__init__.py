@@ -8,9 +8,12 @@ from fedrec.server.fedgloss import FedGloSS
 from fedrec.server.fednsam import FedNSAM
 from fedrec.server.gpfedrec import GraphServer
 from fedrec.server.item_knn import ItemKNNServer
+from fedrec.server.krum import KrumServer
 from fedrec.server.local_only import LocalOnlyServer
 from fedrec.server.mean import MeanServer
+from fedrec.server.median import MedianServer
 from fedrec.server.server import Server
+from fedrec.server.trimmed_mean import TrimmedMeanServer
 
 __all__ = [
     "EaseServer",
@@ -19,10 +22,13 @@ __all__ = [
     "FedNSAM",
     "GraphServer",
     "ItemKNNServer",
+    "KrumServer",
     "LastUpdate",
     "LocalOnlyServer",
     "LowRankServer",
     "MeanServer",
+    "MedianServer",
     "RowFrequency",
     "Server",
+    "TrimmedMeanServer",
 ]

@@ -45,6 +45,7 @@ class Server(nn.Module, ABC):
             (``Client.continues``).
         takes_lists: Whether it needs of clients the lists of their items (``Client.sends_numbers`` is False), and no
             numbers.
+        budget: Bytes of working memory, as the federation has it.
     """
 
     uploads: Uploads = "summed"
@@ -52,6 +53,8 @@ class Server(nn.Module, ABC):
     takes_lists: bool = False
     adds_up: bool = False
     aggregates: Aggregates = "each"
+    aggregates: Literal["mean", "sum", "each"] = "each"
+    budget: int = 64 * 2**20
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
