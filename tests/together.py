@@ -29,8 +29,14 @@ from fedrec.strategy import FederatedDDP
 from tests.compositions import composition, names
 
 OTHERS = Path(__file__).parent / "methods"
-# Those whose clients can be divided, and one of a server to whom every process gives all uploads.
-METHODS = [*(name for name in names() if composition(name).client.exchanges), "halved", "per_client_table"]
+# Those whose clients can be divided, and some of servers to whom every process gives all uploads.
+METHODS = [
+    *(name for name in names() if composition(name).client.exchanges),
+    "halved",
+    "per_client_table",
+    "trimmed_mean",
+    "krum",
+]
 ROUNDS, HALF, SEED = 6, 3, 154
 SICK = 17
 """A client whose private numbers are none, and who is left out wherever it has any."""
