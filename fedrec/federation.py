@@ -107,7 +107,7 @@ class FederatedRecommender(EvaluatedModule):
         figures = RoundFigures(cohort, self.client.exchanges and self.server.exchanges)
         self.rounds, nobody = cohort.round + 1, not len(cohort.everywhere)
         expected = cohort.selected if cohort.expected is None else cohort.expected
-        self.uploads.begin_round(Exchange(cohort.round, self.seed, cohort.everywhere, expected, cohort.coin))
+        self.uploads.begin_round(Exchange(cohort.round, self.seed, cohort.everywhere, expected, cohort.coin, broadcast))
         if nobody and not self.uploads.acts_alone:
             self._log_round(figures, broadcast, norm=float("nan"))
             return

@@ -10,12 +10,13 @@ from fedrec.client.private import PrivateState
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.evaluation.baselines import popularity_score
 from fedrec.evaluation.histogram import RankHistogram
-from fedrec.evaluation.ranking import Tiles, evaluate, sampled_ranks
-from fedrec.evaluation.results import test_metrics
+from fedrec.evaluation.ranking import Tiles, evaluate, ranks_of_item, sampled_ranks
+from fedrec.evaluation.results import PROMOTED, test_metrics
 from fedrec.evaluation.scores import Score, Scorer
 from fedrec.models.recommender import Recommender
 from fedrec.processes import Processes
 from fedrec.server import Server
+from fedrec.uploads import UploadPath
 
 
 class EvaluatedModule(L.LightningModule):
@@ -25,6 +26,7 @@ class EvaluatedModule(L.LightningModule):
         recommender: How a score is computed.
         client: What clients do before they score.
         server: The shared parameters.
+        uploads: The steps on the way of uploads, one of which may promote an item.
         private: Private state of all clients.
         budget: Bytes of working memory.
         processes: The processes among which users are divided.
@@ -34,6 +36,7 @@ class EvaluatedModule(L.LightningModule):
     recommender: Recommender
     client: Client
     server: Server
+    uploads: UploadPath
     private: PrivateState
     budget: int
     processes: Processes
@@ -80,7 +83,8 @@ class EvaluatedModule(L.LightningModule):
         """Rank the test items, among candidates and among all unseen items: the model and two baselines.
 
         Returns:
-            Ranks ``int64 [V]`` by name, see :func:`~fedrec.evaluation.ranking.evaluate`.
+            Ranks ``int64 [V]`` by name, see :func:`~fedrec.evaluation.ranking.evaluate`; where a step of the uploads
+            promotes an item, also its ranks, ``promoted``.
         """
         private = self.served(held_out)
         scores: dict[str, Score] = {
@@ -88,7 +92,10 @@ class EvaluatedModule(L.LightningModule):
             "popular": popularity_score(held_out.popularity),
             "mean_private": self.scorer(mean_private=True, private=private),
         }
-        own = evaluate(scores, held_out.share(self.processes.rank, self.processes.world), self.tiles())
+        share = held_out.share(self.processes.rank, self.processes.world)
+        own = evaluate(scores, share, self.tiles())
+        if self.uploads.promoted is not None:
+            own[PROMOTED] = ranks_of_item(scores[""], share, self.tiles().items, self.uploads.promoted)
         parts = self.processes.gather(own)
         ranks = {name: HeldOut.joined([part[name] for part in parts]) for name in own}
         self.log_dict(test_metrics(ranks), batch_size=len(held_out.users))

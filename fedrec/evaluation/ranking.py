@@ -112,6 +112,24 @@ def full_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:
     return torch.cat([held_out.items[:0], *parts])  # there may be nobody to rank
 
 
+def ranks_of_item(score: Score, held_out: HeldOut, tile: int, item: int) -> Tensor:
+    """Ranks of one item among all items that each user has not seen, ``int64 [V]``; 0 for users who have seen it.
+
+    Args:
+        score: Scores.
+        held_out: Users and what they have seen.
+        tile: Pairs of a user and an item that are scored at once.
+        item: The item.
+    """
+    parts = []
+    for users, scores in _all_scores(score, held_out, tile):
+        allowed = _unseen(held_out, users)
+        new = allowed[:, item].clone()
+        allowed[:, item] = False
+        parts.append(torch.where(new, ranks(scores[:, item], scores, allowed), 0))
+    return torch.cat([held_out.items[:0], *parts])  # there may be nobody to rank
+
+
 def top_items(score: Score, held_out: HeldOut, tile: int, k: int) -> tuple[Tensor, Tensor]:
     """The K best unseen items of each user, best first, with their scores: ``int64 [V, K]`` and ``[V, K]``.
 

@@ -11,24 +11,37 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from fedrec.evaluation.histogram import RankHistogram
+from fedrec.evaluation.measures import CUTOFFS
 from fedrec.files import replacing, write_text
 from fedrec.runs.folder import RunFolder
+
+PROMOTED = "promoted"  # the ranks of an item that attackers promote
 
 
 def test_metrics(ranks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Metrics by their public names: ``test/hr_10``, ``test/full_hr_10``, ``test/popular_full_ndcg_10``, ….
 
+    Where an item is promoted, ``test/exposure_10`` and its like are the share of the users who do not have it and find
+    it among their ten best unseen items; 0 where all have it.
+
     Args:
-        ranks: ``int64 [V]`` of all users by name, as :func:`fedrec.evaluation.ranking.evaluate` gives them.
+        ranks: ``int64 [V]`` of all users by name, as :func:`fedrec.evaluation.ranking.evaluate` gives them, and those
+            of a promoted item, 0 for users who have it.
 
     Example:
         >>> import torch
         >>> metrics = test_metrics({"sampled": torch.tensor([1, 12]), "popular_full": torch.tensor([30, 40])})
         >>> metrics["test/hr_10"].item(), metrics["test/popular_full_hr_10"].item()
         (0.5, 0.0)
+        >>> test_metrics({"promoted": torch.tensor([0, 3, 4, 99, 7])})["test/exposure_5"].item()
+        0.5
     """
     by_name: dict[str, Tensor] = {}
     for name, rank in ranks.items():
+        if name == PROMOTED:
+            shown = {k: ((rank > 0) & (rank <= k)).sum().double() for k in CUTOFFS}
+            by_name |= {f"test/exposure_{k}": count / (rank > 0).sum().clamp(min=1) for k, count in shown.items()}
+            continue
         metrics = RankHistogram(sync_on_compute=False).to(rank.device)
         metrics.update(rank)
         prefix = name.removesuffix("sampled") if name.endswith("sampled") else f"{name}_"

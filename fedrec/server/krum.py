@@ -103,9 +103,10 @@ class KrumServer(RobustServer):
         clients = len(held.clients)
         most = max(1, self.budget // (DOUBLE * clients))
         for value in held.dense.values():
-            for part in value.reshape(clients, -1).split(most, dim=1):
-                yield part.double()
-        items, place = held.items.unique(return_inverse=True)
+            flat = value.reshape(clients, -1)
+            for first in range(0, flat.shape[1], most):
+                yield flat[:, first : first + most].double()
+        items, place = torch.unique(held.items, return_inverse=True)
         for rows in held.rows.values():
             width = rows.shape[1]
             step = max(1, most // width)

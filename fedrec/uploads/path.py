@@ -35,6 +35,11 @@ class UploadPath(nn.ModuleList):
         """Whether the server steps in a round of nobody, too."""
         return any(step.acts_alone for step in self)
 
+    @property
+    def promoted(self) -> int | None:
+        """The item whose exposure is measured; None: there is none."""
+        return next((step.promoted for step in self if step.promoted is not None), None)
+
     def initialise(
         self, shapes: Mapping[str, torch.Size], item_tables: Sequence[str], num_users: int, seed: int
     ) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from fedrec.exchange import Upload
+from fedrec.exchange import Broadcast, Upload
 from fedrec.models.recommender import Params
 from fedrec.processes import Processes
 
@@ -28,6 +28,7 @@ class Exchange:
         expected: How many clients a round selects on average, whoever arrives in this one.
         coin: The probability with which each client is selected, by a coin of its own (Poisson cohorts); None: cohorts
             are drawn otherwise.
+        broadcast: What the clients have received; None: a step is tried alone.
     """
 
     round: int
@@ -35,6 +36,7 @@ class Exchange:
     clients: Tensor
     expected: float
     coin: float | None = None
+    broadcast: Broadcast | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class UploadStep(nn.Module, ABC):
         whole: Whether it turns item rows into whole tables (:meth:`~fedrec.exchange.Upload.whole`).
         last: Whether it comes after ``model.privacy`` wherever it is listed.
         acts_alone: Whether the server steps in a round of nobody, too, since what this adds must be in every round.
+        promoted: An item whose exposure in everybody's best ten ``test`` measures; None: there is none.
         exchange: The round that has begun.
     """
 
@@ -82,6 +85,7 @@ class UploadStep(nn.Module, ABC):
     whole: bool = False
     last: bool = False
     acts_alone: bool = False
+    promoted: int | None = None
     exchange: Exchange
 
     def check(self, between: Between) -> None:
