@@ -53,7 +53,6 @@ class Server(nn.Module, ABC):
     takes_lists: bool = False
     adds_up: bool = False
     aggregates: Aggregates = "each"
-    aggregates: Literal["mean", "sum", "each"] = "each"
     budget: int = 64 * 2**20
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -100,9 +100,8 @@ class Promotion(Attack):
     def _towards_popular(self) -> Params:
         """From the mean row to the mean row of the popular items, of length 1 over all tables."""
         now = self._received()
-        moved = torch.stack([(table - self.get_buffer(f"first_{n}")).square().sum(1) for n, table in now.items()]).sum(
-            0
-        )
+        changes = [table - self.get_buffer(f"first_{name}") for name, table in now.items()]
+        moved = torch.stack([change.square().sum(1) for change in changes]).sum(0)
         moved[self.item] = -1  # what the attack itself has moved
         popular = moved.topk(min(self.popular, len(moved))).indices
         along = {name: table[popular].mean(0) - table.mean(0) for name, table in now.items()}
