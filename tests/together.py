@@ -33,6 +33,7 @@ OTHERS = Path(__file__).parent / "methods"
 METHODS = [
     *(name for name in names() if composition(name).client.exchanges),
     "halved",
+    "promotion",
     "per_client_table",
     "trimmed_mean",
     "krum",

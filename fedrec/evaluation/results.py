@@ -15,7 +15,7 @@ from fedrec.evaluation.measures import CUTOFFS
 from fedrec.files import replacing, write_text
 from fedrec.runs.folder import RunFolder
 
-PROMOTED = "promoted"  # the ranks of an item that attackers promote
+PROMOTED, EXPOSURE = "promoted", "test/exposure_10"  # ranks of an item that attackers promote, and what is said of them
 
 
 def test_metrics(ranks: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -62,6 +62,22 @@ def said_users(about: Mapping[str, Any]) -> str:
     users = about["users"]
     of = about.get("all_users", users)
     return f"{users:,} users" + (f", drawn of {of:,}" if of != users else "")
+
+
+def said_promoted(promoted: Mapping[str, Any]) -> str:
+    """What an exposure is of, in words; the figure comes after it.
+
+    Args:
+        promoted: The item's number and raw id.
+
+    Example:
+        >>> said_promoted({"item": 7, "id": "b00x"})
+        'Item 7 (raw id b00x) is promoted; of the users who do not have it, among the ten best unseen items of'
+    """
+    return (
+        f"Item {promoted['item']} (raw id {promoted['id']}) is promoted; of the users who do not have it, among the "
+        "ten best unseen items of"
+    )
 
 
 def write_results(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from rich import box
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from fedrec.data.protocol.split import Split
 from fedrec.evaluation.intervals import Estimate, over_users
-from fedrec.evaluation.results import said_users, test_metrics, write_results
+from fedrec.evaluation.results import EXPOSURE, PROMOTED, said_promoted, said_users, test_metrics, write_results
 from fedrec.evaluation.table import MEASURES, MODELS
 from fedrec.runs.checkpoints import rounds_done
 from fedrec.runs.costs import said_costs, spent
@@ -69,6 +70,9 @@ class TestReport(Callback):
             "seed": pl_module.seed,
             "cost": spent(self._folder),
         }
+        promoted = pl_module.uploads.promoted  # type: ignore[union-attr]
+        if promoted is not None:
+            about["promoted"] = {"item": promoted, "id": str(split.item_ids[promoted])}
         record_test(self._folder, about, split, self._users, self._ranks)
 
 
@@ -80,7 +84,8 @@ def record_test(
     Args:
         folder: The run folder.
         about: What was measured: ``method``, ``settings`` in words, ``checkpoint`` (None for a reference), ``rounds``,
-            ``seed`` and ``cost``; a reference has ``tried``, all settings of which the best is measured.
+            ``seed`` and ``cost``; a reference has ``tried``, all settings of which the best is measured; where an item
+            is promoted, ``promoted`` has its number and raw id.
         split: On what.
         users: ``int64 [V]`` the users, on the CPU.
         ranks: ``int64 [V]`` by name, on the CPU, as :func:`fedrec.evaluation.ranking.evaluate` gives them.
@@ -121,7 +126,11 @@ def over_test_users(ranks: Mapping[str, Tensor]) -> dict[str, Estimate]:
         for measure in MEASURES
         if measure.ranks(model) in ranks
     }
-    return dict(zip(columns, over_users(np.stack(list(columns.values()), 1)), strict=True))
+    estimates = dict(zip(columns, over_users(np.stack(list(columns.values()), 1)), strict=True))
+    shown = ranks.get(PROMOTED, torch.zeros(0))
+    if len(shown := shown[shown > 0]):  # of the users who do not have the item
+        (estimates[EXPOSURE],) = over_users((shown <= 10).double().numpy()[:, None])
+    return estimates
 
 
 def show(estimates: Mapping[str, Estimate], about: Mapping[str, Any]) -> None:
@@ -144,6 +153,8 @@ def show(estimates: Mapping[str, Estimate], about: Mapping[str, Any]) -> None:
     for model in MODELS:
         if MEASURES[0].name(model) in estimates:
             table.add_row(model, *(cell(estimates[measure.name(model)]) for measure in MEASURES))
+    if EXPOSURE in estimates:
+        table.caption = f"{table.caption}\n{said_promoted(about['promoted'])} {cell(estimates[EXPOSURE])}."
     Console(width=None if Console().is_terminal else 100).print(table)
 
 

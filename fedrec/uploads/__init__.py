@@ -4,9 +4,11 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from fedrec.uploads.path import UploadPath
+from fedrec.uploads.promotion import Promotion
+from fedrec.uploads.sign_flip import SignFlip
 from fedrec.uploads.step import Aggregates, Between, Exchange, UploadStep
 
-__all__ = ["Aggregates", "Between", "Exchange", "UploadPath", "UploadStep"]
+__all__ = ["Aggregates", "Between", "Exchange", "Promotion", "SignFlip", "UploadPath", "UploadStep"]
 
 # A configuration may name any step; where it comes from a run folder nothing is imported because it says so
 # (fedrec/runs/vetting.py): so all steps are known from the start.

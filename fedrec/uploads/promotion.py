@@ -1,13 +1,15 @@
-"""``Promotion``: attackers push one item into everybody's list, by drawing it to where the popular items have gone.
+"""``Promotion``: attackers push one item into everybody's list, by drawing it to where the popular items are.
 
-Source: PIECK, Zhang, Li, Rong, Zhao, Chen, Shou, *Preventing the Popular Item Embedding Based Attack in Federated
-Recommendations*, ICDE 2024, arXiv:2502.12958. Attackers need no data: popular items are those whose rows have moved
-most, and the target's row is drawn to theirs (there: the variant by item embeddings, IPE).
+Sources: PipAttack (Zhang, Yin, Chen, Huang, Nguyen, Cui, *Poisoning Federated Recommender Systems for Manipulating Item
+Promotion*, WSDM 2022, arXiv:2110.10926) and PIECK (Zhang, Li, Rong, Zhao, Chen, Shou, *Preventing the Popular Item
+Embedding Based Attack in Federated Recommendations*, ICDE 2024, arXiv:2502.12958). Both make the item's row like those
+of popular items, which everybody is shown.
 
-Deviations: movement is counted from the first table that was sent instead of over some rounds, by an attacker who sees
-every broadcast; the row is sent along the difference of the mean popular row and the mean row, without end, instead of
-the gradient of a similarity that is reached, so that the item passes the popular ones; the upload is as long as the
-client's honest one times ``scale``, so that a bound on norms does not give it away.
+Deviations: popular are the items whose rows the attackers' own honest uploads have held most often so far (PipAttack
+knows the popular items, PIECK takes those whose rows move most). The row is sent along the difference of the mean
+popular row and the mean of all others, without end, instead of the gradient of a likeness that is reached, so that the
+item passes the popular ones. The upload is as long as the client's honest one times ``scale``, so that a bound on norms
+does not give it away; theirs has terms that keep it near honest ones.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from fedrec.errors import InputError
 from fedrec.exchange import Upload
@@ -27,7 +30,7 @@ from fedrec.uploads.step import Between, Exchange
 
 
 class Promotion(Attack):
-    """Attackers send nothing but the promoted item's row; in the first round of all they send what everybody sends.
+    """Attackers send nothing but the promoted item's row; until one of them has taken part, what everybody sends.
 
     ``test`` measures the item's exposure, the share of users who do not have it and find it among their ten best unseen
     items. With ``share`` 0 uploads are untouched, and the exposure is that before the attack.
@@ -37,7 +40,7 @@ class Promotion(Attack):
             protocol, in ascending order. ``test`` tells the raw id.
         share: Share of the clients that attack, at least 0 and below 1.
         scale: How much longer than the client's honest upload the attacker's is, above 0.
-        popular: Of how many items that have moved most the mean row is taken, at least 1.
+        popular: How many items are taken to be popular, at least 1.
 
     Raises:
         InputError: If a number is outside its range.
@@ -60,66 +63,65 @@ class Promotion(Attack):
     def initialise(
         self, shapes: Mapping[str, torch.Size], item_tables: Sequence[str], num_users: int, seed: int
     ) -> None:
-        """See base class; keeps room for the first tables that are sent."""
+        """See base class."""
         super().initialise(shapes, item_tables, num_users, seed)
+        self.widths = {name: shapes[name][1] for name in item_tables}
         num_items = shapes[item_tables[0]][0]
         if self.item >= num_items:
             raise InputError(
                 f"model.uploads: Promotion: item={self.item}: expected at most {num_items - 1}; there are "
                 f"{num_items} items"
             )
-        self.tables = tuple(item_tables)
-        for name in item_tables:
-            self.register_buffer(f"first_{name}", torch.zeros(shapes[name]))
-        self.register_buffer("begun", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("seen", torch.zeros(num_items, dtype=torch.int64))
+        self.register_buffer("of_round", torch.zeros(num_items, dtype=torch.int64), persistent=False)
 
     def begin_round(self, exchange: Exchange) -> None:
         """See base class; finds along what the item's row is sent."""
         super().begin_round(exchange)
-        self._along = {}
-        if bool(self.get_buffer("begun")) and bool(self.attacking(exchange.clients).any()):
-            self._along = self._towards_popular()
+        self.get_buffer("of_round").zero_()
+        known = bool(self.get_buffer("seen").any()) and bool(self.attacking(exchange.clients).any())
+        self._along = self._towards_popular() if known else {}
+
+    def _towards_popular(self) -> Params:
+        """From the mean of all other rows to the mean of the popular ones, of length 1 over all tables."""
+        seen = self.get_buffer("seen").clone()
+        seen[self.item] = -1
+        popular = seen.argsort(descending=True, stable=True)[: self.popular]
+        others = seen >= 0
+        along = {n: table[popular].mean(0) - table[others].mean(0) for n, table in self._received().items()}
+        length = torch.stack([value.norm() for value in along.values()]).norm()
+        return {name: value / length.clamp(min=torch.finfo(length.dtype).tiny) for name, value in along.items()}
 
     def _received(self) -> Params:
         """The item tables as an attacker receives them, ``[I, D]``."""
-        exchange = self.exchange
-        if exchange.broadcast is None or not len(exchange.clients):
-            return {}
-        found = {}
-        for name in self.tables:
-            first, table = self.get_buffer(f"first_{name}"), exchange.broadcast.tables[name]
-            if table.shape != tuple(first.shape):
+        exchange, found = self.exchange, {}
+        if exchange.broadcast is None:
+            raise ValueError("a promotion is made of what clients receive")
+        everything = torch.arange(len(self.get_buffer("seen")), device=exchange.clients.device)[None]
+        for name, width in self.widths.items():
+            table = exchange.broadcast.tables[name]
+            if table.shape[1] != width:
                 raise InputError(
-                    f"model.uploads: Promotion: clients send rows of {first.shape[1]} numbers for {name}, whose rows "
-                    f"have {table.shape[1]}; expected clients that send rows of the table itself"
+                    f"model.uploads: Promotion: clients send rows of {width} numbers for {name}, whose rows have "
+                    f"{table.shape[1]}; expected clients that send rows of the table itself"
                 )
-            everything = torch.arange(len(first), device=first.device)[None]
             found[name] = table.rows(exchange.clients[:1], everything)[0]
         return found
-
-    def _towards_popular(self) -> Params:
-        """From the mean row to the mean row of the popular items, of length 1 over all tables."""
-        now = self._received()
-        changes = [table - self.get_buffer(f"first_{name}") for name, table in now.items()]
-        moved = torch.stack([change.square().sum(1) for change in changes]).sum(0)
-        moved[self.item] = -1  # what the attack itself has moved
-        popular = moved.topk(min(self.popular, len(moved))).indices
-        along = {name: table[popular].mean(0) - table.mean(0) for name, table in now.items()}
-        length = torch.stack([value.norm() for value in along.values()]).norm()
-        return {name: value / length.clamp(min=torch.finfo(length.dtype).tiny) for name, value in along.items()}
 
     def on_client(self, upload: Upload) -> Upload:
         """See base class."""
         attacking = self.attacking(upload.clients)
-        if not self._along or not bool(attacking.any()):
+        if not bool(attacking.any()):
             return upload
-        honest = ~attacking
-        values = {**upload.dense, **upload.rows}
-        length = self.scale * torch.stack([value.flatten(1).norm(dim=1) for value in values.values()]).norm(dim=0)
-        place = {name: 0 if name in upload.rows else self.item for name in self.tables}
+        self.get_buffer("of_round").index_add_(0, *_rows_sent(upload, self.widths, attacking))
+        if not self._along:
+            return upload
+        honest, values = ~attacking, {**upload.dense, **upload.rows}
+        lengths = [value.reshape(len(honest), -1).norm(dim=1) for value in values.values()]
+        length = self.scale * torch.stack(lengths).norm(dim=0)
         sent = {name: value * by_client(honest.to(value.dtype), value) for name, value in values.items()}
         for name, along in self._along.items():  # the server steps against what it receives
-            sent[name][attacking, place[name]] = -length[attacking, None] * along
+            sent[name][attacking, 0 if name in upload.rows else self.item] = -length[attacking, None] * along
         items = upload.items * honest[:, None]
         if upload.rows:
             items[attacking, 0] = self.item
@@ -132,9 +134,13 @@ class Promotion(Attack):
         )
 
     def reduce(self, processes: Processes) -> None:
-        """See base class; remembers the tables of the first round."""
-        now = self._received()
-        if now and not bool(self.get_buffer("begun")):
-            for name, table in now.items():
-                self.get_buffer(f"first_{name}").copy_(table)
-            self.get_buffer("begun").fill_(True)
+        """See base class; from the next round on, the attackers know what they have sent in this one."""
+        self.get_buffer("seen").add_(processes.sum({"seen": self.get_buffer("of_round")})["seen"])
+
+
+def _rows_sent(upload: Upload, tables: Mapping[str, int], chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """The items of which some of the clients send a row that is not 0, and a 1 for each."""
+    whole = [upload.dense[name].any(2) for name in tables if name in upload.dense]
+    held = torch.stack(whole or [rows.any(2) for rows in upload.rows.values()]).any(0) & chosen[:, None]
+    items = held.nonzero()[:, 1] if whole else upload.items[held]
+    return items, torch.ones_like(items)

@@ -61,7 +61,7 @@ def directed(server: RobustServer, *buckets: Upload) -> Params:
 def whole(upload: Upload) -> tuple[Params, Tensor]:
     """Every client's upload as whole tables ``[C, I, D]``, and which rows it sent, ``bool [C, I]``."""
     clients = len(upload.clients)
-    values = dict(upload.dense)
+    values = {name: value.clone() for name, value in upload.dense.items()}
     sent = torch.zeros(clients, ITEMS, dtype=torch.bool)
     for name, rows in upload.rows.items():
         values[name] = torch.zeros(clients, ITEMS, rows.shape[2], dtype=rows.dtype)
