@@ -16,7 +16,7 @@ PROGRESS := awk -v terminal="$$(test -t 2 && echo yes)" ' \
 NUMERIC := tests/reference tests/client tests/server tests/models tests/test_replay.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow fuzz numerics lint types bench results notebooks clean
+.PHONY: help install demo test slow fuzz numerics lint types bench results paper notebooks clean
 
 help: ## this text
 	@echo "fedrec: a laboratory for federated recommendation. First: make demo"
@@ -63,6 +63,10 @@ bench: $(INSTALLED) ## measure a round and an evaluation, print a table, write b
 
 results: $(INSTALLED) ## write README's tables from notebooks/results; FROM="methods/filmtrust ..." takes results over first
 	$(BIN)/python -m tests.results $(FROM)
+
+paper: $(INSTALLED) ## replay what papers claim: hours, or minutes with RUNS=--quick; restartable
+	$(BIN)/fedrec claims fedrecgel --parallel 2 $(RUNS)
+	$(BIN)/fedrec claims leak --parallel 2 $(RUNS)
 
 notebooks: $(INSTALLED) ## execute the notebooks
 	$(BIN)/python -m pytest --nbmake notebooks

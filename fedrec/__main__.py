@@ -26,6 +26,7 @@ COMMANDS = {
     "data": ("fedrec.commands.data", "list, fetch and audit data sets"),
     "sweep": ("fedrec.commands.sweep", "run a W&B sweep file without a server"),
     "methods": ("fedrec.commands.methods", "train and test every method on one data set, end with one table"),
+    "claims": ("fedrec.commands.claims", "replay what papers claim, end with a page of verdicts"),
     "report": ("fedrec.commands.report", "make one HTML page of a folder of runs"),
     "notebooks": ("fedrec.commands.notebooks", "copy the shipped notebooks into a folder"),
 }

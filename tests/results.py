@@ -1,7 +1,8 @@
 """README's tables, generated from the committed results: ``make results``.
 
 Between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` stands the table of ``notebooks/results/NAME.csv``.
-``make results FROM="methods/filmtrust methods/ml-100k"`` first takes over what ``fedrec methods`` left in these two.
+``make results FROM="methods/filmtrust claim_runs/leak"`` first takes over what ``fedrec methods`` and ``fedrec claims``
+left in these two: a row per run, and pages of claims with their numbers.
 """
 
 from __future__ import annotations
@@ -30,10 +31,13 @@ def rendered(text: str) -> str:
 
 
 def main(folders: list[str]) -> None:
-    """Take over results of folders of ``fedrec methods``, and write README's tables."""
+    """Take over results of folders of ``fedrec methods`` and ``fedrec claims``, and write README's tables."""
     RESULTS.mkdir(exist_ok=True)
     for folder in map(Path, folders):
-        shutil.copyfile(folder / "results.csv", RESULTS / f"methods_{folder.resolve().name}.csv")
+        name, claims = folder.resolve().name, (folder / "claims.csv").exists()
+        shutil.copyfile(folder / "results.csv", RESULTS / (f"runs_{name}.csv" if claims else f"methods_{name}.csv"))
+        for kind in (".csv", ".md") if claims else ():
+            shutil.copyfile(folder / f"claims{kind}", RESULTS / f"claims_{name}{kind}")
     README.write_text(rendered(README.read_text(encoding="utf-8")), encoding="utf-8")
 
 

@@ -18,6 +18,7 @@ FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 FLOORS = (
     ("fedrec.__main__",),
     ("fedrec.commands",),
+    ("fedrec.claims",),
     ("fedrec.report", "fedrec.sweep"),
     ("fedrec.jobs",),
     ("fedrec.analysis",),

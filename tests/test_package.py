@@ -17,7 +17,7 @@ import yaml
 import fedrec
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("fedrec", "sweeps", "notebooks", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("fedrec", "claims", "sweeps", "notebooks", "pyproject.toml", "README.md", "LICENSE")
 # Run by the installed package alone: where it stands, its configurations, a sweep by name, the notebooks.
 PROGRAM = """
 import json, sys
@@ -67,6 +67,7 @@ def test_wheel_holds_what_is_shipped_and_nothing_else(wheel: Path) -> None:
     assert names == (
         code
         | {f"fedrec/configs/{name}" for name in shipped("fedrec/configs", "*.yaml")}
+        | {f"fedrec/shipped/claims/{name}" for name in shipped("claims", "*.yaml")}
         | {f"fedrec/shipped/sweeps/{name}" for name in shipped("sweeps", "*.yaml")}
         | {f"fedrec/shipped/notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
     )

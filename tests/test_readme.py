@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fedrec.claims.page import page
+from fedrec.report.rows import read_rows
 from tests import results, small_runs
 from tests.compositions import names
 
@@ -55,6 +57,13 @@ def test_the_table_of_methods_has_them_all() -> None:
     table = README.read_text(encoding="utf-8").partition("\n## Methods\n")[2].partition("\n## ")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     assert sorted(name for row in rows[1:] for name in re.findall(r"`([\w-]+)`", row)) == names()
+
+
+@pytest.mark.parametrize("path", sorted(results.RESULTS.glob("claims_*.md")), ids=lambda path: path.stem)
+def test_a_page_of_claims_is_that_of_its_numbers(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    title = text.partition("\n")[0].removeprefix("# ")
+    assert page(title, read_rows(path.with_suffix(".csv"))) == text
 
 
 def test_the_tables_of_results_are_those_of_the_committed_results() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from fedrec.commands.parser import Parser, add_mix_fingerprints
+from fedrec.commands.parser import Parser, add_mix_fingerprints, joined
 from fedrec.commands.sweep import enter
 from fedrec.errors import InputError
 from fedrec.files import write_text
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
             raise InputError(f"{name} {value}: expected at least 1")
     data = options.data if options.data.endswith(".yaml") else f"data/{options.data}.yaml"
     out, every = options.out or Path("methods") / Path(data).stem, _chosen(options.only, data)
-    fixed = [f"--data.protocol={options.protocol}", *_joined(further)]
+    fixed = [f"--data.protocol={options.protocol}", *joined(further)]
     with ExitStack() as inside:
         _require_same(out, [data, *fixed])
         enter(out, inside)
@@ -63,17 +63,6 @@ def _jobs(out: Path, data: str, names: Sequence[str], seeds: int, options: Seque
             jobs.append(TestedRun(out, f"{name}-{seed}", [*files, *options]))
     about_data = [f"--config={data}", *(option for option in options if option.startswith("--data."))]
     return [*jobs, *(ReferenceRun(out, f"{name}-0", name, about_data) for name in REFERENCES)]
-
-
-def _joined(words: Sequence[str]) -> list[str]:
-    """Options with their values, ``--name=value``."""
-    joined: list[str] = []
-    for word in words:
-        if joined and not word.startswith("--") and "=" not in joined[-1]:
-            joined[-1] += f"={word}"
-        else:
-            joined.append(word)
-    return joined
 
 
 def _require_same(out: Path, options: Sequence[str]) -> None:

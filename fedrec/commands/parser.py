@@ -41,3 +41,14 @@ def add_mix_fingerprints(parser: Parser) -> None:
         action="store_true",
         help="take runs of different data or protocols into one table, with their fingerprints in a column",
     )
+
+
+def joined(words: Sequence[str]) -> list[str]:
+    """Options with their values, ``--name=value``."""
+    joined: list[str] = []
+    for word in words:
+        if joined and not word.startswith("--") and "=" not in joined[-1]:
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined

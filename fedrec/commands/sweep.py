@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-import fedrec
 from fedrec.commands.parser import Parser
+from fedrec.commands.shipped import shipped_or_own
 from fedrec.errors import InputError
 from fedrec.files import alone
 from fedrec.jobs import warm
@@ -21,8 +21,6 @@ from fedrec.sweep.file import SweepFile
 from fedrec.sweep.ledger import SweepFolder, Trial, holds_sweep
 from fedrec.sweep.reading import read_sweep_file
 from fedrec.sweep.search import number_of_trials
-
-SHIPPED = Path(fedrec.__file__).parent / "shipped" / "sweeps"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -40,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     if options.parallel < 1:
         raise InputError(f"--parallel is {options.parallel}; expected at least 1")
-    sweep = read_sweep_file(_sweep_path(options.file))
+    sweep = read_sweep_file(shipped_or_own("sweeps", options.file))
     out = _out(options.out, sweep)
     new = not holds_sweep(out)
     if new and options.resume:
@@ -71,17 +69,6 @@ def main(argv: Sequence[str]) -> int:
                 console.print(f"Stopped with {driver.ended} trials done; go on with --resume --out {out}")
                 return exit_status(error)
     return _conclude(driver, console, out)
-
-
-def _sweep_path(name: str) -> Path:
-    """Find a sweep file: one of the user's, else a shipped one."""
-    if name.strip() and Path(name).exists():
-        return Path(name)
-    shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
-    stem = name.removeprefix("sweeps/").removesuffix(".yaml")
-    if stem not in shipped:
-        raise InputError(f"{name or 'blank'}: no such file, and not one of the shipped sweeps: {', '.join(shipped)}")
-    return shipped[stem]
 
 
 def _out(given: str | None, sweep: SweepFile) -> Path:

@@ -137,7 +137,7 @@ def read_rows(file: Path) -> pd.DataFrame:
         table = pd.read_csv(file, dtype={CONFIGURATION: str, FINGERPRINT: str, "command": str})
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: not a table of results: {' '.join(str(error).split())}") from None
-    missing = [name for name in (METHOD, CONFIGURATION, "seed") if name not in table]
+    missing = [name for name in (METHOD, CONFIGURATION) if name not in table]
     if missing:
         raise InputError(f"{file}: no column {missing[0]}; expected results as `fedrec methods` writes them")
     return table

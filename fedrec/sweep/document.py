@@ -20,11 +20,12 @@ TYPES = {f"{YAML}{name}" for name in ("str", "int", "float", "bool", "null", "se
 Lines = dict[tuple[str, ...], int]
 
 
-def read_document(path: Path) -> tuple[Any, Lines]:
+def read_document(path: Path, what: str = "sweep file") -> tuple[Any, Lines]:
     """Read a YAML file that may hold anything.
 
     Args:
         path: The file.
+        what: What it is, in messages.
 
     Returns:
         The content, made of mappings with text keys, lists, text, finite numbers, booleans and null; and the line
@@ -33,7 +34,7 @@ def read_document(path: Path) -> tuple[Any, Lines]:
     Raises:
         InputError: If it cannot be read, is no YAML, or holds what JSON does not know: with file and line.
     """
-    text = _text(path)
+    text = _text(path, what)
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
@@ -50,19 +51,19 @@ def read_document(path: Path) -> tuple[Any, Lines]:
         raise InputError(f"{path}: nested more than {DEEPEST} levels deep") from None
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, what: str) -> str:
     try:
         if path.exists() and not path.is_file():  # a folder, a pipe, a device without an end
-            raise InputError(f"{path}: not a file; expected a sweep file")
+            raise InputError(f"{path}: not a file; expected a {what}")
         size = path.stat().st_size
         if size > LARGEST:
-            raise InputError(f"{path}: {size:,} bytes; expected a sweep file, of at most {LARGEST:,}")
+            raise InputError(f"{path}: {size:,} bytes; expected a {what}, of at most {LARGEST:,}")
         content = path.read_bytes()
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot read the sweep file ({reason})") from None
+        raise InputError(f"{path}: cannot read the {what} ({reason})") from None
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
         ]
     if argv[0] == "fit":
         name, seed = os.environ["WANDB_RUN_ID"], int(given["seed_everything"])
-        method = name.rpartition("-")[0]
+        method = Path(given["config"]).stem
         if method == "fedmf":
             print("fedrec: error: fedmf does not work here")
             return 2

@@ -1,0 +1,1 @@
+"""What papers claim, replayed: files of claims, the runs that they need, verdicts, a page."""

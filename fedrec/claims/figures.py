@@ -1,0 +1,86 @@
+"""The figures that a claim can be about, by their names, of a run folder that was tested."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedrec.claims.estimate import Floats
+from fedrec.evaluation.measures import CUTOFFS
+from fedrec.evaluation.table import METRIC_LABELS, MODEL, Measure, MetricName, Ranking
+
+RADIUS = 0.1  # of the ball in which the loss is let rise: one of the seed paper's radii, at which the loss moves
+UNSTEADINESS = "unsteadiness of NDCG@10"
+RISES = {f"rise of the loss within {RADIUS:g}, {side} side": side for side in ("shared", "private")}
+_MEASURE = re.compile(r"(sampled|full) (HR|NDCG|MRR)@(\d+)")
+NAMES = ("sampled HR@10", "full NDCG@10", UNSTEADINESS, *RISES)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a run.
+
+    Attributes:
+        name: As claims name it.
+        measure: The ranking measure that it is; None: it is a figure of the run as a whole, of which less is better.
+    """
+
+    name: str
+    measure: Measure | None = None
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, -1 where less is."""
+        return 1 if self.measure else -1
+
+    def of(self, run: Path, model: str = MODEL) -> Floats:
+        """The figure of every user, ``float64 [U]`` in order of their ids, or of the run as a whole, ``[1]``.
+
+        Args:
+            run: Run folder.
+            model: Who ranks; only of a ranking measure.
+
+        Raises:
+            InputError: If the run was not tested, or a file of it cannot be used.
+        """
+        from fedrec.analysis.users import load_ranks
+
+        if self.measure is not None:
+            return self.measure.values(load_ranks(run).sort_index()[self.measure.ranks(model)])
+        return np.array([_unsteadiness(run) if self.name == UNSTEADINESS else _rise(run, RISES[self.name])])
+
+
+def figure_named(name: str) -> Figure | None:
+    """The figure of a name, such as ``sampled HR@10``; None if there is none.
+
+    Example:
+        >>> figure_named("full NDCG@10").measure.name()
+        'test/full_ndcg_10'
+        >>> figure_named("NDCG") is None
+        True
+    """
+    if name == UNSTEADINESS or name in RISES:
+        return Figure(name)
+    found = _MEASURE.fullmatch(name)
+    if not found or int(found[3]) not in CUTOFFS:
+        return None
+    metrics: dict[str, MetricName] = {label: metric for metric, label in METRIC_LABELS.items()}  # type: ignore[misc]
+    rankings: dict[str, Ranking] = {"sampled": "sampled", "full": "full"}
+    return Figure(name, Measure(metrics[found[2]], rankings[found[1]], int(found[3])))
+
+
+def _unsteadiness(run: Path) -> float:
+    from fedrec.analysis.runs import read_runs
+    from fedrec.analysis.statistics import unsteadiness
+
+    return float(unsteadiness(read_runs(run)[0]).iloc[0])
+
+
+def _rise(run: Path, side: str) -> float:
+    from fedrec.analysis.sharpness import ball_sharpness
+    from fedrec.analysis.trained import load_position
+
+    return ball_sharpness(load_position(run, "shared" if side == "shared" else "private"), RADIUS)

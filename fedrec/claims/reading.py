@@ -1,0 +1,189 @@
+"""Reads a file of claims; whatever is wrong with it is one message with file, line and key."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fedrec.claims.figures import NAMES, figure_named
+from fedrec.claims.file import Claim, ClaimsFile, Setting
+from fedrec.claims.verdict import Asserted
+from fedrec.cli.arguments import configuration_path
+from fedrec.data.protocol.presets import PRESETS
+from fedrec.errors import InputError
+from fedrec.runs.settings import said
+from fedrec.sweep.document import Lines, read_document
+
+DEFAULTS = ("source", "data", "protocol", "seeds", "run", "metric", "tolerance")  # for all claims of a file
+OWN = ("says", "than", "value", "by", "each")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+_OPTION = re.compile(r"[a-z_]+(\.[a-z_+]+)*")
+
+
+class _Reader:
+    """One walk over a file: every value is asked for by its key, and refused by it.
+
+    Args:
+        path: The file.
+        lines: Line of every key.
+    """
+
+    def __init__(self, path: Path, lines: Lines) -> None:
+        self._path, self._lines = path, lines
+
+    def error(self, at: tuple[str, ...], expected: str, found: object = None) -> InputError:
+        """The error at a key."""
+        place = at
+        while place and place not in self._lines:
+            place = place[:-1]
+        line = f", line {self._lines[place]}" if place else ""
+        given = "is missing" if found is None else f"is {found!r}"
+        return InputError(f"{self._path}{line}: {'.'.join(at) or 'the file'} {given}; expected {expected}")
+
+    def mapping(self, value: Any, at: tuple[str, ...], keys: tuple[str, ...]) -> Mapping[str, Any]:
+        """A mapping with some of the keys."""
+        if not isinstance(value, dict):
+            raise self.error(at, f"a mapping with {', '.join(keys)}", value)
+        for key in value:
+            if key not in keys:
+                raise InputError(f"{self._where(at, key)}: no such key; expected one of {', '.join(keys)}")
+        return value
+
+    def _where(self, at: tuple[str, ...], key: str) -> str:
+        return f"{self._path}, line {self._lines.get((*at, key), 1)}: {'.'.join((*at, key))}"
+
+    def text(self, value: Any, at: tuple[str, ...], expected: str = "text") -> str:
+        """Text that is not blank."""
+        if not isinstance(value, str) or not value.strip():
+            raise self.error(at, expected, value)
+        return " ".join(value.split())
+
+    def number(self, value: Any, at: tuple[str, ...], low: float = float("-inf")) -> float:
+        """A number."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < low:
+            raise self.error(at, "a number" + (f" of at least {low:g}" if low > float("-inf") else ""), value)
+        return float(value)
+
+    def configuration(self, name: str, at: tuple[str, ...], file: str) -> str:
+        """The name of a configuration that there is."""
+        try:
+            configuration_path(file)
+        except InputError as error:
+            raise self.error(at, f"the name of a configuration ({error})", name) from None
+        return name
+
+    def setting(self, value: Any, at: tuple[str, ...]) -> Setting:
+        """A method, by its name or with configurations and options."""
+        content = {"method": value} if isinstance(value, str) else value
+        content = self.mapping(content, at, ("method", "configs", "options"))
+        method = self.text(content.get("method"), (*at, "method"), "the name of a method, such as fedncf")
+        self.configuration(method, (*at, "method"), f"method/{method}.yaml")
+        configs = content.get("configs", [])
+        if not isinstance(configs, list):
+            raise self.error((*at, "configs"), "a list of configurations", configs)
+        for config in configs:
+            text = self.text(config, (*at, "configs"), "names of configurations")
+            self.configuration(text, (*at, "configs"), text)
+        return Setting(method, tuple(configs), self.options(content.get("options", {}), (*at, "options")))
+
+    def options(self, value: Any, at: tuple[str, ...]) -> dict[str, Any]:
+        """Options of ``fedrec fit`` with their values."""
+        if not isinstance(value, dict):
+            raise self.error(at, "options of fedrec fit, such as model.client.lr: 0.1", value)
+        for option in value:
+            if not _OPTION.fullmatch(option):
+                raise self.error((*at, option), "the dotted name of an option of fedrec fit", option)
+        return value
+
+
+def read_claims(path: Path) -> ClaimsFile:
+    """Read a file of claims.
+
+    Args:
+        path: YAML file: ``title``, what all claims share (:data:`DEFAULTS`) and ``claims``, by their names. A claim has
+            ``says`` and ``value``, or ``than`` and, if it says so, ``by``; ``each: {option: values}`` makes it a claim
+            for every value.
+
+    Raises:
+        InputError: If the file cannot be read or something in it means nothing, with file, line and key.
+    """
+    content, lines = read_document(path, "file of claims")
+    reader = _Reader(path, lines)
+    content = reader.mapping(content, (), ("title", *DEFAULTS, "claims"))
+    title = reader.text(content.get("title"), ("title",))
+    named = content.get("claims")
+    if not isinstance(named, dict) or not named:
+        raise reader.error(("claims",), "claims by their names", named)
+    shared = {key: content[key] for key in DEFAULTS if key in content}
+    claims: list[Claim] = []
+    for name, own in named.items():
+        if not _NAME.fullmatch(name):
+            raise reader.error(("claims", name), "a name of small letters, digits and hyphens", name)
+        claims += _claims(reader, name, shared, own)
+    return ClaimsFile(path, title, tuple(claims))
+
+
+def _claims(reader: _Reader, name: str, shared: Mapping[str, Any], own: Any) -> Iterator[Claim]:
+    """A claim, or one for each of some values."""
+    at = ("claims", name)
+    own = reader.mapping(own, at, (*DEFAULTS, *OWN))
+    content = {**shared, **own}
+
+    def place(key: str) -> tuple[str, ...]:
+        return (*at, key) if key in own or key not in shared else (key,)
+
+    each = reader.options(own.get("each", {}), place("each"))
+    for option, values in each.items():
+        if not isinstance(values, list) or not values:
+            raise reader.error((*place("each"), option), "a list of values", values)
+    claim = _claim(reader, name, content, place)
+    for values in itertools.product(*each.values()):
+        chosen = dict(zip(each, values, strict=True))
+        run = Setting(claim.run.method, claim.run.configs, {**claim.run.options, **chosen})
+        own_name = ", ".join([name, *(said(option, value) for option, value in chosen.items())])
+        yield Claim(**{**vars(claim), "name": own_name, "run": run})
+
+
+def _claim(reader: _Reader, name: str, content: Mapping[str, Any], place: Any) -> Claim:
+    metric = content.get("metric")
+    figure = figure_named(metric) if isinstance(metric, str) else None
+    if figure is None:
+        raise reader.error(place("metric"), f"a figure such as {', '.join(NAMES)}", metric)
+    data = reader.text(content.get("data"), place("data"), "the name of a data set, such as filmtrust")
+    reader.configuration(data, place("data"), f"data/{data}.yaml")
+    protocol = content.get("protocol")
+    if not isinstance(protocol, str) or protocol not in PRESETS:
+        raise reader.error(place("protocol"), f"one of {', '.join(PRESETS)}", protocol)
+    seeds = content.get("seeds")
+    listed = seeds if isinstance(seeds, list) else []
+    if not listed or any(type(seed) is not int or seed < 0 for seed in listed) or len(set(listed)) < len(listed):
+        raise reader.error(place("seeds"), "different whole numbers, such as [0, 1, 2]", seeds)
+    than = reader.setting(content["than"], place("than")) if "than" in content else None
+    return Claim(
+        name,
+        reader.text(content.get("says"), place("says"), "the claim in words"),
+        reader.text(content.get("source"), place("source"), "where the claim stands"),
+        data,
+        protocol,
+        tuple(listed),
+        reader.setting(content.get("run"), place("run")),
+        than,
+        figure,
+        _asserted(reader, content, place, figure.measure is not None),
+    )
+
+
+def _asserted(reader: _Reader, content: Mapping[str, Any], place: Any, ranking: bool) -> Asserted:
+    tolerance = reader.number(content.get("tolerance", 0), place("tolerance"), 0)
+    if ("value" in content) == ("than" in content):
+        both = "one of value (what the figure is) and than (what it is held against), not both"
+        raise reader.error(place("than"), both, "given beside value" if "than" in content else None)
+    if "than" in content:
+        by = reader.number(content["by"], place("by"), 0) if "by" in content else None
+        return Asserted(by=by, tolerance=tolerance)
+    if "by" in content or not ranking:
+        raise reader.error(place("than"), "the method that this one is held against")
+    return Asserted(value=reader.number(content["value"], place("value")), tolerance=tolerance)

@@ -1,0 +1,76 @@
+"""``fedrec claims FILE``: what papers claim, replayed under their protocol and under ``fair``, with a verdict each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from fedrec.commands.parser import Parser, joined
+from fedrec.commands.shipped import shipped_or_own
+from fedrec.commands.sweep import enter
+from fedrec.errors import InputError
+from fedrec.files import write_text
+from fedrec.jobs.runs import run_all
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command.
+
+    Args:
+        argv: Arguments after ``claims``.
+
+    Returns:
+        The exit status: 0, or 1 if a run failed.
+
+    Raises:
+        InputError: If the file or an option cannot be used, or the first runs fail.
+    """
+    options, further = _parser().parse_known_args(argv)
+    if options.parallel < 1:
+        raise InputError(f"--parallel {options.parallel}: expected at least 1")
+    path = shipped_or_own("claims", options.file)
+    from fedrec.claims.gather import claims_table  # pandas takes a second
+    from fedrec.claims.page import page
+    from fedrec.claims.plan import Plan
+    from fedrec.claims.reading import read_claims
+    from fedrec.report.rows import result_rows, write_rows
+
+    file = read_claims(path)
+    out = options.out or Path("claim_runs") / (path.stem + "-quick" * options.quick)
+    plan = Plan(file, out, joined(further), options.quick)
+    jobs = plan.jobs()
+    left = sum(not job.done for job in jobs)
+    print(f"{len(file.claims)} claims, {len(jobs)} runs, {left} of them left to do", flush=True)
+    if left:
+        plan.check()
+    with ExitStack() as inside:
+        enter(out, inside)
+        failed = run_all(jobs, options.parallel)
+        table = claims_table(plan)
+        write_rows(table, out / "claims.csv")
+        write_rows(result_rows(out, {job.name: job.command for job in jobs}), out / "results.csv")
+        text = page(file.title, table, options.quick)
+        write_text(out / "claims.md", text)
+    for claim in table.drop_duplicates("claim").to_dict("records"):
+        print(f"{claim['claim']}: {claim['verdict']}")
+    print(f"{out / 'claims.md'} has the numbers")
+    return 1 if failed else 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        allow_abbrev=False,
+        prog="fedrec claims",
+        description="Replay what papers claim: run every method under its authors' protocol and under fair, and say of "
+        "each claim whether it is reproduced, not reproduced, within noise, explained by popularity, by repeats or by "
+        "the leak, or cannot be shown by its measurement.",
+        epilog="Further options go to every `fedrec fit`, such as --data.root DIR. After Ctrl-C or a kill the same "
+        "command goes on: what was tested is not repeated. OUT holds ordinary run folders, logs, claims.md (the page), "
+        "claims.csv (its numbers) and results.csv (a row per run).",
+    )
+    parser.add_argument("file", metavar="FILE", help="file of claims, or the name of a shipped one, such as fedrecgel")
+    parser.add_argument("--out", type=Path, help="folder of the runs (default: claim_runs/<name of the file>)")
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
+    parser.add_argument("--quick", action="store_true", help="one seed and five rounds, to see that everything works")
+    return parser

@@ -1,0 +1,120 @@
+"""Files of claims: what is refused, with file, line and key, and what those that are shipped say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fedrec.claims.file import Setting
+from fedrec.claims.plan import Plan
+from fedrec.claims.reading import read_claims
+from fedrec.claims.verdict import Asserted
+from fedrec.errors import InputError
+
+SHIPPED = sorted((Path(__file__).parents[2] / "claims").glob("*.yaml"))
+GOOD = """\
+title: Two claims
+source: a table
+protocol: fedrecgel
+seeds: [0, 1]
+run: fedrecgel
+data: filmtrust
+claims:
+  high:
+    says: it reaches 0.918
+    metric: sampled HR@10
+    value: 0.918
+    tolerance: 0.01
+  better:
+    says: every radius helps
+    run: {method: fedrecgel, configs: [tuned/filmtrust_fedrecgel.yaml], options: {model.client.rho_private: 0.0}}
+    than: fedncf
+    metric: full NDCG@10
+    by: 0.01
+    each: {model.client.rho_shared: [0.05, 0.1]}
+"""
+# What is wrong -> (text of the good file, what stands there instead, message).
+REFUSED = {
+    "no YAML": ("title: Two claims", "title: [", r"line \d+: not valid YAML"),
+    "a list": (GOOD, "- 1", r"claims\.yaml: the file is \[1\]; expected a mapping with title, "),
+    "no claims": (GOOD, "title: x\n", r"claims\.yaml: claims is missing; expected claims by their names"),
+    "no title": ("title: Two claims\n", "", r"claims\.yaml: title is missing; expected text"),
+    "unknown key": ("source: a", "sauce: a", r"line 2: sauce: no such key; expected one of title, source,"),
+    "unknown key of a claim": ("    value:", "    valu:", r"line 11: claims\.high\.valu: no such key"),
+    "name": ("  high:", "  High one:", r"line 8: claims\.High one is 'High one'; expected a name of small letters"),
+    "protocol": ("protocol: fedrecgel", "protocol: best", r"line 3: protocol is 'best'; expected one of fair"),
+    "seeds": ("[0, 1]", "[0, 0]", r"line 4: seeds is \[0, 0\]; expected different whole numbers"),
+    "negative seed": ("[0, 1]", "[-1]", r"line 4: seeds is \[-1\]"),
+    "seeds no list": ("[0, 1]", "3", r"line 4: seeds is 3; expected different whole numbers"),
+    "data": ("data: filmtrust", "data: filmtrast", r"line 6: data is 'filmtrast'; expected the name"),
+    "method": ("than: fedncf", "than: fedncff", r"line 16: claims\.better\.than\.method is 'fedncff'"),
+    "configuration": ("tuned/filmtrust", "tuned/x", r"line 15: .*configs is 'tuned/x_fedrecgel\.yaml'"),
+    "metric": ("sampled HR@10", "HR@10", r"line 10: claims\.high\.metric is 'HR@10'; expected a figure"),
+    "cut-off": ("sampled HR@10", "sampled HR@7", r"claims\.high\.metric is 'sampled HR@7'"),
+    "no words": ("    says: it reaches 0.918\n", "", r"line 8: claims\.high\.says is missing; expected the claim"),
+    "no source": ("source: a table\n", "", r"claims\.high\.source is missing; expected where the claim stands"),
+    "value of text": ("value: 0.918", "value: high", r"line 11: claims\.high\.value is 'high'; expected a number"),
+    "neither": ("    value: 0.918\n", "", r"claims\.high\.than is missing; expected one of value .* and than"),
+    "both": ("    by: 0.01", "    value: 0.01", r"line 16: claims\.better\.than is 'given beside value'; expected one"),
+    "by without than": ("value: 0.918", "value: 0.918\n    by: 1", r"claims\.high\.than is missing; expected"),
+    "negative tolerance": ("tolerance: 0.01", "tolerance: -1", r"line 12: claims\.high\.tolerance is -1; .*least 0"),
+    "each of one": ("[0.05, 0.1]", "0.05", r"line 19: claims\.better\.each\.model.* is 0\.05; .* list"),
+    "no option": ("model.client.rho_private:", "rho private:", r"options\.rho private is .*expected the dotted"),
+    "value of a run": (
+        "metric: sampled HR@10",
+        "metric: unsteadiness of NDCG@10",
+        r"claims\.high\.than is missing; expected the method that this one is held against",
+    ),
+}
+
+
+def write(folder: Path, old: str = "", new: str = "") -> Path:
+    assert old in GOOD
+    path = folder / "claims.yaml"
+    path.write_text(GOOD.replace(old, new, 1) if old else GOOD)
+    return path
+
+
+def test_a_good_file(tmp_path: Path) -> None:
+    high, *better = read_claims(write(tmp_path)).claims
+    assert (high.name, high.data, high.seeds, high.source) == ("high", "filmtrust", (0, 1), "a table")
+    assert high.asserted == Asserted(value=0.918, tolerance=0.01)
+    assert [claim.name for claim in better] == ["better, rho shared 0.05", "better, rho shared 0.1"]
+    assert better[1].asserted == Asserted(by=0.01)
+    assert better[1].than == Setting("fedncf")
+    options = {"model.client.rho_private": 0.0, "model.client.rho_shared": 0.1}
+    assert better[1].run == Setting("fedrecgel", ("tuned/filmtrust_fedrecgel.yaml",), options)
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_what_means_nothing_is_one_message(fault: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=REFUSED[fault][2]) as error:
+        read_claims(write(tmp_path, *REFUSED[fault][:2]))
+    assert str(error.value).startswith(str(tmp_path / "claims.yaml"))
+    assert "\n" not in str(error.value)
+
+
+def test_an_option_that_fit_would_not_take_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    plan = Plan(read_claims(write(tmp_path, "rho_private: 0.0", "rho_private: -1.0")), tmp_path, [], False)
+    with pytest.raises(
+        InputError, match=r"claims\.yaml: claims\.better, rho shared 0\.05: .*a radius is a finite number"
+    ):
+        plan.check()
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_file_is_taken_by_fit(path: Path, tmp_path: Path) -> None:
+    Plan(read_claims(path), tmp_path, [], False).check()
+
+
+def test_runs_are_shared_and_named_by_what_they_compute(tmp_path: Path) -> None:
+    file = read_claims(write(tmp_path))
+    names = [job.name for job in Plan(file, tmp_path, ["--data.root=here"], False).jobs()]
+    # FedRecGEL, tuned with either radius, and FedNCF: 2 protocols x 2 seeds each; and one repeat, for fair has none.
+    assert len(names) == len(set(names)) == 4 * 4 + 1
+    assert names == [job.name for job in Plan(file, tmp_path, ["--data.root=there"], False).jobs()]
+    quick = Plan(file, tmp_path, [], True).jobs()
+    assert len(quick) == 4 * 2 + 1
+    assert not {job.name for job in quick} & set(names) - {name for name in names if "repeat" in name}
+    assert all("--trainer.max_epochs=5" in job.command for job in quick if "repeat" not in job.name)

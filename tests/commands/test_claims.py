@@ -1,0 +1,96 @@
+"""``fedrec claims``: what is missing is run, what is there is kept, and a page says what became of every claim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from multiprocessing import forkserver
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fedrec.claims.gather import verdict_of
+from fedrec.claims.page import page
+from fedrec.commands.claims import main
+from fedrec.errors import InputError
+from fedrec.jobs.runs import run_all
+from fedrec.jobs.warm import Program
+from fedrec.report.rows import read_rows
+
+STAND_IN = Program("tests.commands.fake_training", ("tests.commands.fake_training",))
+# Every stand-in ranks the held-out items of its two users first and fiftieth, most popular items both fiftieth.
+FILE = """\
+title: Stand-ins
+source: nowhere
+data: synthetic
+protocol: fedrecgel
+seeds: [0, 1]
+claims:
+  half: {says: half are hits, run: fedncf, metric: sampled HR@10, value: 0.5}
+  all: {says: all are hits, run: fedncf, metric: sampled HR@10, value: 9.0}
+  better: {says: it is better, run: fedrecgel, than: fedncf, metric: sampled HR@10}
+  steadier: {says: it is steadier, run: fedrecgel, than: fedncf, metric: unsteadiness of NDCG@10, by: 0.1}
+  cut: {says: half are hits, run: pfedrec, metric: sampled HR@10, value: 0.5}
+"""
+
+
+@pytest.fixture(autouse=True)
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with a file of claims; stand-ins for ``fedrec``, from a server of their own."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    monkeypatch.setattr(run_all, "__defaults__", (STAND_IN,))
+    monkeypatch.setattr("fedrec.claims.plan.Plan.check", lambda self: None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(FILE)
+    yield tmp_path
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+
+
+def test_claims_are_replayed_go_on_and_end_with_a_page(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mine.yaml", "--parallel", "2"]) == 1  # PFedRec's first training is cut off
+    out = capsys.readouterr().out
+    assert out.startswith("5 claims, 13 runs, 13 of them left to do\n")
+    assert "cut: not measured" in out
+    assert main(["mine.yaml", "--parallel", "2"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("5 claims, 13 runs, 4 of them left to do\n")
+    said = dict(line.split(": ") for line in out.splitlines() if line.split(":")[0] in FILE and "done" not in line)
+    assert said == {
+        "half": "explained by repeats",  # whose stand-in ranks as all do
+        "all": "not reproduced",
+        "better": "within noise",
+        "steadier": "within noise",
+        "cut": "explained by repeats",
+    }
+    folder = desk / "claim_runs" / "mine"
+    table = read_rows(folder / "claims.csv")
+    assert table["protocol"].tolist() == ["fedrecgel", "fair"] * 5
+    # The page and its verdicts follow from the numbers in the file.
+    assert page("Stand-ins", table) == (folder / "claims.md").read_text()
+    for name, rows in table.groupby("claim"):
+        assert verdict_of(rows.to_dict("records")) == said[str(name)]
+    assert "5 claims: 1 not reproduced, 2 within noise, 2 explained by repeats." in (folder / "claims.md").read_text()
+    assert len(pd.read_csv(folder / "results.csv")) == 13
+
+    assert main(["mine.yaml"]) == 0
+    assert "13 runs, 0 of them left to do" in capsys.readouterr().out
+
+
+def test_quick_runs_stand_apart_and_say_what_they_are(desk: Path) -> None:
+    (desk / "mine.yaml").write_text(FILE.replace("run: pfedrec", "run: fedncf"))
+    assert main(["mine.yaml", "--quick"]) == 0
+    assert "these figures say nothing" in (desk / "claim_runs" / "mine-quick" / "claims.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["mine.yaml", "--parallel", "0"], "--parallel 0: expected at least 1"),
+        (["theirs"], "theirs: no such file, and not one of the shipped claims: fedrecgel, leak, qb-article"),
+        ([], "the following arguments are required: FILE"),
+    ],
+)
+def test_what_cannot_be_used_is_one_message(options: list[str], message: str, desk: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        main(options)
+    assert not (desk / "claim_runs").exists()
