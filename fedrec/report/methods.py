@@ -24,10 +24,10 @@ def method_table(rows: pd.DataFrame, mix_fingerprints: bool = False) -> pd.DataF
 
     Returns:
         Columns ``method``, ``fingerprint`` (of data and protocol; NaN where a run has none), ``seeds``; a mean and half
-        of its 95 % interval for every measure (``sampled HR@10``, ``sampled HR@10 ±``, …), Student's over seeds, or over
-        users where there is one seed or no seed changes it; ``rounds`` and costs of one client and round, means over
-        the runs: ``up``, ``up touched`` and ``down`` (10^3 bytes), ``mflop`` (10^6 operations), ``seconds``. Sorted by
-        full NDCG@10, the best first.
+        of its 95 % interval for every measure (``sampled HR@10``, ``sampled HR@10 ±``, …), Student's over seeds, or
+        over users where there is one seed or no seed changes it; ``rounds`` and costs of one client and round, means
+        over the runs: ``up``, ``up touched`` and ``down`` (10^3 bytes), ``mflop`` (10^6 operations), ``seconds``.
+        Sorted by full NDCG@10, the best first.
 
     Raises:
         InputError: The runs have several fingerprints, and may not.
