@@ -6,7 +6,7 @@ from fedrec.client import Client
 from fedrec.errors import InputError
 from fedrec.server import Server
 from fedrec.server.extras import Extra
-from fedrec.uploads import Between, UploadPath
+from fedrec.uploads import Between, UploadPath, UserLevelPrivacy
 
 
 def check_together(client: Client, server: Server, uploads: UploadPath) -> None:
@@ -15,16 +15,17 @@ def check_together(client: Client, server: Server, uploads: UploadPath) -> None:
     Raises:
         InputError: Naming the options.
     """
+    said = "model.privacy" if [type(step) for step in uploads] == [UserLevelPrivacy] else "model.uploads"
     if uploads and client.decays:
         raise InputError(
-            "model.uploads: with weight_decay of shared parameters one number stands for all rows that a client "
+            f"{said}: with weight_decay of shared parameters one number stands for all rows that a client "
             "did not touch, which steps on the way do not see; expected weight_decay 0"
         )
     if not client.exchanges and (uploads or not server.averages):
         raise InputError(
             f"model.client={type(client).__name__} trains the shared parameters where they are: expected no "
-            "model.uploads, and a server that takes them so, model.server=MeanServer with optimizer=sgd and lr=1, no "
-            "momentum, and rows_over=clients"
+            "model.uploads or model.privacy, and a server that takes them so, model.server=MeanServer with "
+            "optimizer=sgd and lr=1, no momentum, and rows_over=clients"
         )
     if client.sends_numbers == server.takes_lists:
         client_name, server_name = type(client).__name__, type(server).__name__
@@ -35,11 +36,11 @@ def check_together(client: Client, server: Server, uploads: UploadPath) -> None:
         )
     if uploads and not client.sends_numbers:
         name = type(client).__name__
-        raise InputError(f"model.uploads: clients of {name} send lists of items, on which no step acts; expected none")
+        raise InputError(f"{said}: clients of {name} send lists of items, on which no step acts; expected none")
     if not server.exchanges and (uploads or not client.continues):
         raise InputError(
             f"model.server={type(server).__name__}: nothing travels, and clients go on with their own copies; expected "
-            "no model.uploads, and model.client.start=FromOwn with a store that keeps copies"
+            "no model.uploads or model.privacy, and model.client.start=FromOwn with a store that keeps copies"
         )
     watching = [type(one).__name__ for one in server.extras() if type(one).receive is not Extra.receive]
     names, steps = (type(client).__name__, type(server).__name__), list(uploads)

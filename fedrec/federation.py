@@ -22,7 +22,7 @@ from fedrec.processes import Processes
 from fedrec.runs.checkpoints import rounds_done
 from fedrec.server import Server
 from fedrec.strategy import FederatedDDP
-from fedrec.uploads import Exchange, UploadPath, UploadStep
+from fedrec.uploads import Exchange, UploadPath, UploadStep, UserLevelPrivacy
 
 FINGERPRINT = "fingerprint"
 FLOAT32 = {"dtype": "float32"}  # what checkpoints are that do not say it
@@ -46,6 +46,7 @@ class FederatedRecommender(EvaluatedModule):
             or the index of examples. Results do not depend on it but for rounding.
         method: What tables and figures call the composition; nothing is computed from it.
         uploads: What is done to every upload on its way from client to server, in order; null: nothing.
+        privacy: Clipping of uploads and noise at the server, after ``uploads``; null: none.
         max_left_out: Share of a cohort whose updates may be unusable (not finite); a round that loses more clients
             stops the run.
 
@@ -78,6 +79,7 @@ class FederatedRecommender(EvaluatedModule):
         memory_budget_mib: float = 64.0,
         method: str | None = None,
         uploads: list[UploadStep] | None = None,
+        privacy: UserLevelPrivacy | None = None,
         max_left_out: float = 0.5,
     ) -> None:
         super().__init__()
@@ -86,7 +88,7 @@ class FederatedRecommender(EvaluatedModule):
         if not 0 <= max_left_out <= 1:
             raise InputError(f"model.max_left_out={max_left_out}: expected a share from 0 to 1")
         client.check(recommender)
-        path = UploadPath(uploads or ())
+        path = UploadPath(uploads or (), privacy)
         check_together(client, server, path)
         self.automatic_optimization = False
         self.recommender, self.client, self.server = recommender, client, server

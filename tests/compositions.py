@@ -18,7 +18,7 @@ from fedrec.client import Client
 from fedrec.federation import FederatedRecommender
 from fedrec.models.recommender import Recommender
 from fedrec.server import Server
-from fedrec.uploads import UploadStep
+from fedrec.uploads import UploadStep, UserLevelPrivacy
 
 METHODS = SHIPPED / "method"
 SMALL = {"embedding_dim": 4, "layers": 2, "batch_size": 8, "rank": 2, "reg": 0.1}
@@ -34,10 +34,12 @@ class Composition:
     client: Any
     server: Server
     uploads: list[UploadStep]
+    privacy: UserLevelPrivacy | None = None
 
     def module(self, kind: type[FederatedRecommender] = FederatedRecommender, **options: Any) -> FederatedRecommender:
         """The module of this composition, not yet initialised."""
-        return kind(self.recommender, self.client, self.server, uploads=self.uploads, **options)
+        given = {"uploads": self.uploads, "privacy": self.privacy} | options
+        return kind(self.recommender, self.client, self.server, **given)
 
 
 def names(folder: Path = METHODS) -> list[str]:
@@ -51,10 +53,12 @@ def composition(name: str, folder: Path = METHODS, small: Mapping[str, Any] = SM
     for part, kind in PARTS.items():
         parser.add_subclass_arguments(kind, part)
     parser.add_argument("--uploads", type=list[UploadStep], default=[])
+    parser.add_argument("--privacy", type=UserLevelPrivacy | None, default=None)
     model = yaml.safe_load((folder / f"{name}.yaml").read_text())["model"]
     given: dict[str, Any] = {part: shrunk(model[part], small) for part in PARTS}
-    made = parser.instantiate(parser.parse_object(given | {"uploads": model.get("uploads", [])}))
-    return Composition(made.recommender, made.client, made.server, made.uploads)
+    given |= {"uploads": model.get("uploads", []), "privacy": model.get("privacy")}
+    made = parser.instantiate(parser.parse_object(given))
+    return Composition(made.recommender, made.client, made.server, made.uploads, made.privacy)
 
 
 def shrunk(part: str | Mapping[str, Any], small: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ SHORT_NAMES = {
 }
 
 _COMPOSITION = ("model.recommender", "model.client", "model.server")
-_CLASS = re.compile(r"data|model\.(recommender|client|server)")
+_CLASS = re.compile(r"data|model\.(recommender|client|server|privacy)")
 
 
 def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,12 +3,27 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
+from fedrec.uploads.clip import Clip
+from fedrec.uploads.local_noise import LocalNoise, UnclippedNoise
 from fedrec.uploads.path import UploadPath
 from fedrec.uploads.promotion import Promotion
 from fedrec.uploads.sign_flip import SignFlip
 from fedrec.uploads.step import Aggregates, Between, Exchange, UploadStep
+from fedrec.uploads.user_level_privacy import UserLevelPrivacy
 
-__all__ = ["Aggregates", "Between", "Exchange", "Promotion", "SignFlip", "UploadPath", "UploadStep"]
+__all__ = [
+    "Aggregates",
+    "Between",
+    "Clip",
+    "Exchange",
+    "LocalNoise",
+    "Promotion",
+    "SignFlip",
+    "UnclippedNoise",
+    "UploadPath",
+    "UploadStep",
+    "UserLevelPrivacy",
+]
 
 # A configuration may name any step; where it comes from a run folder nothing is imported because it says so
 # (fedrec/runs/vetting.py): so all steps are known from the start.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,7 +24,8 @@ def cohorts() -> Iterator[Cohort]:
     """Rounds with changing clients of different sizes; some clients come back."""
     clients = [[0, 3, 5, 9], [3, 4, 9], [0, 3, 21, 23]]
     for number in range(ROUNDS):
-        yield random_cohort(clients[number], [13, 5, 22, 9][: len(clients[number])], ITEMS, number=number)
+        drawn = random_cohort(clients[number], [13, 5, 22, 9][: len(clients[number])], ITEMS, number=number)
+        yield replace(drawn, expected=0.2 * USERS, coin=0.2)
 
 
 def after(module: Any) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from fedrec.data.datamodule import Synthetic
+from fedrec.data.participants import Availability
 from fedrec.data.protocol.presets import ProtocolOverrides
 from fedrec.data.synthetic import Plan
 from fedrec.errors import InputError
@@ -59,7 +60,8 @@ def trainer(rounds: int) -> L.Trainer:
 
 def data() -> Synthetic:
     plan = Plan(users=USERS, items=ITEMS, rows=240)
-    return Synthetic(overrides=ProtocolOverrides(candidates=6, min_user_rows=3), plan=plan, client_fraction=0.3)
+    protocol, coins = ProtocolOverrides(candidates=6, min_user_rows=3), Availability("poisson")
+    return Synthetic(overrides=protocol, plan=plan, client_fraction=0.3, availability=coins)
 
 
 # ---------------------------------------------------------------------- what holds for every method
@@ -87,7 +89,7 @@ def test_a_run_cut_off_and_resumed_ends_in_the_same_bits(name: str, tmp_path: Pa
 @pytest.mark.parametrize("name", METHODS)
 def test_results_do_not_depend_on_the_memory_budget(name: str) -> None:
     # Clients one at a time, in slices; a client with dense copies or a whole table needs more.
-    small = {"local-ncf": 0.01, "gpfedrec": 0.006}.get(name, 0.002)
+    small = {"local-ncf": 0.01, "gpfedrec": 0.006, "noised": 0.01}.get(name, 0.002)
     assert_close(after(bare(name, budget_mib=small)), after(bare(name)), **EXACT)
 
 
