@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,17 +11,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fedrec.commands.parser import Parser
-from fedrec.commands.shipped import shipped_or_own
+from fedrec.commands.shipped import SHIPPED, shipped_or_own
 from fedrec.errors import InputError
-from fedrec.files import alone
+from fedrec.files import alone, write_text
 from fedrec.jobs import warm
 from fedrec.jobs.driver import FEDREC, threads_of
-from fedrec.stopping import exit_status
 from fedrec.sweep.driver import Driver
 from fedrec.sweep.file import SweepFile
 from fedrec.sweep.ledger import SweepFolder, Trial, holds_sweep
 from fedrec.sweep.reading import read_sweep_file
 from fedrec.sweep.search import number_of_trials
+from fedrec.sweep.winner import as_configuration
 
 
 def main(argv: Sequence[str]) -> int:
@@ -30,34 +31,62 @@ def main(argv: Sequence[str]) -> int:
         argv: Arguments after ``sweep``.
 
     Returns:
-        Exit status: 0 when no trial failed, 1 when one did, 130 after Ctrl-C, 143 after SIGTERM.
+        Exit status: 0 when no trial failed, 1 when one did.
 
     Raises:
         InputError: If the file, an option or the folder cannot be used.
+        KeyboardInterrupt: On Ctrl-C, when the running trials have saved and ended.
     """
     options = _parser().parse_args(argv)
     if options.parallel < 1:
         raise InputError(f"--parallel is {options.parallel}; expected at least 1")
-    sweep = read_sweep_file(shipped_or_own("sweeps", options.file))
-    out = _out(options.out, sweep)
-    new = not holds_sweep(out)
-    if new and options.resume:
-        raise InputError(f"--resume: {out} holds no sweep; leave --resume out to start one")
-    if new:  # before anything is written; a folder that holds the sweep holds only what has passed
-        warm.warm_up(FEDREC, threads_of(options.parallel))  # while this process imports the same
-        from fedrec.sweep.check import check_against_parser  # imports Lightning: seconds, and only needed here
+    paths, folder = _files(options.file)
+    sweeps = [read_sweep_file(path) for path in paths]
+    if options.data is not None:
+        sweeps = [sweep.with_data(options.data) for sweep in sweeps]
+    outs = _outs(options, sweeps, folder)
+    if options.resume and not any(map(holds_sweep, outs)):
+        raise InputError(f"--resume: {outs[0]} holds no sweep; leave --resume out to start one")
+    new = [sweep for sweep, out in zip(sweeps, outs, strict=True) if not holds_sweep(out)]
+    if new:
+        _check(new, options.parallel)
+    status = 0
+    for sweep, out in zip(sweeps, outs, strict=True):
+        try:
+            status = max(status, _run(sweep, out, options.parallel, options.resume or sweep in new))
+        except InputError as error:
+            if not folder:
+                raise
+            print(f"{sweep.path.stem}: {error}", flush=True)  # the other sweeps can still be run
+            status = 1
+    return status
 
+
+def _check(new: Sequence[SweepFile], parallel: int) -> None:
+    """Try sweeps before anything is written; a folder that holds a sweep holds only what has passed."""
+    warm.warm_up(FEDREC, threads_of(parallel))  # while this process imports the same
+    from fedrec.sweep.check import check_against_parser  # imports Lightning: seconds, and only needed here
+
+    for sweep in new:
         print(f"Trying every key and value of {sweep.path} on the options of fedrec fit ...", flush=True)
         check_against_parser(sweep)
+
+
+def _run(sweep: SweepFile, out: Path, parallel: int, go_on: bool) -> int:
+    """Run what is left of a sweep.
+
+    Raises:
+        InputError: If its folder cannot be used, or its trials keep failing.
+        KeyboardInterrupt: On Ctrl-C, when its trials have saved and ended.
+    """
     console = Console(highlight=False, soft_wrap=True)
     with ExitStack() as inside:
         enter(out, inside)
         progress = inside.enter_context(_progress(sweep, console))
-        folder = SweepFolder(out, sweep)
-        driver = Driver(sweep, folder, options.parallel, console.print, progress)
+        driver = Driver(sweep, SweepFolder(out, sweep), parallel, console.print, progress)
         if driver.nothing_left:
             console.print("Nothing is left to do.")
-        elif not new and not options.resume:
+        elif not go_on:
             raise InputError(
                 f"{out} holds this sweep with {driver.ended} of {number_of_trials(sweep)} trials done; "
                 "go on with --resume, or give another folder with --out"
@@ -65,15 +94,33 @@ def main(argv: Sequence[str]) -> int:
         else:
             try:
                 driver.run()
-            except KeyboardInterrupt as error:
+            except KeyboardInterrupt:
                 console.print(f"Stopped with {driver.ended} trials done; go on with --resume --out {out}")
-                return exit_status(error)
+                raise
     return _conclude(driver, console, out)
 
 
-def _out(given: str | None, sweep: SweepFile) -> Path:
+def _files(name: str) -> tuple[list[Path], Path | None]:
+    """The sweep files of a name: one, or all of a folder, which is told too."""
+    for folder in (Path(name), SHIPPED / "sweeps" / name.removeprefix("sweeps/")) if name.strip(" ./") else ():
+        if folder.is_dir():
+            paths = sorted(folder.glob("*.yaml"))
+            if not paths:
+                raise InputError(f"{name}: a folder without sweep files (*.yaml)")
+            return paths, folder
+    return [shipped_or_own("sweeps", name)], None
+
+
+def _outs(options: argparse.Namespace, sweeps: Sequence[SweepFile], folder: Path | None) -> list[Path]:
+    """The folder of every sweep."""
+    about = f"_{options.data}" if options.data else ""
+    top = _out(options.out, f"{(folder or sweeps[0].path.with_suffix('')).name}{about}")
+    return [top / sweep.path.stem for sweep in sweeps] if folder else [top]
+
+
+def _out(given: str | None, name: str) -> Path:
     if given is None:
-        return Path("sweep_runs") / sweep.path.stem
+        return Path("sweep_runs") / name
     if not given.strip():
         raise InputError("--out is blank; expected a folder, or leave it out")
     if Path(given).exists() and not Path(given).is_dir():
@@ -99,8 +146,11 @@ def _parser() -> Parser:
         "folders in one W&B group, which `wandb sync` can upload later. After Ctrl-C, kill -9 or a power cut, --resume "
         "goes on: ended trials are not repeated, interrupted ones continue from their last checkpoint.",
     )
-    parser.add_argument("file", metavar="FILE", help="sweep file, or the name of a shipped one, such as rho")
-    parser.add_argument("--out", help="folder of this sweep (default: sweep_runs/<name of the file>)")
+    parser.add_argument(
+        "file", metavar="FILE", help="sweep file, a folder of such, or the name of a shipped one, such as rho"
+    )
+    parser.add_argument("--data", help="run it on another data set, such as ml-100k: data/<DATA>.yaml in its command")
+    parser.add_argument("--out", help="folder of this sweep (default: sweep_runs/<name of the file>[_DATA])")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="trials at a time (default: 1)")
     parser.add_argument("--resume", action="store_true", help="go on with a sweep that was interrupted")
     return parser
@@ -134,4 +184,5 @@ def _conclude(driver: Driver, console: Console, out: Path) -> int:
     if driver.best is not None and driver.best.best is not None:
         setting = ", ".join(f"{key}={value}" for key, value in driver.best.parameters.items())
         console.print(f"Best {driver.sweep.metric} {driver.best.best:.4f}: trial {driver.best.number} ({setting})")
+        write_text(out / "best.yaml", as_configuration(driver.sweep, driver.best, number_of_trials(driver.sweep)))
     return 1 if failed else 0

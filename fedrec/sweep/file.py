@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from fedrec.errors import InputError
 from fedrec.sweep.space import Dimension
 
+DATA = re.compile(r"data/[\w.-]+\.yaml")
 COMMAND_HEAD = ["${env}", "python", "-m", "fedrec", "fit"]
 COMMAND_TAIL = ["--config", "${args_json_file}"]
 
@@ -62,6 +64,20 @@ class SweepFile:
         """Arguments of ``fedrec fit`` that every trial shares: those before the trial's own JSON file."""
         command = self.content["command"]
         return list(command[len(COMMAND_HEAD) : -len(COMMAND_TAIL)])
+
+    def with_data(self, name: str) -> SweepFile:
+        """The same question of another data set.
+
+        Args:
+            name: Of its configuration, without ``data/`` and ``.yaml``.
+
+        Raises:
+            InputError: If the command names no configuration ``data/….yaml`` in whose place it could stand.
+        """
+        command = [f"data/{name}.yaml" if DATA.fullmatch(word) else word for word in self.content["command"]]
+        if not any(DATA.fullmatch(word) for word in command):
+            raise self.error("--data: the command names no configuration data/….yaml to be replaced", "command")
+        return replace(self, content={**self.content, "command": command})
 
     @property
     def trusted(self) -> list[str]:

@@ -25,7 +25,7 @@ def main() -> None:
         lines = (run / "metrics.csv").read_text().splitlines()[: start + 1]
         (run / "metrics.csv").write_text("\n".join(lines) + "\n")
     else:
-        options = json.loads(Path(arguments[arguments.index("--config") + 1]).read_text())
+        options = json.loads(Path(arguments[-2]).read_text())
         root = Path(arguments[-1].removeprefix("--trainer.default_root_dir="))
         run = root / "runs" / os.environ["WANDB_RUN_ID"]
         (run / "checkpoints").mkdir(parents=True)

@@ -1,0 +1,84 @@
+"""The sweeps of ``operating_point/``: the same budget for every method, on any data set, winners as configurations."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fedrec.__main__ import main
+from fedrec.errors import InputError
+from fedrec.sweep.check import check_against_parser
+from fedrec.sweep.driver import Driver
+from fedrec.sweep.reading import read_sweep_file
+from fedrec.sweep.search import number_of_trials
+from tests.compositions import names
+from tests.sweep.test_driver import GRID, STAND_IN
+
+FILES = sorted((Path(__file__).parents[2] / "sweeps" / "operating_point").glob("*.yaml"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_file_is_taken_by_fit_on_every_data_set(path: Path) -> None:
+    assert path.read_text().startswith("# Hypothesis: ")
+    sweep = read_sweep_file(path).with_data("amazon-video")
+    assert sweep.fit_arguments == ["--config", "data/amazon-video.yaml", "--config", f"method/{path.stem}.yaml"]
+    check_against_parser(sweep)
+
+
+def test_every_method_that_learns_from_others_has_the_same_budget_and_objective() -> None:
+    assert [path.stem for path in FILES] == [name for name in names() if not name.startswith("local-")]
+    sweeps = [read_sweep_file(path) for path in FILES]
+    assert {number_of_trials(sweep) for sweep in sweeps} == {24}
+    assert {(sweep.method, sweep.metric, sweep.maximise) for sweep in sweeps} == {("bayes", "val/ndcg_10_best", True)}
+    assert not any("early_terminate" in sweep.content for sweep in sweeps)
+    for key, expected in {"data.protocol": ["fair"], "seed_everything": [0, 1, 2]}.items():
+        assert all(sweep.space[key].examples() == expected for sweep in sweeps)
+
+
+def write(path: Path, **changes: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    command = [*GRID["command"][:5], "--config", "data/filmtrust.yaml", *GRID["command"][5:]]
+    path.write_text(yaml.safe_dump(GRID | {"command": command} | changes))
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory; trials are stand-ins."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fedrec.jobs.driver.POLL", 0.02)
+    monkeypatch.setattr("fedrec.commands.sweep.Driver", partial(Driver, program=STAND_IN))
+    monkeypatch.setattr("fedrec.commands.sweep.FEDREC", STAND_IN)
+    monkeypatch.setattr("fedrec.sweep.check.check_against_parser", lambda _: None)
+    return tmp_path
+
+
+def test_a_folder_of_sweeps_is_run_and_each_leaves_its_winner(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(desk / "mine" / "a.yaml", parameters={"x": {"values": [0.1, 0.3]}, "seed_everything": {"value": 1}})
+    write(desk / "mine" / "b.yaml", parameters={"x": {"values": [-1.0, -2.0, -3.0]}})
+    write(desk / "mine" / "c.yaml", parameters={"x": {"values": [0.2]}})
+    assert main(["sweep", "mine", "--data", "ml-100k", "--parallel", "2"]) == 1
+    out = capsys.readouterr().out
+    assert "b: mine/b.yaml: 3 trials in a row failed" in out  # and the others were run
+    top = desk / "sweep_runs" / "mine_ml-100k"
+    assert yaml.safe_load((top / "a" / "best.yaml").read_text()) == {"x": 0.3}
+    head = (top / "a" / "best.yaml").read_text().splitlines()[:2]
+    assert head[0].startswith("# a: trial 1 of 2, val/ndcg_10_best 0.3570 with seed 1, ")
+    assert head[1] == "# After data/ml-100k.yaml."
+    assert yaml.safe_load((top / "c" / "best.yaml").read_text()) == {"x": 0.2}
+    assert not (top / "b" / "best.yaml").exists()
+
+
+def test_a_folder_without_sweeps_is_refused(desk: Path) -> None:
+    (desk / "none").mkdir()
+    assert main(["sweep", "none"]) == 2
+
+
+def test_a_command_without_data_cannot_be_given_others(desk: Path) -> None:
+    write(desk / "mine" / "a.yaml", command=GRID["command"])
+    with pytest.raises(InputError, match=r"a\.yaml, line \d+: --data: the command names no configuration data/"):
+        read_sweep_file(desk / "mine" / "a.yaml").with_data("ml-100k")
