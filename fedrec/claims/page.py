@@ -16,7 +16,8 @@ Every ± is half of a 95 % interval over users and training seeds. A claim is fi
 - **{rules.NOT_REPRODUCED}**: a claimed figure lies outside the interval, widened by the tolerance; a claimed
   difference is reversed, or its interval ends below what is claimed.
 - **{rules.NOISE}**: the interval of the difference holds 0, and ends below what is claimed.
-- **{rules.CANNOT}**: it holds both 0 and what is claimed, or the interval is wider than the claim's tolerance.
+- **{rules.CANNOT}**: it holds both 0 and what is claimed, or the interval is wider than the claim's tolerance, or
+  there is none (one run and no users).
 - **{rules.LEAK}**: the claim holds, where training negatives avoid held-out items, and does not hold under `fair`.
 - **{rules.REPEATS}**: the claim holds, and recommending what a user already has reaches as much.
 - **{rules.POPULARITY}**: the claim holds, and the method is not above most popular items, user by user.

@@ -10,8 +10,9 @@ holds       the mean is within t of v                           the interval lie
 fails       v lies outside the interval widened by t            the interval lies below 0, or above 0 and below x - t
 noise                                                           the interval holds 0 and ends below x - t, or no x is
                                                                 claimed: there is no difference beyond the noise
-open        else: the interval is wider than the tolerance      the interval holds 0 and x - t: the measurement cannot
-                                                                tell the claim from no difference
+open        else: the interval is wider than the tolerance      the interval holds 0 and x - t, or is of infinite width
+                                                                (one run and no users): the measurement cannot tell the
+                                                                claim from no difference
 ==========  ==================================================  =======================================================
 
 A claim that fails is *not reproduced*, noise is *within noise*, an open one *cannot be shown by this measurement*. A
@@ -27,6 +28,7 @@ claim that holds may still say nothing about the method. It is, in this order,
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -126,7 +128,8 @@ def answer(claim: Asserted, found: Evidence) -> Answer:
     reaches = claim.by is None or difference.high >= claim.by - claim.tolerance
     if difference.low > 0:
         return "holds" if reaches else "fails"
-    return "open" if reaches and claim.by is not None else "noise"
+    unknown = math.isinf(difference.half)
+    return "open" if reaches and (claim.by is not None or unknown) else "noise"
 
 
 def verdict(claim: Asserted, paper: Evidence | None, fair: Evidence | None) -> str:

@@ -17,9 +17,11 @@ def figure(mean: float, half: float = 0.01, over: Interval = ABOVE, repeat: floa
 
 
 def difference(low: float, high: float, over: Interval = ABOVE, leaks: bool = False) -> Evidence:
-    return Evidence(Interval(0.8, 0.01), Interval((low + high) / 2, (high - low) / 2), over, leaks=leaks)
+    mean = 0.0 if low == -high else (low + high) / 2
+    return Evidence(Interval(0.8, 0.01), Interval(mean, (high - low) / 2), over, leaks=leaks)
 
 
+INF = float("inf")
 A_AND_B, BY = Asserted(), Asserted(by=0.03, tolerance=0.005)
 CASES = {
     "figure within the tolerance": (VALUE, figure(0.79), figure(0.5), "reproduced"),
@@ -47,6 +49,7 @@ CASES = {
     "difference smaller than claimed": (BY, difference(0.01, 0.02), None, "not reproduced"),
     "around 0 and below the claim": (BY, difference(-0.01, 0.01), None, "within noise"),
     "around 0 and around the claim": (BY, difference(-0.01, 0.05), None, "cannot be shown by this measurement"),
+    "one run, and no users": (A_AND_B, difference(-INF, INF), None, "cannot be shown by this measurement"),
     "reversed": (BY, difference(-0.05, -0.01), None, "not reproduced"),
     "better, and both no better than popular": (
         A_AND_B,
