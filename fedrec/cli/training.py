@@ -219,7 +219,7 @@ class FederatedCLI(LightningCLI):
         if self.trainer.is_global_zero:
             metrics = self.trainer.callback_metrics
             split = self.datamodule.split
-            about = {"users": len(split.evaluated), "all_users": split.num_users}
+            about = {"users": len(split.evaluated), "all_users": split.num_held_out}
             print(f"{self.checkpoint}: {split.selection_on} items of {said_users(about)}")
             for k in CUTOFFS:
                 figures = (f"{name.upper()} {metrics[f'val/{name}_{k}']:.4f}" for name in ("hr", "ndcg", "mrr"))

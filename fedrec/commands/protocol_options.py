@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import yaml
 
 from fedrec.cli.arguments import configuration_path
-from fedrec.data.protocol.presets import PRESETS, Protocol, ProtocolOverrides
+from fedrec.data.protocol.presets import PRESETS, Protocol, ProtocolOverrides, Share
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ def _kind(hint: Any) -> dict[str, Any]:
     """How argparse takes a value of a type."""
     if get_origin(hint) is Literal:
         return {"choices": get_args(hint)}
+    if hint == Share:
+        return {"type": float, "metavar": "SHARE"}
     if hint is bool:
         return {"type": _truth, "metavar": "true|false"}
     return {"type": hint, "metavar": "N"}

@@ -29,7 +29,7 @@ OPTIONS = {
 DATA = """\
 data, as for `fedrec fit` (`fedrec fit --help` lists all of it):
   --config FILE               data/….yaml: a file of yours or a shipped one
-  --data.protocol NAME        fair, fedrecgel or legacy-negatives
+  --data.protocol NAME        fair, fedrecgel, legacy-negatives or temporal
   --data.overrides.PART X     a part of the protocol that is to differ, such as overrides.ties lowest_item
   --data.split_seed N         seed of tie order, split and candidates
   --data.root DIR             folder with <data set>/<file>

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fedrec.data.cohort_limits import require_cohort, require_negatives
-from fedrec.data.draws import Int64s, hash_u64, shuffled_within, without_replacement
+from fedrec.data.draws import Floats, Int64s, hash_u64, shuffled_within, without_replacement
 from fedrec.data.participants import Availability, draw_participants, expected_clients
 from fedrec.data.protocol.item_sets import ItemSets
 from fedrec.data.protocol.split import Split
@@ -131,6 +131,21 @@ def draw_cohort(
         expected=expected_clients(len(rows), fraction, availability),
         coin=fraction if availability.cohort == "poisson" else None,
     )
+
+
+def chance_as_negative(split: Split, users: Int64s, items: Int64s) -> Floats:
+    """The probability with which a training negative of a user is an item: the same for all that it may be, else 0.
+
+    Args:
+        split: Says what negatives avoid.
+        users: ``int64``, broadcasts against ``items``.
+        items: ``int64``.
+
+    Returns:
+        ``float64``, the broadcast shape.
+    """
+    avoid = split.negatives_avoid
+    return np.where(avoid.contain(users, items), 0.0, 1.0 / np.maximum(avoid.num_outside[users], 1))
 
 
 def share_of(sizes: Int64s, rank: int, world: int) -> Int64s:

@@ -38,7 +38,8 @@ class FederatedData(LightningDataModule, ABC):
     Args:
         root: Folder with ``<data set>/<file>``; null takes the environment variable FEDREC_DATA, else a folder of the
             user's cache.
-        protocol: ``fair``, ``fedrecgel`` or ``legacy-negatives``; see :mod:`fedrec.data.protocol.presets`.
+        protocol: ``fair``, ``fedrecgel``, ``legacy-negatives`` or ``temporal``; see
+            :mod:`fedrec.data.protocol.presets`.
         overrides: Parts of the protocol that are to differ from the preset.
         client_fraction: Share of the users that are selected for a round, above 0 and at most 1.
         negatives: Negatives per positive; 0 for clients that learn from positives alone.
@@ -55,7 +56,7 @@ class FederatedData(LightningDataModule, ABC):
     """
 
     root: AbsolutePath | None = None
-    protocol: Literal["fair", "fedrecgel", "legacy-negatives"] = "fair"
+    protocol: Literal["fair", "fedrecgel", "legacy-negatives", "temporal"] = "fair"
     overrides: ProtocolOverrides | None = None
     client_fraction: float = 0.1
     negatives: int = 4

@@ -35,7 +35,7 @@ Made = tuple[Interactions, Split]
 _ROWS = ("user", "item", "timestamp", "user_ids", "item_ids")
 _SPLIT = (
     *("user_ids", "item_ids", "train_user", "train_item", "train_indptr", "validation", "test", "evaluated"),
-    *("disliked", "candidates_validation", "candidates_test", "tied_validation", "tied_test"),
+    *("aside", "candidates_validation", "candidates_test", "tied_validation", "tied_test"),
 )
 
 

@@ -27,6 +27,9 @@ PROTOCOLS = {
     "fedrecgel": "As the published code does it: duplicate rows stay, so a test item may also be in its user's "
     "training rows, and the best round is picked on the test item itself. Figures under it are optimistic and compare "
     "with the paper's alone.",
+    "temporal": "One cut in time for everybody: what comes before it is trained on; of what comes after it each user's "
+    "first item is the validation item, the next one the test item. Users and items without a row before the cut are "
+    "left out; users with fewer items after it train and are not ranked.",
     "legacy-negatives": "Training negatives avoid the held-out items too, which tells the model what they are. For "
     "comparison with papers that do so, not for conclusions.",
 }

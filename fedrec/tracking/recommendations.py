@@ -11,7 +11,7 @@ import pandas as pd
 from torch import Tensor
 
 from fedrec.data.interactions import Interactions
-from fedrec.data.protocol.filters import limits
+from fedrec.data.protocol.filters import asked
 from fedrec.data.protocol.split import Split
 from fedrec.files import replacing
 
@@ -43,7 +43,7 @@ def not_served(interactions: Interactions, split: Split) -> pd.DataFrame:
     liked = interactions.user if interactions.ratings is None else interactions.user[~interactions.ratings.low]
     rows = np.bincount(liked, minlength=len(interactions.user_ids))
     left_out = ~np.isin(interactions.user_ids, split.user_ids)
-    told = f"the protocol {split.protocol.label} asks for {limits(split.protocol)}"
+    told = f"the protocol {split.protocol.label} asks for {asked(split.protocol)}"
     reasons = [f"{count} row{'s' * int(count != 1)} of the data; {told}" for count in rows[left_out]]
     return pd.DataFrame({"user": interactions.user_ids[left_out], "reason": reasons})
 

@@ -99,7 +99,7 @@ def record_test(
         "split_seed": split.split_seed,
         "fingerprint": split.fingerprint,
         "users": len(users),
-        "all_users": split.num_users,
+        "all_users": split.num_held_out,
         "items": split.num_items,
         "candidates": split.protocol.candidates,
     }

@@ -50,7 +50,8 @@ class Audit:
         untrained: Users whose test item is in nobody's training rows.
         few_unseen: Users with fewer than 10 items that they never touched: all that a full ranking sets against theirs.
         concentration: How unevenly training rows fall on items.
-        evaluated: Users whose held-out items are ranked: all that are kept, or as many as were drawn.
+        held_out: Users of whom items are held out: all that are kept, but for those with too few after a cut.
+        evaluated: Users whose held-out items are ranked: all of these, or as many as were drawn.
         baselines: HR@10 and NDCG@10 on their test items of ways to rank that learn nothing, by name: ``most popular``,
             ``repeat``, ``random``.
         popular_ranks: ``int64 [E]`` ranks of the evaluated users' test items by ``most popular``.
@@ -79,6 +80,7 @@ class Audit:
     untrained: int
     few_unseen: int
     concentration: Concentration
+    held_out: int
     evaluated: int
     baselines: dict[str, Baseline]
     popular_ranks: Int64s = field(repr=False)
@@ -138,9 +140,9 @@ def audit_split(interactions: Interactions, made: Split) -> Audit:
     """
     protocol = made.protocol
     time, popularity = interactions.timestamp, made.popularity
-    # Without a validation item its column holds -1, which is no training item of anybody.
+    # Where nothing is held out stands -1, which is no training item of anybody.
     held_out = np.stack([made.validation, made.test])
-    user_rows = np.diff(made.train_indptr) + protocol.held_out_items
+    user_rows = np.diff(made.train_indptr) + np.count_nonzero(held_out >= 0, axis=0)
     item_rows = popularity + np.bincount(held_out[held_out >= 0], minlength=made.num_items)
     repeats = made.train_item == held_out[:, made.train_user]
     popular = popular_ranks(made, "test")
@@ -164,9 +166,10 @@ def audit_split(interactions: Interactions, made: Split) -> Audit:
         repeated=repeated,
         repeated_validation=repeated_validation,
         repeated_rows=int(repeats.sum()),
-        untrained=int(np.count_nonzero(popularity[made.test] == 0)),
+        untrained=int(np.count_nonzero(popularity[made.test[made.test >= 0]] == 0)),
         few_unseen=int(np.count_nonzero(made.touched.num_outside < K)),
         concentration=Concentration.of(popularity),
+        held_out=made.num_held_out,
         evaluated=len(made.evaluated),
         baselines={
             "most popular": measured(popular, K),

@@ -106,9 +106,9 @@ def _selection(audit: Audit) -> Finding | None:
 
 
 def _repeats(audit: Audit) -> Finding | None:
-    if max(audit.repeated, audit.repeated_validation) < 0.01 * audit.kept.users:
+    if max(audit.repeated, audit.repeated_validation) < 0.01 * audit.held_out:
         return None
-    hr, users = audit.baselines["repeat"].hr, audit.kept.users
+    hr, users = audit.baselines["repeat"].hr, audit.held_out
     said = f"The test item of {audit.repeated:,} of {users:,} users ({percent(audit.repeated / users)})"
     if audit.protocol.validation_item:
         said += f", and the validation item of {audit.repeated_validation:,},"
@@ -165,7 +165,7 @@ def _unknown_unit(audit: Audit) -> Finding | None:
 
 def _ties(audit: Audit) -> Finding | None:
     tied = max(audit.tied_at_test, audit.tied_at_validation)
-    if audit.timestamps is None or tied < 0.01 * audit.kept.users:
+    if audit.timestamps is None or tied < 0.01 * audit.held_out:
         return None
     consequence = "Which of them is held out is drawn by split_seed: report the mean over several split seeds."
     if audit.protocol.ties == "lowest_item":
@@ -174,20 +174,20 @@ def _ties(audit: Audit) -> Finding | None:
     if audit.protocol.validation_item:
         held_out += f" and the validation item of {audit.tied_at_validation:,}"
     return Finding(
-        f"ties decide {percent(audit.tied_at_test / audit.kept.users)} of test items",
-        f"Equal timestamps leave open the {held_out} of {audit.kept.users:,} users.",
+        f"ties decide {percent(audit.tied_at_test / audit.held_out)} of test items",
+        f"Equal timestamps leave open the {held_out} of {audit.held_out:,} users.",
         consequence,
     )
 
 
 def _untrained(audit: Audit) -> Finding | None:
-    if audit.untrained < 0.05 * audit.kept.users:
+    if audit.untrained < 0.05 * audit.held_out:
         return None
     return Finding(
-        f"{percent(audit.untrained / audit.kept.users)} of test items have no training row",
-        f"The test item of {audit.untrained:,} of {audit.kept.users:,} users is in nobody's training rows.",
+        f"{percent(audit.untrained / audit.held_out)} of test items have no training row",
+        f"The test item of {audit.untrained:,} of {audit.held_out:,} users is in nobody's training rows.",
         f"No method that learns from rows alone can rank them: HR@K can hardly exceed "
-        f"{1 - audit.untrained / audit.kept.users:.3f}.",
+        f"{1 - audit.untrained / audit.held_out:.3f}.",
     )
 
 
@@ -199,6 +199,16 @@ def _popular(audit: Audit) -> Finding | None:
         f"most popular scores HR@10 {hr:.3f}",
         f"The most popular items, the same for everybody, score HR@10 {hr:.3f}.",
         "Little is left to learn above it.",
+    )
+
+
+def _not_ranked(audit: Audit) -> Finding | None:
+    if audit.held_out == audit.kept.users:
+        return None
+    return Finding(
+        f"{audit.held_out:,} of {audit.kept.users:,} users are ranked",
+        f"Of {audit.kept.users:,} users with rows before the cut, {audit.held_out:,} have items after it to hold out.",
+        "The others train and are not ranked: scores hold for those who stay.",
     )
 
 
@@ -227,5 +237,6 @@ _CHECKS: tuple[Callable[[Audit], Finding | None], ...] = (
     _ties,
     _untrained,
     _popular,
+    _not_ranked,
     _left_out,
 )

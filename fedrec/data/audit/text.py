@@ -69,7 +69,8 @@ def short(audit: Audit) -> str:
         f"{audit.protocol.selection_on} item",
         f"rows      per user median {user.median:,.0f} (to {user.maximum:,}), per item median {item.median:,.0f} "
         f"(to {item.maximum:,}); top 1 % of items hold {percent(audit.concentration.top_1_percent)} of training rows",
-        f"held out  {_tied(audit)}; {percent(audit.repeated / kept.users)} of test items in the user's training rows",
+        f"held out  {_tied(audit)}; "
+        f"{percent(audit.repeated / audit.held_out)} of test items in the user's training rows",
         f"HR@10 / NDCG@10 without learning{_of_some(audit)}: most popular {popular}, repeat {repeat}, random {random}",
         *(f"warning   {finding.finding} {finding.consequence}" for finding in listed if finding.warning),
     ]
@@ -136,7 +137,7 @@ def _timestamps(times: Timestamps) -> list[str]:
 
 
 def _held_out(audit: Audit) -> list[str]:
-    users = audit.kept.users
+    users = audit.held_out
     lines = [
         _line("held out", _tied(audit)),
         _line("test items", f"{audit.repeated:,} ({percent(audit.repeated / users)}) in the user's own training rows"),
@@ -159,14 +160,14 @@ def _baselines(audit: Audit) -> list[str]:
 
 
 def _of_some(audit: Audit) -> str:
-    return f" ({audit.evaluated:,} users, drawn)" if audit.evaluated < audit.kept.users else ""
+    return f" ({audit.evaluated:,} users, drawn)" if audit.evaluated < audit.held_out else ""
 
 
 def _tied(audit: Audit) -> str:
     """How the test items came to be the newest."""
     if audit.timestamps is None:
         return "no timestamps: the held-out items are drawn"
-    return f"a tie decides the test item of {audit.tied_at_test:,} of {audit.kept.users:,} users"
+    return f"a tie decides the test item of {audit.tied_at_test:,} of {audit.held_out:,} users"
 
 
 def _figure(audit: Audit, name: str) -> str:

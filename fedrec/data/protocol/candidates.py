@@ -56,19 +56,21 @@ def draw_candidates(touched: ItemSets, each: int, stages: int, split_seed: int, 
     return [np.ascontiguousarray(part) for part in np.split(drawn, stages, axis=1)]
 
 
-def require_untouched(touched: ItemSets, each: int, stages: int, user_ids: NDArray[np.generic], source: str) -> None:
-    """Check that every user has enough untouched items for its candidates.
+def require_untouched(
+    touched: ItemSets, users: Int64s, each: int, stages: int, user_ids: NDArray[np.generic], source: str
+) -> None:
+    """Check that users, ``int64 [H]``, have enough untouched items for its candidates.
 
     Raises:
         InputError: Names the first user that has not, by its raw id, with the numbers.
     """
-    short = np.flatnonzero(touched.num_outside < each * stages)
+    short = users[touched.num_outside[users] < each * stages]
     if len(short):
         user = short[0]
         wanted = f"{stages} x {each} candidates" if stages > 1 else f"{each} candidates"
         raise InputError(
             f"{source}: too few items for the candidates of user {user_ids[user]!s}: {touched.num_items} items, of "
             f"which the user touched {touched.num_items - touched.num_outside[user]}, leave "
-            f"{touched.num_outside[user]} for {wanted} ({len(short)} of {touched.num_users} users are short). Lower "
+            f"{touched.num_outside[user]} for {wanted} ({len(short)} of {len(users)} users are short). Lower "
             f"overrides.candidates or give more items."
         )

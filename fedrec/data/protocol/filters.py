@@ -11,6 +11,7 @@ from fedrec.data.draws import Int64s
 from fedrec.data.interactions import Counts, Interactions
 from fedrec.data.protocol.presets import Protocol, Ties
 from fedrec.data.protocol.rows import Rows, run_starts
+from fedrec.errors import InputError
 
 Bools = NDArray[np.bool_]
 
@@ -37,11 +38,13 @@ class Kept:
         disliked: ``int64 [2, L]`` pairs (user, item), numbered as the rows are, that are touched and no more; none
             where the file sets none apart.
         steps: The filters that were applied, in order.
+        cut: The time before which rows are trained on; none where the protocol does not cut by time.
     """
 
     rows: Rows
     disliked: Int64s | None
     steps: tuple[Step, ...]
+    cut: int | None = None
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,14 @@ def kept_rows(interactions: Interactions, protocol: Protocol) -> Kept:
     """Apply a protocol's filters; what is left does not depend on the order of equal rows.
 
     First the newest row of every pair (user, item), where duplicates are dropped; then, where the file has a minimum
-    rating, what reaches it; then users and items with enough rows.
+    rating, what reaches it; then users and items with enough rows; then, where the protocol cuts by time, those with a
+    row before the cut.
 
     The newest row of a pair says whether the user likes the item: one rated 5 and later 1 is not liked. Where
     duplicates are kept, a pair that is not liked loses all of its rows, and a liked one those that are low.
+
+    Raises:
+        InputError: The protocol cuts by time, and there are no times, or nothing is before the cut.
 
     Example:
         >>> from fedrec.data.protocol.presets import protocol_named
@@ -110,10 +117,15 @@ def kept_rows(interactions: Interactions, protocol: Protocol) -> Kept:
         steps.append(rows.step(f"a rating of {ratings.minimum:g} or more"))
     rows = _with_enough_rows(rows, protocol)
     steps.append(rows.step(limits(protocol)))
+    cut = None
+    if protocol.cut is not None and len(rows.user):
+        cut = _cut(rows.time, protocol, interactions)
+        rows = _with_rows_before(rows, cut)
+        steps.append(rows.step("users and items with rows before the cut"))
     users, user = _numbered_anew(rows.user, interactions.num_users)
     items, item = _numbered_anew(rows.item, interactions.num_items)
     kept = Rows(user, item, rows.time, users, items)
-    return Kept(kept, None if disliked is None else _among_kept(disliked, kept), tuple(steps))
+    return Kept(kept, None if disliked is None else _among_kept(disliked, kept), tuple(steps), cut)
 
 
 def limits(protocol: Protocol) -> str:
@@ -122,6 +134,11 @@ def limits(protocol: Protocol) -> str:
     if protocol.duplicates == "keep" and protocol.validation_item:
         said += " of at least 2 items"
     return said if protocol.min_item_rows == 1 else f"{said} and {protocol.min_item_rows} rows per item"
+
+
+def asked(protocol: Protocol) -> str:
+    """What a protocol asks of a user whom it keeps, in words."""
+    return limits(protocol) + (", and one of them before the cut in time" if protocol.cut is not None else "")
 
 
 def _sorted_rows(interactions: Interactions, ties: Ties) -> _Sorted:
@@ -167,6 +184,30 @@ def _with_enough_rows(rows: _Sorted, protocol: Protocol) -> _Sorted:
             break
         rows = rows.where(enough)
     return rows
+
+
+def _cut(time: Int64s, protocol: Protocol, interactions: Interactions) -> int:
+    """The time before which lies the protocol's share of the rows, as nearly as rows of one time allow."""
+    if interactions.timestamp is None:
+        raise InputError(
+            f"{interactions.source}: protocol {protocol.label} cuts by time, and there are no timestamps; name their "
+            "column (layout.time), or choose another protocol."
+        )
+    place = min(int((protocol.cut or 0) * len(time)), len(time) - 1)
+    cut = int(np.partition(time, place)[place])
+    if cut == time.min():
+        raise InputError(
+            f"{interactions.source}: protocol {protocol.label} cuts at time {cut}, and no row is older; "
+            "set overrides.cut to a larger share, or choose another protocol."
+        )
+    return cut
+
+
+def _with_rows_before(rows: _Sorted, cut: int) -> _Sorted:
+    """Leave out users and items all of whose rows come after the cut; rows before it all stay."""
+    before = rows.time < cut
+    users, items = (np.bincount(column[before], minlength=column.max() + 1) > 0 for column in (rows.user, rows.item))
+    return rows.where(users[rows.user] & items[rows.item])
 
 
 def _times(interactions: Interactions, ties: Ties) -> Int64s:

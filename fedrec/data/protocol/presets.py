@@ -14,6 +14,7 @@ from fedrec.errors import InputError
 Duplicates = Literal["keep", "drop"]
 Ties = Literal["hash", "lowest_item"]
 Negatives = Literal["train", "all"]
+Share = float | None
 Stage = Literal["validation", "test"]
 
 
@@ -40,6 +41,11 @@ class Protocol:
         candidates: Items that the user never touched, drawn for every held-out item to be ranked against. HR@K is 1
             whatever the model where there are fewer than K.
         selection_on: The held-out item that picks the best round; on ``test`` the reported score is optimistic.
+        cut: None: each user's newest items are held out, whenever they came. A share between 0 and 1: one cut in time
+            for everybody, before which lies that share of the rows (rows of one time stand on one side). All before it
+            is trained on; of what comes after it, each user's first item is the validation item, the next one the test
+            item. Users and items that have no row before the cut are left out; users with fewer items after it train
+            and are not ranked; what comes later still is neither trained on nor ranked.
     """
 
     name: str
@@ -51,8 +57,11 @@ class Protocol:
     negatives_avoid: Negatives = "train"
     candidates: int = 99
     selection_on: Stage = "validation"
+    cut: Share = None
 
     def __post_init__(self) -> None:
+        if self.cut is not None and not 0 < self.cut < 1:
+            raise InputError(f"overrides.cut is {self.cut}; it must be a share of the rows, between 0 and 1, or null.")
         if self.min_user_rows <= self.held_out_items:
             raise InputError(
                 f"overrides.min_user_rows is {self.min_user_rows}; it must be at least {self.held_out_items + 1}"
@@ -102,6 +111,7 @@ class ProtocolOverrides:
     negatives_avoid: Negatives | None = None
     candidates: int | None = None
     selection_on: Stage | None = None
+    cut: Share = None
 
 
 PRESETS: dict[str, Protocol] = {
@@ -110,6 +120,7 @@ PRESETS: dict[str, Protocol] = {
         "fedrecgel", duplicates="keep", ties="lowest_item", validation_item=False, selection_on="test"
     ),
     "legacy-negatives": Protocol("legacy-negatives", negatives_avoid="all"),
+    "temporal": Protocol("temporal", cut=0.8),
 }
 
 
@@ -134,6 +145,7 @@ def protocol_named(name: str, overrides: ProtocolOverrides | None = None) -> Pro
 def _check_part(part: str, value: object) -> None:
     """Reject a value that is not of the part's type, as the command line's parser would."""
     hint = get_type_hints(Protocol)[part]
+    hint = float if hint == Share else hint
     choices = get_args(hint)
     if choices and value not in choices:
         raise InputError(f"overrides.{part} is {value!r}; expected one of {', '.join(map(repr, choices))}.")

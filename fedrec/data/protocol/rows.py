@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,11 @@ class Rows:
     def where(self, mask: NDArray[np.bool_]) -> Rows:
         """Some of the rows; users and items keep their numbers."""
         return Rows(self.user[mask], self.item[mask], self.time[mask], self.users, self.items)
+
+    def of_users(self, users: Int64s) -> Rows:
+        """The rows of some users, ``int64 [B]`` ascending, who are 0, 1, … there."""
+        own = self.where(np.isin(self.user, users))
+        return replace(own, user=np.searchsorted(users, own.user).astype(np.int64), users=self.users[users])
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,10 +12,10 @@ from fedrec.data.draws import Int64s, hash_u64
 from fedrec.data.fingerprint import digest_of
 from fedrec.data.interactions import Interactions
 from fedrec.data.protocol.candidates import draw_candidates, require_untouched
-from fedrec.data.protocol.filters import Step, kept_rows, limits
+from fedrec.data.protocol.filters import Kept, Step, asked, kept_rows
+from fedrec.data.protocol.holding import Held, hold_out
 from fedrec.data.protocol.item_sets import ItemSets, places_of
 from fedrec.data.protocol.presets import Protocol, Stage
-from fedrec.data.protocol.rows import hold_out_newest
 from fedrec.errors import InputError
 
 
@@ -37,11 +37,11 @@ class Split:
         train_item: ``int64 [N]`` its item, ascending within a user; repeated where the protocol keeps duplicates.
         train_indptr: ``int64 [U + 1]`` row pointers of the two.
         validation: ``int64 [U]`` validation item, -1 for all users where the protocol has none.
-        test: ``int64 [U]`` test item.
-        evaluated: ``int64 [V]`` users whose held-out items are ranked, ascending: all, or those drawn.
+        test: ``int64 [U]`` test item; like the validation item -1 for users who have none after a cut.
+        evaluated: ``int64 [V]`` users whose held-out items are ranked, ascending: all that have some, or those drawn.
         touched: Every user's distinct items, held-out and disliked ones included.
-        disliked: ``int64 [2, L]`` pairs (user, item) that are touched and no more; none where the file's reader set
-            none apart.
+        aside: ``int64 [2, L]`` pairs (user, item) that are touched and no more: disliked, where the file's reader sets
+            such apart, and what comes after a cut and is not held out; none where there are neither.
         candidates_validation: ``int64 [V, M]`` of the evaluated users, none where there is no validation item.
         candidates_test: ``int64 [V, M]``.
         steps: What each filter of the protocol left of the file.
@@ -62,7 +62,7 @@ class Split:
     test: Int64s
     evaluated: Int64s
     touched: ItemSets
-    disliked: Int64s | None
+    aside: Int64s | None
     candidates_validation: Int64s | None
     candidates_test: Int64s
     steps: tuple[Step, ...]
@@ -80,6 +80,11 @@ class Split:
         return len(self.item_ids)
 
     @property
+    def num_held_out(self) -> int:
+        """Number of users of whom items are held out: all, but for those who have none after a cut."""
+        return int(np.count_nonzero(self.test >= 0))
+
+    @property
     def selection_on(self) -> Stage:
         """The held-out item that picks the best round."""
         return self.protocol.selection_on
@@ -91,7 +96,7 @@ class Split:
         Two splits that differ in what is trained on, ranked, or left out of a ranking differ here; users and items go
         by their numbers.
         """
-        parts = (self.train_user, self.train_item, self.validation, self.test, self.disliked)
+        parts = (self.train_user, self.train_item, self.validation, self.test, self.aside)
         drawn = (self.evaluated,) if len(self.evaluated) < self.num_users else ()
         return digest_of((*parts, *drawn, self.candidates_validation, self.candidates_test))
 
@@ -132,7 +137,7 @@ class Split:
         return self.validation[self.evaluated], self.candidates_validation
 
     def seen(self, stage: Stage, users: Int64s) -> ItemSets:
-        """What a full ranking of that stage leaves out: what users trained on, and what they are known to dislike.
+        """What a full ranking of that stage leaves out: what users trained on, and what is set aside.
 
         Where it is the test item that is ranked, the validation item is left out too: by then it is known.
 
@@ -143,11 +148,12 @@ class Split:
         some = len(users) < self.num_users
         place = places_of(self.train_indptr, users)[1] if some else slice(None)
         known = [(self.train_user[place], self.train_item[place])]
-        if self.disliked is not None:
-            wanted = np.isin(self.disliked[0], users) if some else slice(None)
-            known.append((self.disliked[0][wanted], self.disliked[1][wanted]))
+        if self.aside is not None:
+            wanted = np.isin(self.aside[0], users) if some else slice(None)
+            known.append((self.aside[0][wanted], self.aside[1][wanted]))
         if self.candidates_validation is not None and "test" in (stage, self.selection_on):
-            known.append((users, self.validation[users]))
+            having = users[self.validation[users] >= 0]
+            known.append((having, self.validation[having]))
         if len(known) == 1 and not some:
             return self.train_sets
         owners, items = (np.concatenate(parts) for parts in zip(*known, strict=True))
@@ -179,24 +185,16 @@ def split(interactions: Interactions, protocol: Protocol, split_seed: int, evalu
         (43, 170, 791)
     """
     kept = kept_rows(interactions, protocol)
-    rows, num_users, num_items = kept.rows, len(kept.rows.users), len(kept.rows.items)
-    if num_users < 2:
-        raise InputError(_too_few_users(interactions, protocol, num_users))
-    users, items = rows.user, rows.item
-    if kept.disliked is not None:
-        users, items = (np.concatenate(pair) for pair in zip((users, items), kept.disliked, strict=True))
-    touched = ItemSets.of(users, items, num_users, num_items)
-    user_ids, stages = interactions.user_ids[rows.users], protocol.held_out_items
-    require_untouched(touched, protocol.candidates, stages, user_ids, interactions.source)
+    rows, stages = kept.rows, protocol.held_out_items
+    if len(rows.users) < 2:
+        raise InputError(_too_few_users(interactions, protocol, len(rows.users)))
+    held = hold_out(kept, protocol, split_seed)
+    user_ids, touched = interactions.user_ids[rows.users], _touched(kept)
+    require_untouched(touched, held.users, protocol.candidates, stages, user_ids, interactions.source)
     # One draw for both stages: were they drawn apart, a candidate of the test item could be one of the validation
     # item's, and picking a round by the one would look at the other.
-    evaluated = draw_evaluated(num_users, evaluate_users, split_seed)
+    evaluated = draw_evaluated(held.users, evaluate_users, split_seed)
     candidates = draw_candidates(touched, protocol.candidates, stages, split_seed, evaluated)
-    test, train = hold_out_newest(rows, protocol.ties, split_seed)
-    validation = None
-    if protocol.validation_item:
-        # Where duplicates are kept, the test item may stand in more rows: it is not held out twice.
-        validation, train = hold_out_newest(train, protocol.ties, split_seed, other_than=test.item)
     return Split(
         name=interactions.name,
         source=interactions.source,
@@ -204,40 +202,69 @@ def split(interactions: Interactions, protocol: Protocol, split_seed: int, evalu
         split_seed=split_seed,
         user_ids=user_ids,
         item_ids=interactions.item_ids[rows.items],
-        train_user=train.user,
-        train_item=train.item,
-        train_indptr=train.indptr,
-        validation=np.full(num_users, -1, dtype=np.int64) if validation is None else validation.item,
-        test=test.item,
+        train_user=held.train.user,
+        train_item=held.train.item,
+        train_indptr=held.train.indptr,
+        validation=held.items[0] if stages > 1 else np.full(len(rows.users), -1, dtype=np.int64),
+        test=held.items[-1],
         evaluated=evaluated,
         touched=touched,
-        disliked=kept.disliked,
-        candidates_validation=None if validation is None else candidates[0],
+        aside=_aside(kept, held),
+        candidates_validation=candidates[0] if stages > 1 else None,
         candidates_test=candidates[-1],
-        steps=kept.steps,
-        tied_validation=None if validation is None else validation.tied,
-        tied_test=test.tied,
+        steps=_steps(kept, held),
+        tied_validation=held.tied[0] if stages > 1 else None,
+        tied_test=held.tied[-1],
     )
 
 
-def draw_evaluated(num_users: int, count: int | None, split_seed: int) -> Int64s:
+def draw_evaluated(users: Int64s, count: int | None, split_seed: int) -> Int64s:
     """Draw the users whose held-out items are ranked, ``int64 [V]``, ascending; every selection is equally likely.
+
+    Args:
+        users: ``int64 [H]`` those who have some, ascending.
+        count: How many to draw; None: all.
+        split_seed: Decides the draw.
 
     Raises:
         InputError: There are fewer users.
 
     Example:
-        >>> draw_evaluated(num_users=8, count=3, split_seed=0).tolist()
+        >>> draw_evaluated(np.arange(8), count=3, split_seed=0).tolist()
         [1, 3, 5]
     """
     if count is None:
-        return np.arange(num_users)
-    if not 1 <= count <= num_users:
+        return users
+    if not 1 <= count <= len(users):
         raise InputError(
-            f"data.evaluate_users is {count}; expected 1 to {num_users}, the users whom the protocol keeps, or null."
+            f"data.evaluate_users is {count}; expected 1 to {len(users)}, the users of whom the protocol holds items "
+            "out, or null."
         )
-    keys = hash_u64(split_seed, "evaluated users", np.arange(num_users))
-    return np.sort(np.argpartition(keys, count - 1)[:count]).astype(np.int64)
+    keys = hash_u64(split_seed, "evaluated users", users)
+    return users[np.sort(np.argpartition(keys, count - 1)[:count])]
+
+
+def _touched(kept: Kept) -> ItemSets:
+    """Every user's items, disliked ones included."""
+    users, items = kept.rows.user, kept.rows.item
+    if kept.disliked is not None:
+        users, items = (np.concatenate(pair) for pair in zip((users, items), kept.disliked, strict=True))
+    return ItemSets.of(users, items, len(kept.rows.users), len(kept.rows.items))
+
+
+def _aside(kept: Kept, held: Held) -> Int64s | None:
+    """What is touched and no more; none where there can be nothing."""
+    if kept.cut is None:
+        return kept.disliked
+    return held.later if kept.disliked is None else np.concatenate([kept.disliked, held.later], axis=1)
+
+
+def _steps(kept: Kept, held: Held) -> tuple[Step, ...]:
+    """What the filters left; after a cut, what is held out of the later rows is one more."""
+    if kept.cut is None:
+        return kept.steps
+    rows = len(held.train.user) + int(np.count_nonzero(held.items >= 0))
+    return (*kept.steps, Step("of later rows those held out", replace(kept.steps[-1].left, rows=rows)))
 
 
 def _too_few_users(interactions: Interactions, protocol: Protocol, left: int) -> str:
@@ -248,6 +275,6 @@ def _too_few_users(interactions: Interactions, protocol: Protocol, left: int) ->
             f"{interactions.source}: all {len(interactions)} rows belong to one user ({user!s}); expected at least two."
         )
     return (
-        f"{interactions.source}: protocol {protocol.label} keeps users with {limits(protocol)}; that leaves "
+        f"{interactions.source}: protocol {protocol.label} keeps users with {asked(protocol)}; that leaves "
         f"{'one user' if left else 'nobody'} of {interactions.num_users}. Expected at least two."
     )

@@ -21,7 +21,7 @@ from fedrec.errors import InputError
 from tests.data.build import ANY_DATA, interactions, others, protocols
 
 Row = tuple[int, int, int]
-SMALL = {name: replace(protocol, candidates=1) for name, protocol in PRESETS.items()}
+SMALL = {name: replace(protocol, candidates=1) for name, protocol in PRESETS.items() if protocol.cut is None}
 
 
 def rows_one_by_one(data: Interactions, protocol: Protocol) -> tuple[Counter[Row], set[tuple[int, int]]]:
@@ -132,8 +132,8 @@ def test_candidates_full_ranking_and_recommendations_agree_on_what_a_user_has(
         for user in range(cut.num_users):
             seen = set(held_out.seen_items[held_out.seen_indptr[user] : held_out.seen_indptr[user + 1]].tolist())
             wanted = items_of(cut.train_sets, user)
-            if cut.disliked is not None:
-                wanted |= set(cut.disliked[1, cut.disliked[0] == user].tolist())
+            if cut.aside is not None:
+                wanted |= set(cut.aside[1, cut.aside[0] == user].tolist())
             if protocol.validation_item and held_out.items.tolist() == cut.test.tolist():
                 wanted.add(int(cut.validation[user]))
             assert seen == wanted <= items_of(cut.touched, user)
@@ -192,8 +192,8 @@ def test_an_item_rated_high_and_later_low_is_not_liked() -> None:
             assert cut.train_item[: cut.train_indptr[1]].tolist() == [0, 1, 2, 3]
         assert not ignored.touched.contain(np.array([0]), np.array([5])).any()
         assert touched.touched.contain(np.array([0]), np.array([5])).all()
-        assert touched.disliked is not None
-        assert touched.disliked.tolist() == [[0], [5]]
+        assert touched.aside is not None
+        assert touched.aside.tolist() == [[0], [5]]
         assert not ignored.train_sets.contain(np.array([0]), np.array([5])).any()
 
 
@@ -252,10 +252,10 @@ def test_drawn_users_are_evaluated_as_if_all_were(
 
 def test_users_are_drawn_alike_and_by_the_split_seed() -> None:
     """6,000 draws of 3 of 8: each in a share of 3 / 8, within Hoeffding's bound of 1e-9 (see test_participants)."""
-    drawn = [draw_evaluated(8, 3, seed).tolist() for seed in range(6000)]
+    drawn = [draw_evaluated(np.arange(8), 3, seed).tolist() for seed in range(6000)]
     shares = np.bincount(np.concatenate(drawn)) / len(drawn)
     assert np.abs(shares - 3 / 8).max() < math.sqrt(math.log(2 / 1e-9) / (2 * len(drawn)))
-    assert draw_evaluated(8, None, 0).tolist() == list(range(8))
+    assert draw_evaluated(np.arange(8), None, 0).tolist() == list(range(8))
 
 
 def test_rows_of_one_item_alone_do_not_make_two_held_out_items() -> None:
@@ -272,8 +272,8 @@ def test_the_fingerprint_tells_apart_candidates_of_either_stage_and_what_is_disl
     others_drawn = (
         replace(cut, candidates_validation=cut.candidates_validation[:, ::-1]),
         replace(cut, candidates_test=cut.candidates_test[:, ::-1]),
-        replace(cut, disliked=np.array([[0], [1]])),
-        replace(cut, disliked=np.empty((2, 0), dtype=np.int64)),
+        replace(cut, aside=np.array([[0], [1]])),
+        replace(cut, aside=np.empty((2, 0), dtype=np.int64)),
         split(data, replace(SMALL["fair"], candidates=2), 1),
         split(data, replace(SMALL["fair"], candidates=2), 0, evaluate_users=8),
     )

@@ -243,19 +243,21 @@ def test_disliked_items_are_no_candidates_and_count_as_seen(tmp_path: Path) -> N
     assert_same(touched, ignored)
     for protocol in SMALL.values():
         without, made = split(ignored, protocol, 0), split(touched, protocol, 0)
-        assert made.disliked is not None
-        users, items = made.disliked
+        assert made.aside is not None
+        users, items = made.aside
         assert len(users)
         assert np.array_equal(made.train_item, without.train_item)
         assert np.array_equal(made.test, without.test)
         assert made.touched.contain(users, items).all()
         for stage in ("validation", "test"):
             _, candidates = made.held_out_items(stage)  # type: ignore[arg-type]
-            assert not made.touched.contain(np.arange(made.num_users)[:, None], candidates).any()
+            assert not made.touched.contain(made.evaluated[:, None], candidates).any()
             held_out = HeldOut.of(made, stage)  # type: ignore[arg-type]
             seen = ItemSets(made.num_items, held_out.seen_indptr.numpy(), held_out.seen_items.numpy())
-            assert seen.contain(users, items).all()
-            assert seen.contain(made.train_user, made.train_item).all()
+            for who, what in ((users, items), (made.train_user, made.train_item)):
+                ranked = np.isin(who, made.evaluated)
+                assert ranked.any()
+                assert seen.contain(who[ranked], what[ranked]).all()
 
 
 @pytest.mark.parametrize(
