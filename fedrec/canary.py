@@ -94,9 +94,15 @@ def canary(split: Split, rounds: int, seed: int = 0) -> list[Outcome]:
     )
     model = FederatedRecommender(PFedRec(embedding_dim=8), client, LocalOnlyServer(), seed=seed)
     model.logs_itself = False
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = L.Trainer(
-        max_epochs=rounds, accelerator="cpu", devices=1, enable_model_summary=False, limit_val_batches=0, **quiet
+        max_epochs=rounds,
+        accelerator="cpu",
+        devices=1,
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
     )
     trainer.fit(model, datamodule=_Given(own))
     stages: list[Stage] = ["validation", "test"] if split.selection_on == "validation" else ["test"]

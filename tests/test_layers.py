@@ -23,7 +23,7 @@ FLOORS = (
     ("fedrec.jobs",),
     ("fedrec.analysis",),
     ("fedrec.cli",),
-    ("fedrec.tracking",),
+    ("fedrec.canary", "fedrec.tracking"),
     ("fedrec.federation",),
     ("fedrec.data.audit", "fedrec.data.datamodule", "fedrec.strategy"),
     ("fedrec.evaluation", "fedrec.composition"),
@@ -40,6 +40,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # Module -> where in the package it may be imported: files, or folders with all they hold.
 HOMES = {
     "lightning": (
+        "canary.py",
         "federation.py",
         "evaluation/module.py",
         "strategy.py",

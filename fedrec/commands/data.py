@@ -1,4 +1,4 @@
-"""``fedrec data list | fetch | audit``: what data there is, getting it, and what a protocol makes of it."""
+"""``fedrec data list | fetch | audit | leaks``: what data there is, getting it, and what a protocol makes of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args
 
+from fedrec.commands.leaks import ROUNDS, check
 from fedrec.commands.parser import Parser
 from fedrec.commands.protocol_options import ProtocolOptions, add_protocol, chosen
 from fedrec.data.catalogue.download import fetch
@@ -17,6 +18,8 @@ from fedrec.data.catalogue.sources import DATA_SETS
 from fedrec.data.catalogue.storage import data_root, data_set_named, find_file, read_data_set
 from fedrec.data.interactions import Interactions
 from fedrec.data.options import worded
+from fedrec.data.protocol.presets import protocol_named
+from fedrec.data.protocol.split import split
 from fedrec.data.reading.layout import IdType, Layout, LowRatings, MissingIds, TimeFormat
 from fedrec.data.reading.readers import file_title, read_interactions
 from fedrec.errors import InputError
@@ -32,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
         argv: What stands after ``data``.
 
     Returns:
-        The exit status.
+        The exit status: 0, or 1 where a leak was found.
 
     Raises:
         InputError: For a wrong argument, a file that cannot be used, or data that cannot be fetched.
@@ -44,9 +47,9 @@ def main(argv: Sequence[str]) -> int:
     elif arguments.command == "fetch":
         for path in fetch(data_set_named(arguments.name), arguments.root):
             print(path)
-    elif arguments.command == "audit":
+    elif arguments.command in ("audit", "leaks"):
         try:
-            _audit(arguments)
+            return _audit(arguments) if arguments.command == "audit" else _leaks(arguments)
         except InputError as error:
             raise worded(error, lambda _, field: "--no_header" if field == "header" else f"--{field}") from None
     else:
@@ -61,11 +64,12 @@ def _parser() -> Parser:
     fetching = commands.add_parser("fetch", help="fetch a data set, where that is possible")
     fetching.add_argument("name", help=", ".join(DATA_SETS))
     auditing = commands.add_parser("audit", help="counts, duplicates, timestamps, leaks, scores without learning")
-    auditing.add_argument("name", metavar="NAME|FILE", help="a data set, or a file of your own")
-    for command in (listing, fetching, auditing):
+    leaking = commands.add_parser("leaks", help="does training tell what is held out? exit status 1 if it does")
+    for command in (listing, fetching, auditing, leaking):
         command.add_argument("--root", help="folder with <data set>/<file>; default FEDREC_DATA, else the cache folder")
-    auditing.add_argument("--variant", default=argparse.SUPPRESS, help="variant of the data set, such as listens")
-    auditing.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    leaking.add_argument(
+        "--rounds", type=int, default=ROUNDS, metavar="N", help="of clients alone; 0: sets alone (default: %(default)s)"
+    )
     auditing.add_argument("--picture", type=Path, metavar="FILE", help="also draw it: .png, .svg or .pdf")
     auditing.add_argument(
         "--split_seeds",
@@ -73,9 +77,13 @@ def _parser() -> Parser:
         metavar="N",
         help="also: scores without learning over split seeds 0 to N - 1",
     )
-    add_protocol(auditing.add_argument_group("protocol, and parts of it that are to differ"))
-    columns = "columns of a file of your own, by name or by position; default: usual names"
-    _add_layout(auditing.add_argument_group(columns))
+    for command in (auditing, leaking):
+        command.add_argument("name", metavar="NAME|FILE", help="a data set, or a file of your own")
+        command.add_argument("--variant", default=argparse.SUPPRESS, help="variant of the data set, such as listens")
+        command.add_argument("--json", action="store_true", help="print JSON instead of the table")
+        add_protocol(command.add_argument_group("protocol, and parts of it that are to differ"))
+        columns = "columns of a file of your own, by name or by position; default: usual names"
+        _add_layout(command.add_argument_group(columns))
     return parser
 
 
@@ -124,12 +132,25 @@ def _listing(root: str | None) -> str:
     return "\n".join([*text, f"data root: {data_root(root)}"])
 
 
-def _audit(arguments: argparse.Namespace) -> None:
+def _leaks(arguments: argparse.Namespace) -> int:
+    options = _options(arguments)
+    protocol = protocol_named(options.protocol, options.overrides)
+    made = split(_interactions(arguments, options), protocol, options.split_seed)
+    leaks, text, content = check(made, arguments.rounds)
+    print(json.dumps(content, indent=2) if arguments.json else text)
+    return int(leaks)
+
+
+def _options(arguments: argparse.Namespace) -> ProtocolOptions:
+    return chosen(arguments, arguments.name if arguments.name in DATA_SETS else "file")
+
+
+def _audit(arguments: argparse.Namespace) -> int:
     from fedrec.data.audit.audit import audit
     from fedrec.data.audit.over_seeds import lines, over_split_seeds
     from fedrec.data.audit.text import plain, table
 
-    options = chosen(arguments, arguments.name if arguments.name in DATA_SETS else "file")
+    options = _options(arguments)
     interactions = _interactions(arguments, options)
     made = audit(interactions, options.protocol, options.overrides, options.split_seed)
     content, text = plain(made), table(made)
@@ -149,6 +170,7 @@ def _audit(arguments: argparse.Namespace) -> None:
             audit_figure(made).savefig(temporary, format=kind)
         print(f"picture: {arguments.picture}", file=sys.stderr)
     print(json.dumps(content, indent=2) if arguments.json else text)
+    return 0
 
 
 def _interactions(arguments: argparse.Namespace, options: ProtocolOptions) -> Interactions:

@@ -47,14 +47,15 @@ def relabelled(split: Split, users: Int64s, seed: int) -> Split:
         aside = aside[:, np.isin(aside[0], users)]
         whose = np.searchsorted(users, aside[0])
         aside = np.stack([whose, numbers[whose, aside[1]]])
-    held_out = {"test": split.test[users], "validation": split.validation[users]}
     return replace(
         split,
         user_ids=split.user_ids[users],
         train_user=owner,
         train_item=pairs % split.num_items,
         train_indptr=indptr,
-        **{name: np.where(items >= 0, numbers[rows, items], -1) for name, items in held_out.items()},
+        # One that is not there, -1, stays so.
+        validation=np.where(split.validation[users] < 0, -1, numbers[rows, split.validation[users]]),
+        test=numbers[rows, split.test[users]],
         evaluated=rows,
         touched=ItemSets.of(touched.owners, numbers[touched.owners, touched.items], len(users), split.num_items),
         aside=aside,

@@ -123,6 +123,7 @@ def test_every_part_of_a_protocol_can_be_set(clicks: Path, capsys: pytest.Captur
         "negatives_avoid": "all",
         "candidates": 30,
         "selection_on": "test",
+        "cut": 0.5,
     }
     assert set(given) == {field.name for field in fields(ProtocolOverrides)}
     options = [f"--{part}={str(value).lower()}" for part, value in given.items()]
@@ -172,3 +173,45 @@ def test_an_audit_over_split_seeds_adds_its_lines(clicks: Path, capsys: pytest.C
     assert found["low"] <= found["mean"] <= found["high"]
     assert main([*options, "--split_seeds", "0"]) == 2
     assert "--split_seeds 0: expected at least 1" in capsys.readouterr().err
+
+
+def test_leaks_are_named_and_tell_by_the_exit_status(clicks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = ["--user", "who", "--item", "what", "--time", "when", "--candidates", "30"]
+    assert main(["data", "leaks", str(clicks), *columns, "--rounds", "2"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("clicks under protocol fair (candidates=30), split seed 0\nsets: 20 users")
+    assert "  validation and test: none is trained on, each is drawn as a negative with the same probability\n" in out
+    assert "clients alone: 20 users, 2 rounds" in out
+    assert out.endswith("verdict: no leak found\n")
+    assert main(["data", "leaks", str(clicks), *columns, "--protocol", "legacy-negatives", "--rounds", "0"]) == 1
+    out = capsys.readouterr().out
+    never = (
+        "the held-out item is never drawn as a training negative, and candidates are: 20 of 20 users; negatives avoid"
+    )
+    assert f"  LEAK validation: {never}" in out
+    assert f"  LEAK test: {never}" in out
+    assert "clients alone" not in out
+    assert out.endswith("verdict: it leaks\n")
+
+
+def test_leaks_as_json_and_clients_alone_that_find_what_is_held_out(
+    clicks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = ["--user", "who", "--item", "what", "--time", "when", "--candidates", "90", "--validation_item", "false"]
+    leak = ["--protocol", "legacy-negatives", "--selection_on", "test", "--rounds", "30", "--json"]
+    assert main(["data", "leaks", str(clicks), *columns, *leak]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["leaks"]
+    assert [one["stage"] for one in found["sets"]] == ["test"]
+    assert [(one["stage"], one["ranking"], one["flagged"]) for one in found["clients_alone"]] == [
+        ("test", "sampled", True),
+        ("test", "full", True),
+    ]
+    assert main(["data", "leaks", str(clicks), *columns[:8], "--rounds", "-1"]) == 2
+    assert "--rounds -1: expected at least 1, or 0" in capsys.readouterr().err
+
+
+def test_a_cut_in_time_needs_times(clicks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = ["--user", "who", "--item", "what", "--candidates", "3", "--protocol", "temporal"]
+    assert main(["data", "audit", str(clicks), *columns]) == 2
+    assert "cuts by time, and there are no timestamps; name their column (--time)" in capsys.readouterr().err

@@ -104,12 +104,13 @@ def _of_users(
     )
     yield (
         ("candidates are items that the user has touched", "they were drawn from more than untouched items"),
-        split.touched.contain(users[:, None], candidates).any(1),
+        np.asarray(split.touched.contain(users[:, None], candidates).any(1)),
     )
     ordered = np.sort(candidates, axis=1)
+    again = np.asarray((np.diff(ordered, axis=1) == 0).any(1) | (candidates == items[:, None]).any(1))
     yield (
         ("a candidate stands twice, or is the held-out item", "they were drawn with replacement"),
-        (np.diff(ordered, axis=1) == 0).any(1) | (candidates == items[:, None]).any(1),
+        again,
     )
 
 

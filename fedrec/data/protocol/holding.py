@@ -44,7 +44,9 @@ def hold_out(kept: Kept, protocol: Protocol, split_seed: int) -> Held:
     Raises:
         InputError: Nobody has enough items after the cut.
     """
-    return _newest(kept.rows, protocol, split_seed) if kept.cut is None else _after_cut(kept, protocol, split_seed)
+    if kept.cut is None:
+        return _newest(kept.rows, protocol, split_seed)
+    return _after_cut(kept.rows, kept.cut, protocol, split_seed)
 
 
 def _newest(rows: Rows, protocol: Protocol, split_seed: int) -> Held:
@@ -59,14 +61,13 @@ def _newest(rows: Rows, protocol: Protocol, split_seed: int) -> Held:
     return Held(train, np.arange(len(rows.users)), items, tied, np.empty((2, 0), dtype=np.int64))
 
 
-def _after_cut(kept: Kept, protocol: Protocol, split_seed: int) -> Held:
+def _after_cut(rows: Rows, cut: int, protocol: Protocol, split_seed: int) -> Held:
     """Everything before the cut is trained on; the first item after it is the validation item, the next one for test.
 
     So what picks the best round is older than what is tested, for every user. Users with fewer items after the cut
     train, and are not ranked.
     """
-    rows, stages = kept.rows, protocol.held_out_items
-    before = rows.time < kept.cut
+    stages, before = protocol.held_out_items, rows.time < cut
     after = rows.where(~before)
     pairs = np.unique(after.user * len(rows.items) + after.item)
     users = np.flatnonzero(np.bincount(pairs // len(rows.items), minlength=len(rows.users)) >= stages)
