@@ -13,8 +13,6 @@ from fedrec.errors import InputError
 if TYPE_CHECKING:
     from fedrec.canary import Outcome
 
-ROUNDS = 20
-
 
 def check(split: Split, rounds: int) -> tuple[bool, str, dict[str, Any]]:
     """Check a split.

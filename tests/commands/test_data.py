@@ -207,7 +207,7 @@ def test_leaks_as_json_and_clients_alone_that_find_what_is_held_out(
         ("test", "sampled", True),
         ("test", "full", True),
     ]
-    assert main(["data", "leaks", str(clicks), *columns[:8], "--rounds", "-1"]) == 2
+    assert main(["data", "leaks", str(clicks), *columns, *leak, "--rounds", "-1"]) == 2
     assert "--rounds -1: expected at least 1, or 0" in capsys.readouterr().err
 
 
