@@ -27,6 +27,7 @@ COMMANDS = {
     "sweep": ("fedrec.commands.sweep", "run a W&B sweep file without a server"),
     "methods": ("fedrec.commands.methods", "train and test every method on one data set, end with one table"),
     "claims": ("fedrec.commands.claims", "replay what papers claim, end with a page of verdicts"),
+    "privacy": ("fedrec.commands.privacy", "guess clients' items from their uploads: what a run discloses"),
     "report": ("fedrec.commands.report", "make one HTML page of a folder of runs"),
     "notebooks": ("fedrec.commands.notebooks", "copy the shipped notebooks into a folder"),
 }

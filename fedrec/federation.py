@@ -12,6 +12,7 @@ from fedrec.allocator import keep_freed_memory
 from fedrec.client import Client
 from fedrec.client.figures import RoundFigures
 from fedrec.client.private import OwnUpdate
+from fedrec.client.updates import ClientUpdates
 from fedrec.composition import check_together
 from fedrec.data.cohort import Cohort
 from fedrec.errors import InputError
@@ -105,16 +106,13 @@ class FederatedRecommender(EvaluatedModule):
 
         Except if a step of the way must act in every round (``UploadStep.acts_alone``).
         """
-        broadcast = self.server.broadcast(cohort.round, cohort.everywhere)
+        broadcast = self.begin(cohort)
         figures = RoundFigures(cohort, self.client.exchanges and self.server.exchanges)
         self.rounds, nobody = cohort.round + 1, not len(cohort.everywhere)
-        expected = cohort.selected if cohort.expected is None else cohort.expected
-        self.uploads.begin_round(Exchange(cohort.round, self.seed, cohort.everywhere, expected, cohort.coin, broadcast))
         if nobody and not self.uploads.acts_alone:
             self._log_round(figures, broadcast, norm=float("nan"))
             return
         self.server.begin_round()
-        self.private.begin_round()
         for own, upload in self.processes.all(self._train(cohort, broadcast, figures)):
             self.private.write(own)
             if upload is not None:
@@ -129,17 +127,35 @@ class FederatedRecommender(EvaluatedModule):
         norm = self.server.step(self.optimizers(), cohort.round, self.uploads)
         self._log_round(figures, broadcast, norm)
 
-    def _train(
-        self, cohort: Cohort, broadcast: Broadcast, figures: RoundFigures
-    ) -> Iterator[tuple[OwnUpdate, Upload | None]]:
-        """Train the clients of this process, a bucket at a time: what they keep; their upload if all must see it."""
+    def begin(self, cohort: Cohort) -> Broadcast:
+        """What the server sends in a round, of which the steps on the way hear."""
+        broadcast = self.server.broadcast(cohort.round, cohort.everywhere)
+        expected = cohort.selected if cohort.expected is None else cohort.expected
+        self.uploads.begin_round(Exchange(cohort.round, self.seed, cohort.everywhere, expected, cohort.coin, broadcast))
+        return broadcast
+
+    def trained(self, cohort: Cohort, broadcast: Broadcast, wanted: Uploads) -> Iterator[ClientUpdates]:
+        """What the clients of this process make of a broadcast, a bucket at a time; nobody keeps anything of it yet.
+
+        Args:
+            cohort: The round's cohort.
+            broadcast: What they have received.
+            wanted: The form of dense uploads.
+        """
+        self.private.begin_round()
         if not len(cohort.clients):
             return
         origin = self.client.receive(self.recommender, broadcast, cohort)
         beside = self.uploads.working_floats(self.client.whole) if self.uploads else (0, 0)
-        for bucket in self.client.buckets(self.recommender, cohort, origin, self.budget, self.wanted, beside):
+        for bucket in self.client.buckets(self.recommender, cohort, origin, self.budget, wanted, beside):
             own = self.private.read(bucket.clients)
-            updates = self.client.train(self.recommender, origin, own, bucket, self.wanted)
+            yield self.client.train(self.recommender, origin, own, bucket, wanted)
+
+    def _train(
+        self, cohort: Cohort, broadcast: Broadcast, figures: RoundFigures
+    ) -> Iterator[tuple[OwnUpdate, Upload | None]]:
+        """Train the clients of this process, a bucket at a time: what they keep; their upload if all must see it."""
+        for updates in self.trained(cohort, broadcast, self.wanted):
             upload = self.sent(updates.upload)
             figures.add(updates.figures, upload)
             if self.server.adds_up:
@@ -224,15 +240,25 @@ class FederatedRecommender(EvaluatedModule):
 
         Lightning counts steps of the server, and there is none in a round of nobody.
         """
-        checkpoint["fedrec"], checkpoint["rounds"] = self._identity(), self.rounds
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        checkpoint["fedrec"], checkpoint["rounds"] = self._identity(data), self.rounds
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of something else, see :meth:`check_checkpoint`."""
+        self.check_checkpoint(checkpoint, self.trainer.datamodule)  # type: ignore[attr-defined]
+        self.rounds = rounds_done(checkpoint)
+
+    def check_checkpoint(self, checkpoint: Mapping[str, Any], data: Any) -> None:
         """Refuse a checkpoint of another data set, protocol, model or precision.
+
+        Args:
+            checkpoint: As ``fedrec fit`` writes it.
+            data: The data module.
 
         Raises:
             InputError: Naming what differs.
         """
-        theirs, ours = _with_each_shape(FLOAT32 | checkpoint.get("fedrec", {})), _with_each_shape(self._identity())
+        theirs, ours = _with_each_shape(FLOAT32 | checkpoint.get("fedrec", {})), _with_each_shape(self._identity(data))
         theirs.setdefault(FINGERPRINT, ours[FINGERPRINT])  # of before there were any; the split's hash there was
         differing = [name for name in ours if theirs.get(name) != ours[name]]
         if differing:
@@ -240,10 +266,8 @@ class FederatedRecommender(EvaluatedModule):
             differing = [name for name in differing if not name.startswith("shape ")] or differing
             said = "; ".join(f"{name} is {theirs.get(name)}, here {ours[name]}" for name in differing)
             raise InputError(f"the checkpoint is of another run: {said}")
-        self.rounds = rounds_done(checkpoint)
 
-    def _identity(self) -> dict[str, Any]:
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
+    def _identity(self, data: Any) -> dict[str, Any]:
         return {
             "data": data.interactions.name,
             "protocol": data.split.protocol.label,

@@ -113,6 +113,11 @@ class RunFolder:
         return self.path / "test.json"
 
     @property
+    def disclosure(self) -> Path:
+        """What uploads disclose, as ``fedrec privacy`` measures it; ``disclosure.csv`` beside it has every client."""
+        return self.path / "disclosure.json"
+
+    @property
     def ranks(self) -> Path:
         """Per-user ranks of ``test``."""
         return self.path / "ranks.parquet"

@@ -74,9 +74,12 @@ def _tiles(offsets: Tensor, width: int, most: int) -> Iterator[tuple[int, int, s
 
 def _means(values: Tensor, groups: Tensor, listed: Tensor, sizes: Tensor, cut: Tensor) -> Tensor:
     """The means of one tile, whose rows stand by group."""
-    by_value = values.argsort(0)
-    by_group = groups[by_value].argsort(dim=0, stable=True)
-    ordered = values.gather(0, by_value.gather(0, by_group))  # by group, and within a group ascending
+    if len(sizes) == 1:
+        ordered = values.sort(0).values
+    else:
+        by_value = values.argsort(0)
+        by_group = groups[by_value].argsort(dim=0, stable=True)
+        ordered = values.gather(0, by_value.gather(0, by_group))  # by group, and within a group ascending
     place = torch.arange(len(groups), device=groups.device) - (listed.cumsum(0) - listed)[groups]
     zeros = (sizes - listed)[groups]  # they stand between the negative values and the others
     rank = place[:, None] + zeros[:, None] * (ordered >= 0)
