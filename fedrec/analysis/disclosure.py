@@ -5,12 +5,12 @@ norm of every item's rows in all tables together, 0 for items of which nothing a
 training items are those whose rows are ``not 0``, or those whose rows are ``longest``. How well it guesses is the area
 under the ROC curve of each client: the probability that a training item is before another item, ties half; 1 is
 certainty, 0.5 chance, and below it the opposite guess does as well (a trained client may move its negatives more than
-its own items). The others are all items that are no training items, or the negatives that the client drew in
-this round, which it trains on just as well. The items of a client that sends a list of them are certain; those of one
-of which nothing arrives, or a sum over all alone, are at chance.
+its own items). The others are all items that are no training items, or the negatives that the client drew in this
+round, which it trains on just as well. The items of a client that sends a list of them are certain; those of one of
+which nothing arrives, or a sum over all alone, are at chance.
 
-An area measures this one guess. A better guess may exist: it bounds from below what an upload discloses, and a small
-one is no guarantee, which is what ``model.privacy`` is for.
+An area measures this one guess. A better guess may exist: it bounds from below what an upload discloses, and an area
+near chance is no guarantee. The noise of ``model.privacy`` is the server's: this server sees what comes before it.
 """
 
 from __future__ import annotations

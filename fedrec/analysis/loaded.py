@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ArgumentParser
-
-from fedrec.cli.options import GROUPS
+from fedrec.cli.messages import one_sentence
+from fedrec.cli.options import GROUPS, Parser, parts
 from fedrec.cli.resumed import limited_imports
 from fedrec.data.datamodule import FederatedData
 from fedrec.errors import InputError
@@ -92,9 +91,14 @@ def made_anew(
     given = {"model": {**config["model"], "seed": config.get("seed_everything", 0)}, "data": config["data"]}
     if root:
         given["data"] = {**given["data"], "init_args": {**given["data"].get("init_args", {}), "root": root}}
-    parser = ArgumentParser(exit_on_error=False)
+    parser = Parser(prog="fedrec")
     parser.add_class_arguments(FederatedRecommender, "model")
     parser.add_subclass_arguments(FederatedData, "data")
     with limited_imports(trusted, ()):
-        made = parser.instantiate(parser.parse_object(copy.deepcopy(given)))
+        try:
+            made = parser.instantiate(parser.parse_object(copy.deepcopy(given)))
+        except ValueError as error:
+            if not str(error).startswith("Does not validate against"):
+                raise
+            raise InputError(one_sentence(str(error), (), parts())) from None
     return made.model, made.data, config

@@ -26,6 +26,7 @@ from fedrec.models.linear import by_client
 from fedrec.models.recommender import Params
 from fedrec.processes import Processes
 from fedrec.uploads.attack import Attack
+from fedrec.uploads.norms import norms
 from fedrec.uploads.step import Between, Exchange
 
 
@@ -117,11 +118,10 @@ class Promotion(Attack):
         if not self._along:
             return upload
         honest, values = ~attacking, {**upload.dense, **upload.rows}
-        lengths = [value.reshape(len(honest), -1).norm(dim=1) for value in values.values()]
-        length = self.scale * torch.stack(lengths).norm(dim=0)
         sent = {name: value * by_client(honest.to(value.dtype), value) for name, value in values.items()}
         for name, along in self._along.items():  # the server steps against what it receives
-            sent[name][attacking, 0 if name in upload.rows else self.item] = -length[attacking, None] * along
+            length = self.scale * norms(upload)[attacking, None].to(along.dtype)
+            sent[name][attacking, 0 if name in upload.rows else self.item] = -length * along
         items = upload.items * honest[:, None]
         if upload.rows:
             items[attacking, 0] = self.item

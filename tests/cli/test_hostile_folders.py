@@ -31,6 +31,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(folder, kept)
         for job in JOBS:
             small_runs.call([job, f"--resume={folder}", f"--recommend.output={root}/top.csv"])
+        small_runs.call(["privacy", str(folder)])
     return kept
 
 
@@ -61,9 +62,9 @@ def test_a_hostile_folder_is_refused_before_anything_happens(
     CASES[name](run, outside)
     everything = run.parents[2]
     before = {path: path.stat(follow_symlinks=False).st_mtime_ns for path in everything.rglob("*")}
-    for job in JOBS:
+    for argv in (*([job, f"--resume={run}"] for job in JOBS), ["privacy", str(run)]):
         with watched() as deeds:
-            assert main([job, f"--resume={run}"]) == 2
+            assert main(argv) == 2
         said = capfd.readouterr()
         assert said.err.startswith(f"fedrec: error: {run}"), "the message says where"
         assert said.err.count("\n") == 1

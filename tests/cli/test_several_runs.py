@@ -51,3 +51,6 @@ def test_a_run_that_cannot_be_measured_does_not_keep_the_others_from_it(
     titles = [line.split(":")[0] for line in said.out.splitlines() if line.strip().startswith("Run ")]
     assert [title.strip() for title in titles] == [f"Run {folder.name}" for folder in folders]
     assert all((folder / "test.json").exists() for folder in folders)
+    assert main(["privacy", *several]) == 2
+    assert "broken: not a run folder" in capsys.readouterr().err
+    assert all((folder / "disclosure.json").exists() for folder in folders)
