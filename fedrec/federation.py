@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fedrec.allocator import keep_freed_memory
 from fedrec.client import Client
-from fedrec.client.figures import RoundFigures
+from fedrec.client.figures import Measured, RoundFigures
 from fedrec.client.private import OwnUpdate
 from fedrec.client.updates import ClientUpdates
 from fedrec.composition import check_together
@@ -113,13 +113,13 @@ class FederatedRecommender(EvaluatedModule):
             self._log_round(figures, broadcast, norm=float("nan"))
             return
         self.server.begin_round()
-        for own, upload in self.processes.all(self._train(cohort, broadcast, figures)):
+        for own, upload, measured in self.processes.all(self._train(cohort, broadcast)):
             self.private.write(own)
+            figures.add(measured)
             if upload is not None:
                 self.server.aggregate(upload)
         if self.server.adds_up and not self.processes.alone:
             self.server.reduce(self.processes)
-        figures.gather(self.processes)
         if not nobody:
             figures.check(self.max_left_out)
         self.uploads.reduce(self.processes)
@@ -151,16 +151,13 @@ class FederatedRecommender(EvaluatedModule):
             own = self.private.read(bucket.clients)
             yield self.client.train(self.recommender, origin, own, bucket, wanted)
 
-    def _train(
-        self, cohort: Cohort, broadcast: Broadcast, figures: RoundFigures
-    ) -> Iterator[tuple[OwnUpdate, Upload | None]]:
+    def _train(self, cohort: Cohort, broadcast: Broadcast) -> Iterator[tuple[OwnUpdate, Upload | None, Measured]]:
         """Train the clients of this process, a bucket at a time: what they keep; their upload if all must see it."""
         for updates in self.trained(cohort, broadcast, self.wanted):
             upload = self.sent(updates.upload)
-            figures.add(updates.figures, upload)
             if self.server.adds_up:
                 self.server.aggregate(upload)
-            yield updates.own, None if self.server.adds_up else upload
+            yield updates.own, None if self.server.adds_up else upload, Measured.of(updates.figures, upload)
 
     def _log_round(self, figures: RoundFigures, broadcast: Broadcast, norm: Tensor | float) -> None:
         metrics = {"round": float(self.rounds), "train/norm_shared": norm, **figures.metrics(broadcast)}

@@ -10,7 +10,6 @@ from torch import Tensor
 from fedrec.data.cohort import Cohort
 from fedrec.errors import DivergenceError
 from fedrec.exchange import Broadcast, Upload
-from fedrec.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,30 @@ class Figures:
         return cls(loss, loss, loss, torch.zeros_like(loss), **others)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What is measured of a bucket of B clients.
+
+    Attributes:
+        figures: Their figures.
+        bytes_up: Bytes that they send, with whole item tables.
+        items: ``int64 [B]`` number of items of each, as far as they were not left out.
+        touched: ``[B]`` bytes that each sends where only the rows of its own items travel.
+    """
+
+    figures: Figures
+    bytes_up: int
+    items: Tensor
+    touched: Tensor
+
+    @classmethod
+    def of(cls, figures: Figures, upload: Upload) -> Measured:
+        """What there is to know of a bucket whose ``upload`` has arrived."""
+        return cls(figures, upload.total_bytes(), upload.counts, upload.touched_bytes())
+
+
 class RoundFigures:
-    """The figures of all buckets of a round.
+    """The figures of all buckets of a round, in whatever process they were trained.
 
     Args:
         cohort: The round's cohort.
@@ -55,24 +76,11 @@ class RoundFigures:
 
     def __init__(self, cohort: Cohort, exchanged: bool = True) -> None:
         self.cohort, self._exchanged = cohort, exchanged
-        self._buckets: list[Figures] = []
-        self._bytes_up = 0
-        self._touched: list[tuple[Tensor, Tensor]] = []  # number of items and touched bytes of each client
+        self._buckets: list[Measured] = []
 
-    def add(self, figures: Figures, upload: Upload) -> None:
-        """Add a bucket's figures, and the bytes of its upload."""
-        self._buckets.append(figures)
-        self._bytes_up += upload.total_bytes()
-        self._touched.append((upload.counts, upload.touched_bytes()))
-
-    def gather(self, processes: Processes) -> None:
-        """Take in what the other processes of the run have measured."""
-        if processes.alone:
-            return
-        parts = processes.gather((self._buckets, self._bytes_up, self._touched))
-        self._buckets = [one for buckets, _, _ in parts for one in buckets]
-        self._bytes_up = sum(up for _, up, _ in parts)
-        self._touched = [one for _, _, touched in parts for one in touched]
+    def add(self, measured: Measured) -> None:
+        """Add a bucket."""
+        self._buckets.append(measured)
 
     def check(self, max_left_out: float = 1.0) -> None:
         """Stop the run if too few clients' updates could be used.
@@ -85,7 +93,7 @@ class RoundFigures:
             DivergenceError: Naming the round.
         """
         clients = len(self.cohort.everywhere)
-        used = sum(len(figures.loss) for figures in self._buckets)
+        used = sum(len(one.figures.loss) for one in self._buckets)
         if not used:
             raise DivergenceError(
                 f"round {self.cohort.round + 1}: the loss or upload of all {clients} clients is not "
@@ -115,12 +123,13 @@ class RoundFigures:
         # In float64: over a whole cohort float32 would round away what a small rise of the loss consists of.
         nobody = torch.empty(0)
         of_clients = {
-            field.name: torch.cat([getattr(figures, field.name) for figures in self._buckets] or [nobody]).double()
+            field.name: torch.cat([getattr(one.figures, field.name) for one in self._buckets] or [nobody]).double()
             for field in fields(Figures)
         }
-        counts, up = (torch.cat(values) for values in zip(*self._touched or [(nobody, nobody)], strict=True))
+        counts = torch.cat([one.items for one in self._buckets] or [nobody])
+        up = torch.cat([one.touched for one in self._buckets] or [nobody])
         traffic: dict[str, Tensor | float] = {
-            "bytes_up": float(self._bytes_up),
+            "bytes_up": float(sum(one.bytes_up for one in self._buckets)),
             "bytes_down": float(self.cohort.selected * broadcast.num_bytes()),
             "bytes_up_touched": up.sum(dtype=torch.float64),
             "bytes_down_touched": broadcast.touched_bytes(counts).sum(dtype=torch.float64),
