@@ -17,6 +17,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
+import fedrec
+
+FEDREC = Path(fedrec.__file__).parent
 DEVICE = torch.device("meta")  # PyTorch knows it, and guards it, without a GPU
 # What reads a result on the host, or needs its size there: every call is a wait for the device.
 WAITING = {"_local_scalar_dense", "nonzero", "_unique2", "unique_consecutive", "masked_select", "bincount", "equal"}
@@ -51,14 +54,14 @@ class Pretended(Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return _compute(func, args, kwargs or {}, None)
+        raise RuntimeError("the device is there while `with Device()` lasts")
 
 
 class Device(TorchDispatchMode):
-    """While it is entered, tensors can be made on the device and brought there.
+    """While it is entered, tensors can be made on the device, brought there, and computed with.
 
     Attributes:
-        waits: How often the host waited, by operation and by the place in fedrec that asked for it.
+        waits: How often the host waited, by operation and by the line of fedrec that asked for it.
     """
 
     def __init__(self) -> None:
@@ -66,44 +69,51 @@ class Device(TorchDispatchMode):
         self.waits: Counter[tuple[str, str]] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return _compute(func, args, kwargs or {}, self)
+        kwargs = kwargs or {}
+        given = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, Tensor)]
+        there, name = any(isinstance(value, Pretended) for value in given), func.overloadpacket.__name__
+        wanted = kwargs.get("device")
+        makes = wanted is not None and torch.device(wanted) == DEVICE
+        if makes:
+            kwargs = kwargs | {"device": torch.device("cpu")}
+        copies = name == "copy_" or (name == "_to_copy" and wanted is not None)
+        if copies:
+            self._copy(name, args, kwargs, makes)
+        elif there:
+            self._compute(func, name, args, kwargs, given)
+        result = func(*tree_map(_held, args), **tree_map(_held, kwargs))
+        written = {id(value.held): value for value in given if isinstance(value, Pretended)}
+        wraps = makes or (there and not (name == "_to_copy" and wanted is not None))
+
+        def told(value: Any) -> Any:
+            if not isinstance(value, Tensor):
+                return value
+            return written[id(value)] if id(value) in written else Pretended(value) if wraps else value
+
+        return tree_map(told, result)
+
+    def _copy(self, name: str, args: Any, kwargs: dict[str, Any], makes: bool) -> None:
+        """Count a copy between host and device, unless it is one to the device for which nobody waits."""
+        source, target = args[name == "copy_"], isinstance(args[0], Pretended) if name == "copy_" else makes
+        later = kwargs.get("non_blocking") or (name == "copy_" and len(args) > 2 and args[2])
+        if isinstance(source, Pretended) != target and source.dim() + (not target) and not (target and later):
+            self._count("copy to the device" if target else "copy to the host")
+
+    def _compute(self, func: Any, name: str, args: Any, kwargs: dict[str, Any], given: list[Tensor]) -> None:
+        """Refuse tensors of the CPU beside those of the device, except single numbers, and count what waits."""
+        for value in given:
+            if not isinstance(value, Pretended) and value.dim():
+                raise RuntimeError(f"{func}: a tensor of the CPU, {list(value.shape)}, beside tensors of the device")
+        if name in WAITING or _needs_size(name, args, kwargs):
+            self._count(name)
+
+    def _count(self, what: str) -> None:
+        frames = (frame for frame in reversed(traceback.extract_stack()) if FEDREC in Path(frame.filename).parents)
+        place = next(frames, None)
+        self.waits[what, f"{Path(place.filename).name}:{place.lineno}" if place else "elsewhere"] += 1
 
 
-def _compute(func: Any, args: Any, kwargs: dict[str, Any], mode: Device | None) -> Any:
-    flat, _ = tree_flatten((args, kwargs))
-    tensors = [value for value in flat if isinstance(value, Tensor)]
-    there = any(isinstance(value, Pretended) for value in tensors)
-    name = func.overloadpacket.__name__
-    asked = kwargs.get("device")
-    makes = asked is not None and torch.device(asked) == DEVICE
-    if name == "_to_copy" and asked is not None and there != makes:
-        _count(mode, "copy to the device" if makes else "copy to the host")
-    elif name == "copy_" and len({isinstance(value, Pretended) for value in tensors}) == 2:
-        _count(mode, "copy between host and device")
-    elif there:
-        strange = [value for value in tensors if not isinstance(value, Pretended) and value.dim()]
-        if strange:
-            raise RuntimeError(f"{func}: a tensor of the CPU, {list(strange[0].shape)}, beside tensors of the device")
-        if name in WAITING or _needs_size(func, name, args, kwargs):
-            _count(mode, name)
-    if makes:
-        kwargs = kwargs | {"device": torch.device("cpu")}
-    bare_args, bare_kwargs = tree_map(_held, (args, kwargs))
-    result = func(*bare_args, **bare_kwargs)
-    back = {id(value.held): value for value in flat if isinstance(value, Pretended)}
-    wraps = makes or (there and not (name == "_to_copy" and asked is not None))
-
-    def wrapped(value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return value
-        if id(value) in back:  # written in place
-            return back[id(value)]
-        return Pretended(value) if wraps else value
-
-    return tree_map(wrapped, result)
-
-
-def _needs_size(func: Any, name: str, args: Any, kwargs: dict[str, Any]) -> bool:
+def _needs_size(name: str, args: Any, kwargs: dict[str, Any]) -> bool:
     """Whether the size of the result is a number that the device has."""
     if name == "repeat_interleave":
         return kwargs.get("output_size") is None
@@ -114,20 +124,3 @@ def _needs_size(func: Any, name: str, args: Any, kwargs: dict[str, Any]) -> bool
 
 def _held(value: Any) -> Any:
     return value.held if isinstance(value, Pretended) else value
-
-
-def _count(mode: Device | None, what: str) -> None:
-    mode = mode or next((one for one in reversed(_entered) if isinstance(one, Device)), None)
-    if mode is not None:
-        mode.waits[what, _place()] += 1
-
-
-def _place() -> str:
-    """The line of fedrec that is being executed."""
-    for frame in reversed(traceback.extract_stack()):
-        if "/fedrec/" in frame.filename and "tests" not in Path(frame.filename).parts:
-            return f"{Path(frame.filename).name}:{frame.lineno}"
-    return "?"
-
-
-_entered: list[Any] = []

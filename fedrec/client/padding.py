@@ -51,6 +51,7 @@ class Padded:
         start: ``int64 [C]`` place of each client's first entry.
         counts: ``int64 [C]`` how many each has.
         bounds: Client ``bounds[b]`` is the first of bucket b; the last one ends the last bucket.
+        device: Where values are wanted; None: where the clients are.
 
     Attributes:
         shapes: Number of clients and width of each bucket.
@@ -58,7 +59,8 @@ class Padded:
         real: Which of them are not padding.
     """
 
-    def __init__(self, start: Tensor, counts: Tensor, bounds: list[int]) -> None:
+    def __init__(self, start: Tensor, counts: Tensor, bounds: list[int], device: torch.device | None = None) -> None:
+        self.device = device or counts.device
         sizes = [after - first for first, after in pairwise(bounds)]
         widths = np.maximum.reduceat(counts.cpu().numpy(), bounds[:-1]).tolist()
         self.shapes = list(zip(sizes, widths, strict=True))
@@ -70,6 +72,6 @@ class Padded:
 
     def take(self, values: Tensor) -> list[Tensor]:
         """Values of the entries, padded with 0: a tensor ``[B, width]`` for each bucket."""
-        taken = torch.where(self.real, values[self.at], 0)
+        taken = torch.where(self.real, values[self.at], 0).to(self.device, non_blocking=True)
         parts = taken.split_with_sizes([clients * width for clients, width in self.shapes])
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]

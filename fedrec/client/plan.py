@@ -89,7 +89,7 @@ class Bucket:
 
 
 class LocalPlan:
-    """The local steps of all clients of a cohort.
+    """The local steps of all clients of a cohort, planned in the host's memory; buckets are where the cohort is.
 
     Args:
         cohort: The cohort.
@@ -103,17 +103,18 @@ class LocalPlan:
     def __init__(self, cohort: Cohort, local_epochs: int, batch_size: int | None, loss_block: int) -> None:
         if len(cohort.items) not in (1, local_epochs):
             raise InputError(f"a cohort with negatives of {len(cohort.items)} epochs for {local_epochs} local epochs")
+        self.device, cohort = cohort.items.device, cohort.on_host
         self.cohort = cohort
         counts = cohort.offsets.diff()
         self.examples, self.num_clients = counts, len(counts)
-        client = torch.repeat_interleave(torch.arange(self.num_clients, device=counts.device), counts)
+        client = torch.repeat_interleave(torch.arange(self.num_clients), counts)
         stride = int(cohort.items.max()) + 1
         pairs, row = torch.unique(client * stride + cohort.items, return_inverse=True)  # row: [E, T]
         self.row_items, row_client = pairs % stride, pairs // stride
         self.row_offsets = _offsets(row_client, self.num_clients)
         self.row_counts = self.row_offsets.diff()
 
-        place = torch.arange(len(client), device=client.device) - cohort.offsets[:-1][client]
+        place = torch.arange(len(client)) - cohort.offsets[:-1][client]
         steps, weights = [], []
         # Each client counts its steps by itself: its epoch e begins at e times its own number of batches. If an epoch
         # began at one step for all, a client's step numbers, and so its rates, would depend on who else is drawn.
@@ -136,9 +137,9 @@ class LocalPlan:
         size = rows if entries is None else len(entries)
         label = self.cohort.labels.double().repeat(epochs)
         # Sums in float64, in the order of the examples, and rounded once at the end: the same bits for any bucket.
-        self.weight = torch.zeros(size, dtype=torch.float64, device=row.device).index_add_(0, entry, weight)
+        self.weight = torch.zeros(size, dtype=torch.float64).index_add_(0, entry, weight)
         self.target = torch.zeros_like(self.weight).index_add_(0, entry, weight * label)
-        owner = torch.repeat_interleave(torch.arange(self.num_clients, device=row.device), self.row_counts)
+        owner = torch.repeat_interleave(torch.arange(self.num_clients), self.row_counts)
         if entries is None:
             self.entry_row, group = None, owner
         else:
@@ -164,18 +165,20 @@ class LocalPlan:
         # Largest first: the width of a bucket is then known from its first client.
         order = torch.argsort(self.row_counts, descending=True, stable=True)
         max_entries = (budget_bytes // BYTES - client_floats) // row_floats
-        bounds = bucket_bounds(self.row_counts[order].cpu().numpy(), budget_bytes // BYTES, row_floats, client_floats)
-        rows = Padded(self.row_offsets[order], self.row_counts[order], bounds)
+        bounds = bucket_bounds(self.row_counts[order].numpy(), budget_bytes // BYTES, row_floats, client_floats)
+        rows = Padded(self.row_offsets[order], self.row_counts[order], bounds, self.device)
         weight, target = self.weight.to(dtype), self.target.to(dtype)
         sizes = [stop - start for start, stop in pairwise(bounds)]
         of_client = self.cohort.clients, self.row_counts, self.examples, self.blocks
-        positions = order.split_with_sizes(sizes)
-        clients, counts, examples, blocks = (values[order].split_with_sizes(sizes) for values in of_client)
+        planned = order.split_with_sizes(sizes)
+        positions, clients, counts, examples, blocks = (
+            self._there(values).split_with_sizes(sizes) for values in (order, *(values[order] for values in of_client))
+        )
         steps: Iterable[list[Step]]
         if self.entry_row is None:  # every item of every client is an entry of the one step, in order
             steps = [[Step(None, *own, None)] for own in zip(rows.take(weight), rows.take(target), strict=True)]
         else:
-            steps = (self._steps(self.entry_row, position, weight, target) for position in positions)
+            steps = (self._steps(self.entry_row, position, weight, target) for position in planned)
         for b, (items, own_steps) in enumerate(zip(rows.take(self.row_items), steps, strict=True)):
             yield Bucket(positions[b], clients[b], items, counts[b], examples[b], blocks[b], own_steps, max_entries)
 
@@ -185,14 +188,18 @@ class LocalPlan:
         group = (torch.arange(steps, device=position.device)[:, None] * self.num_clients + position).flatten()
         start = self.entry_offsets[group]
         counts = self.entry_offsets[group + 1] - start
-        entries = Padded(start, counts, list(range(0, len(group) + 1, clients)))
+        entries = Padded(start, counts, list(range(0, len(group) + 1, clients)), self.device)
         counts = counts.view(steps, clients)
         active, whole = counts > 0, (counts == self.row_counts[position]).all(1)
-        masks = [None if every else own for every, own in zip(active.all(1).tolist(), active, strict=True)]
+        masks = [None if every else own for every, own in zip(active.all(1).tolist(), self._there(active), strict=True)]
         # Where a step has all items of all clients, they stand in order already, and need not be gathered.
         places = [None if all_ else own for all_, own in zip(whole.tolist(), entries.take(entry_row), strict=True)]
         weights, targets = entries.take(weight), entries.take(target)
         return [Step(*own) for own in zip(places, weights, targets, masks, strict=True)]
+
+    def _there(self, values: Tensor) -> Tensor:
+        """Values where the buckets are; the host does not wait for the copy."""
+        return values.to(self.device, non_blocking=True)
 
 
 def _offsets(groups: Tensor, num_groups: int) -> Tensor:
@@ -216,9 +223,9 @@ def require_budget(budget_bytes: int, floats: int) -> None:
 
 def _shuffled_place(cohort: Cohort, client: Tensor, place: Tensor, epoch: int) -> Tensor:
     """Place of each example in its client's shuffled order: sorted by hashed keys within the client."""
-    keys = shuffle_keys(cohort.seed, cohort.round, cohort.clients[client].cpu().numpy(), epoch, place.cpu().numpy())
+    keys = shuffle_keys(cohort.seed, cohort.round, cohort.clients[client].numpy(), epoch, place.numpy())
     # The client's place in the cohort in the high bits keeps clients apart in one sort.
-    perm = torch.argsort(torch.from_numpy(keys).to(client.device) | (client << 40), stable=True)
+    perm = torch.argsort(torch.from_numpy(keys) | (client << 40), stable=True)
     shuffled = torch.empty_like(place)
     shuffled[perm] = place
     return shuffled

@@ -70,9 +70,10 @@ def received(recommender: Recommender, broadcast: Broadcast, cohort: Cohort) -> 
     if len(same) < len(tables):  # features follow from tables that all clients share
         return Origin(broadcast, broadcast.dense, tables, False, {}, cohort.items)
     num_items = next(iter(tables.values())).shape[0]
-    touched = torch.zeros(num_items, dtype=torch.bool, device=cohort.items.device)
-    touched[cohort.items] = True
-    distinct, slot = touched.nonzero()[:, 0], (touched.cumsum(0) - 1).clamp(min=0)
+    touched = torch.zeros(num_items, dtype=torch.bool)
+    touched[cohort.on_host.items] = True
+    places = touched.nonzero()[:, 0], (touched.cumsum(0) - 1).clamp(min=0)
+    distinct, slot = (values.to(cohort.items.device, non_blocking=True) for values in places)
     rows = {name: weight[distinct] for name, weight in same.items()}
     features = recommender.item_features(broadcast.dense | rows)
     return Origin(broadcast, broadcast.dense, tables, False, features, slot)

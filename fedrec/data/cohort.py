@@ -39,6 +39,7 @@ class Cohort:
         share_of: ``int64 [A]`` the clients that train in any process, ascending; None: in this one alone.
         expected: How many clients a round selects on average; None: nobody can say.
         coin: The probability with which each client is selected, by a coin of its own; None: they are drawn otherwise.
+        drawn: The same in the host's memory, where this one was brought to another device; None: this one is there.
     """
 
     seed: int
@@ -52,6 +53,12 @@ class Cohort:
     share_of: Tensor | None = None
     expected: float | None = None
     coin: float | None = None
+    drawn: Cohort | None = None
+
+    @property
+    def on_host(self) -> Cohort:
+        """The same in the host's memory, where rounds are planned: what decides sizes need not be waited for there."""
+        return self if self.drawn is None else self.drawn
 
     @property
     def everywhere(self) -> Tensor:
@@ -66,7 +73,8 @@ class Cohort:
     def to(self, device: torch.device | str) -> Cohort:
         """Return the same cohort on ``device``."""
         moved = {name: getattr(self, name).to(device) for name in ("clients", "offsets", "items", "labels")}
-        return replace(self, **moved, share_of=None if self.share_of is None else self.share_of.to(device))
+        drawn = None if torch.device(device).type == "cpu" else self.on_host
+        return replace(self, **moved, share_of=None if self.share_of is None else self.share_of.to(device), drawn=drawn)
 
 
 def draw_cohort(

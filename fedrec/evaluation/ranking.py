@@ -13,6 +13,8 @@ from fedrec.data.protocol.heldout import HeldOut
 from fedrec.evaluation.measures import ranks
 from fedrec.evaluation.scores import Score
 
+# Share of a GPU's free memory that an evaluation takes, where that is more than the budget: a large tile keeps it busy.
+OF_GPU = 4
 # Working memory in bytes with which candidates are scored on a CPU: it then stays in the processor's caches.
 CACHED = 24 * 2**20
 
@@ -31,16 +33,19 @@ class Tiles:
 
     @classmethod
     def within(cls, budget: int, floats: int, device: torch.device | str = "cpu") -> Tiles:
-        """As many pairs as fit into the working memory.
+        """As many pairs as fit into the working memory; on a GPU into a quarter of what it has free, if that is more.
 
         Args:
             budget: Bytes of working memory.
             floats: Working memory of a pair, in float32 numbers.
             device: Where scores are computed.
         """
+        kind = torch.device(device).type
+        if kind == "cuda":
+            budget = max(budget, torch.cuda.mem_get_info(device)[0] // OF_GPU)
         items = max(1, budget // (4 * floats))
         cached = max(1, CACHED // (4 * floats))
-        return cls(min(items, cached) if torch.device(device).type == "cpu" else items, items)
+        return cls(min(items, cached) if kind == "cpu" else items, items)
 
 
 def evaluate(scores: Mapping[str, Score], held_out: HeldOut, tiles: Tiles) -> dict[str, Tensor]:

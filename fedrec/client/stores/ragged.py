@@ -60,10 +60,10 @@ class RaggedRows(nn.Module):
 
     def write(self, clients: Tensor, copy: Copy, num_items: int) -> None:
         """Take the rows of ``clients [B]`` until the round ends; their older rows of other items stay."""
-        real = copy.real()
-        owners = clients[:, None].expand_as(copy.items)[real]
+        real = copy.real().flatten().nonzero()[:, 0]  # once: how many there are, a GPU has to be asked
+        keys = (clients[:, None] * num_items + copy.items).flatten()[real]
         self.num_items = num_items
-        self._handed_in.append((owners * num_items + copy.items[real], {n: x[real] for n, x in copy.rows.items()}))
+        self._handed_in.append((keys, {name: rows.flatten(0, 1)[real] for name, rows in copy.rows.items()}))
 
     def owners(self) -> Tensor:
         """Client of every row, ``int64 [R]``."""
@@ -92,7 +92,8 @@ class RaggedRows(nn.Module):
             stay &= ~torch.isin(self.owners(), forget)
         if others:
             stay &= ~torch.isin(self.keys, new)
-        number, row = int(stay.sum()) + len(new), sum(x.shape[1] * x.element_size() for x in parts[0][1].values())
+        stay = stay.nonzero()[:, 0]
+        number, row = len(stay) + len(new), sum(x.shape[1] * x.element_size() for x in parts[0][1].values())
         self.limit.check(number * (row + self.keys.element_size()), f"what clients keep, {number:,} item rows,")
         self.keys, order = torch.cat([self.keys[stay], new]).sort()
         for name in parts[0][1]:
