@@ -10,6 +10,7 @@ import atexit
 import os
 import signal
 import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -79,7 +80,9 @@ class RankLauncher(_SubprocessScriptLauncher):
         except ValueError as error:
             raise InputError(f"trainer.devices: {' '.join(str(error).split())}") from None
         self._parent = os.getppid()
-        share_cores(self.num_processes)
+        crowded = share_cores(self.num_processes)
+        if crowded and self.cluster_environment.global_rank() == 0:
+            print(f"fedrec: warning: {crowded}", file=sys.stderr, flush=True)
         if trainer is not None:
             _leave_to_us(trainer)
         if not self.cluster_environment.creates_processes_externally:
@@ -133,16 +136,28 @@ class RankLauncher(_SubprocessScriptLauncher):
                 one.wait()
 
 
-def share_cores(processes: int) -> None:
+def share_cores(processes: int) -> str | None:
     """Give each of the processes of this machine its share of the cores, unless ``OMP_NUM_THREADS`` says otherwise.
 
     The cores are those of the machine, or what a sweep gives to one of its runs (``FEDREC_CORES``).
+
+    Returns:
+        A sentence if the processes have more threads than there are cores, and so wait for each other.
     """
     given = os.environ.pop("FEDREC_CORES", None)
+    cores = int(given or len(os.sched_getaffinity(0)))
     if given or "OMP_NUM_THREADS" not in os.environ:
-        threads = max(1, int(given or len(os.sched_getaffinity(0))) // processes)
+        threads = max(1, cores // processes)
         os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes that are started, too
         torch.set_num_threads(threads)
+    threads = torch.get_num_threads()
+    if processes * threads <= cores:
+        return None
+    whose = "this run of several at a time has" if given else "this machine has"
+    return (
+        f"trainer.devices: {processes} processes with {threads} threads each, where {whose} {cores} cores; they will "
+        "wait for each other, fewer processes, threads (OMP_NUM_THREADS) or runs at a time (--parallel) will not"
+    )
 
 
 def _leave_to_us(trainer: Trainer) -> None:

@@ -221,7 +221,12 @@ def test_processes_share_the_cores_that_their_run_has(
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    share_cores(processes)
+    crowded = share_cores(processes)
+    cores = int(given.get("FEDREC_CORES", len(os.sched_getaffinity(0))))
+    assert (crowded is not None) == (processes * torch.get_num_threads() > cores)
+    if given.get("FEDREC_CORES") == "1":
+        assert crowded is not None
+        assert "2 processes with 1 threads each, where this run of several at a time has 1 cores" in crowded
     assert os.environ["OMP_NUM_THREADS"] == str(threads)
     assert "FEDREC_CORES" not in os.environ, "processes that are started here have their share already"
     if given.keys() != {"OMP_NUM_THREADS"}:

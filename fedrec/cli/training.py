@@ -19,7 +19,7 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from fedrec.cli.arguments import prepare
 from fedrec.cli.messages import one_sentence
-from fedrec.cli.options import GROUPS, OWN, TRAINER_DEFAULTS, Parser, check_trainer, parts
+from fedrec.cli.options import GROUPS, OWN, SEVERAL, TRAINER_DEFAULTS, Parser, check_trainer, parts
 from fedrec.cli.resumed import as_option, limited_imports
 from fedrec.cli.values import check_values
 from fedrec.data.audit.audit import audit_split
@@ -121,6 +121,8 @@ class FederatedCLI(LightningCLI):
         for name, made in OWN.items():
             parser.add_lightning_class_args(made, name)
         parser.link_arguments("seed_everything", "model.seed")
+        if self._command == "fit":
+            parser.epilog = SEVERAL
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and take the checkpoint out: Lightning would let what a checkpoint says override the command line."""
