@@ -61,7 +61,7 @@ def costs(frame: pd.DataFrame) -> pd.DataFrame:
         One row per setting: ``rounds``; ``up`` and ``down`` (10^6 bytes a client and round, whole item tables);
         ``up touched`` and ``down touched`` (the same, a client's own rows alone); ``mflop`` (10^6 operations a client
         and round); ``total`` (10^6 bytes of a run, all clients together); ``left out`` (clients a run); ``seconds`` (a
-        round, evaluation included). NaN where not known.
+        round, evaluation included); ``epsilon`` (user-level privacy that a run has spent). NaN where not known.
 
     Example:
         >>> traffic = {"train/bytes_up": [8e6] * 2, "train/bytes_down": 24e6, "train/clients": 8}
@@ -92,5 +92,6 @@ def costs(frame: pd.DataFrame) -> pd.DataFrame:
     trained = frame.filter(like="train/").notna().any(axis=1)  # a reference has a row that is no round
     of_runs = trained.groupby([frame[SETTING], frame[RUN]], sort=False, observed=True).any()
     table.insert(0, "rounds", runs.size().where(of_runs))
+    table["epsilon"] = column("train/epsilon").groupby([frame[SETTING], frame[RUN]], sort=False, observed=True).max()
     table[["total", "left out"]] = table[["total", "left out"]].mul(table["rounds"], axis=0)
     return table.groupby(SETTING, sort=False, observed=True).mean()

@@ -105,6 +105,7 @@ def training_table(study: Study) -> list[str]:
     scores = over_seeds(best, [OBJECTIVE], [SETTING]).set_index(SETTING).to_dict("index")
     means = best.groupby(SETTING, observed=True)[["round", "unsteady"]].mean().to_dict("index")
     spent = costs(study.frame).to_dict("index")
+    private = any(not pd.isna(cost["epsilon"]) for cost in spent.values())
 
     def row(setting: str) -> list[str]:
         """The cells of one setting."""
@@ -120,16 +121,18 @@ def training_table(study: Study) -> list[str]:
             _number(cost["total"], ",.0f", " MB"),
             _number(cost["left out"], ".0f"),
             _number(cost["seconds"], ".2f", " s"),
+            *([_number(cost["epsilon"], ".3g")] if private else []),
         ]
 
     head = ["setting", "best NDCG@10, selection item", "best round", "unsteadiness", "up", "down", "arithmetic"]
-    head += ["traffic of a run", "clients left out", "time a round"]
+    head += ["traffic of a run", "clients left out", "time a round", *(["epsilon"] if private else [])]
     caption = (
         "Means over seeds. Unsteadiness: by how much NDCG@10 jumps from round to round in the second half of training. "
         "Up, down and arithmetic are of one client in one round: whole item tables in float32, as the published codes "
         "send them (in brackets: only the rows of the client's own items, which tells the server what these are), and "
         "six operations for each parameter that a logit reads. 1 MB is 10^6 bytes. Traffic of a run: all clients and "
         "rounds, whole tables. Seconds include the evaluation."
+        f"{' Epsilon: the privacy of a user that all rounds of a run have spent (inf: no noise).' if private else ''}"
     )
     tables = _shortened(study, head, lambda settings: [row(setting) for setting in settings])
     return [html.heading(3, "Training and traffic"), *tables, html.paragraph(caption, "soft")]

@@ -18,6 +18,7 @@ def spent(folder: RunFolder) -> dict[str, float]:
     Returns:
         ``bytes_up`` and ``bytes_down`` (whole item tables), ``bytes_up_touched`` and ``bytes_down_touched`` (a client's
         own rows alone), ``operations`` (floating-point), ``round_seconds`` (evaluation included); those that are known.
+        Of all rounds together, ``epsilon`` and ``delta``: the user-level privacy that they have spent.
     """
     try:
         rounds, timings = read_rounds(folder.metrics), read_rounds(folder.timings)
@@ -39,6 +40,7 @@ def spent(folder: RunFolder) -> dict[str, float]:
     }
     if "gflop" in costs:
         costs["operations"] = costs.pop("gflop")
+    costs |= {name: last for name in ("epsilon", "delta") for last in rounds.column(f"train/{name}")[-1:]}
     if seconds:
         costs["round_seconds"] = sum(seconds) / len(seconds)
     return {name: value for name, value in costs.items() if math.isfinite(value)}
@@ -65,4 +67,12 @@ def said_costs(costs: dict[str, float]) -> str:
     if not parts:
         return ""
     seconds = f" A round takes {costs['round_seconds']:.2g} s." if "round_seconds" in costs else ""
-    return f"A client and round: {', '.join(parts)}.{seconds}"
+    return f"A client and round: {', '.join(parts)}.{seconds}{_said_privacy(costs)}"
+
+
+def _said_privacy(costs: dict[str, float]) -> str:
+    if "delta" not in costs:
+        return ""
+    if "epsilon" not in costs:  # it was infinite
+        return " Clipped without noise: no privacy is guaranteed."
+    return f" Privacy of a user, all rounds: epsilon {costs['epsilon']:.3g} at delta {costs['delta']:.2g}."

@@ -54,8 +54,11 @@ class Budget:
                 f"would satisfy it; expected less than 1 / {num_users}"
             )
 
-    def plan(self, rounds: int | None, coin: float | None) -> None:
+    def plan(self, rounds: int | None, coin: float | None) -> float:
         """Take the planned number of rounds, those that are done included; None: nobody knows.
+
+        Returns:
+            The noise multiplier of a run that begins.
 
         Raises:
             InputError: If cohorts are not Poisson, epsilon was given and the number is not known, or no noise is
@@ -63,10 +66,11 @@ class Budget:
         """
         coin = _poisson(coin)
         self._rounds = rounds
-        if self.epsilon is not None:
-            if rounds is None:
-                raise InputError("model.privacy.epsilon: expected a planned number of rounds, trainer.max_epochs")
-            noise_for(self.epsilon, self.delta, coin, rounds)
+        if self.epsilon is None:
+            return self._noise or 0.0
+        if rounds is None:
+            raise InputError("model.privacy.epsilon: expected a planned number of rounds, trainer.max_epochs")
+        return noise_for(self.epsilon, self.delta, coin, rounds)
 
     def noise(self, coin: float | None) -> float:
         """The noise multiplier of a round.
@@ -80,9 +84,14 @@ class Budget:
         if self.epsilon is not None and (self._noise is None or (self._rounds or 0) > self._planned):
             if self._rounds is None:
                 raise InputError("model.privacy.epsilon: nobody has planned rounds; expected noise_multiplier")
-            spent = tuple(self._history)
-            self._planned, rest = self._rounds, self._rounds - sum(rounds for *_, rounds in spent)
-            self._noise = noise_for(self.epsilon, self.delta, self._coin, rest, spent)
+            spent, done = tuple(self._history), sum(rounds for *_, rounds in self._history)
+            if done and done >= self._planned:
+                raise InputError(
+                    f"model.privacy.epsilon={self.epsilon:g}: the {done} rounds that it was planned for have spent it; "
+                    "expected no more of them, a run with more is planned from its start"
+                )
+            self._noise = noise_for(self.epsilon, self.delta, self._coin, self._rounds - done, spent)
+            self._planned = self._rounds
         return self._noise or 0.0
 
     def spend(self) -> None:

@@ -68,10 +68,10 @@ class LocalNoise(UploadStep):
                 f"model.uploads: {self.kind} noise of {name} hides nothing without clipping; expected Clip with "
                 f"order={order} before it"
             )
-        loud = [type(step).__name__ for step in between.before[fitting[-1] :] if not step.keeps_bound]
+        loud = [type(step).__name__ for step in between.before[fitting[0] :] if not step.keeps_bound]
         if loud:
             raise InputError(f"model.uploads: {', '.join(loud)} between Clip and {name} may undo the clipping")
-        self._bound = between.before[fitting[-1]].bound  # type: ignore[assignment]
+        self._bound = min(between.before[n].bound for n in fitting)  # type: ignore[type-var]
 
     def working_floats(self, dense: int, row: int, items: int) -> tuple[int, int]:
         """See base class: whole tables, the noise in float64, and the words that it is made of."""

@@ -88,13 +88,15 @@ class UserLevelPrivacy(UploadStep):
                 f"model.server.sends: {', '.join(between.watching)} is computed from the uploads themselves, which "
                 "model.privacy does not hide; expected none of these"
             )
-        loud = [type(step).__name__ for step in between.after if not (step.last and step.keeps_bound)]
-        if loud:
-            raise InputError(f"model.uploads: {', '.join(loud)} comes after clipping; expected it before model.privacy")
+        after = [type(step).__name__ for step in between.after if not (step.last and step.keeps_bound)]
+        if after:
+            raise InputError(f"model.uploads: {after[0]} comes after clipping; expected it before model.privacy")
 
     def plan(self, rounds: int | None, coin: float | None) -> None:
         """See base class: refuses cohorts that are not Poisson, and an epsilon that no noise reaches."""
-        self.budget.plan(rounds, coin)
+        noise = self.budget.plan(rounds, coin)
+        if self.quantile and coin:
+            self.quantile.noise_of_sum(noise, coin * self._clients)
 
     def working_floats(self, dense: int, row: int, items: int) -> tuple[int, int]:
         """See base class: the clipped upload beside the one that came."""
@@ -104,7 +106,7 @@ class UserLevelPrivacy(UploadStep):
         self, shapes: Mapping[str, torch.Size], item_tables: Sequence[str], num_users: int, seed: int
     ) -> None:
         """See base class."""
-        self._shapes = dict(shapes)
+        self._shapes, self._clients = dict(shapes), num_users
         self.budget.of(num_users)
 
     def begin_round(self, exchange: Exchange) -> None:
@@ -124,13 +126,12 @@ class UserLevelPrivacy(UploadStep):
 
     def on_server(self, direction: Params) -> Params:
         """See base class: the sum, with noise on every shared number, over the expected size of a cohort."""
-        exchange, noise = self.exchange, self._noise
-        if self.quantile:
-            noise = self.quantile.noise_of_sum(noise, exchange.expected)
+        exchange, like, noise = self.exchange, self.get_buffer("_like"), self._noise
+        noise = self.quantile.noise_of_sum(noise, exchange.expected) if self.quantile else noise
         deviation, share = noise * self.bound / exchange.expected, self.tally.clients / exchange.expected
         released = {}
         for name, shape in self._shapes.items():
-            released[name] = of_server(shape, self.get_buffer("_like"), f"noise of {name}", exchange).mul_(deviation)
+            released[name] = of_server(shape, like, f"noise of {name}", exchange).mul_(deviation)
             if name in direction:  # a mean over the clients who arrived; nobody has ever sent what is missing
                 released[name].add_(direction[name], alpha=share)
         if self.quantile:
@@ -140,8 +141,8 @@ class UserLevelPrivacy(UploadStep):
 
     def metrics(self) -> dict[str, float]:
         """See base class."""
-        spent = {"epsilon": self.budget.spent(), "delta": self.budget.delta, "noise_multiplier": self._noise}
-        return {**spent, "clip_bound": self._used, **self.tally.metrics()}
+        spent = {"epsilon": self.budget.spent(), "delta": self.budget.delta}
+        return {**spent, "noise_multiplier": self._noise, "clip_bound": self._used, **self.tally.metrics()}
 
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint holds: the rounds that were charged, the noise, the bound."""

@@ -53,4 +53,7 @@ def test_costs(tmp_path: Path) -> None:
     assert row[["up touched", "down touched", "mflop"]].tolist() == pytest.approx([0.25, 0.2, 50])
     assert row["seconds"] == pytest.approx(0.1)
     assert pd.isna(row["left out"])
+    assert pd.isna(row["epsilon"])
+    spent = frame.assign(**{SETTING: "one", "train/epsilon": [0.1, 0.2, 0.3, 0.4] * 2})
+    assert costs(spent).loc["one", "epsilon"] == 0.4
     assert select_round(frame)["run"].tolist() == ["a", "b"]

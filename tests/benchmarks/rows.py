@@ -16,6 +16,7 @@ from fedrec.data.datamodule import FederatedData
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.evaluation.ranking import sampled_ranks
 from fedrec.processes import Processes
+from fedrec.uploads import UserLevelPrivacy
 from tests.benchmarks.loop_process import loop_process
 from tests.benchmarks.timing import timed
 from tests.compositions import composition
@@ -28,9 +29,9 @@ ALONE = Processes()
 Row = dict[str, Any]
 
 
-def federation(method: str) -> BareFederation:
-    """A shipped method with its configuration's settings."""
-    return composition(method, small={}).module(BareFederation)  # type: ignore[return-value]
+def federation(method: str, privacy: UserLevelPrivacy | None = None) -> BareFederation:
+    """A shipped method with its configuration's settings, and with privacy."""
+    return composition(method, small={}).module(BareFederation, privacy=privacy)  # type: ignore[return-value]
 
 
 def gflop_per_round(examples: float, embedding_dim: int = 32, layers: int = 3) -> float:
@@ -110,6 +111,7 @@ def measure(
     repeats: int,
     loop_repeats: int,
     processes: Processes = ALONE,
+    privacy: UserLevelPrivacy | None = None,
 ) -> Row:
     """One row of the benchmark; production and loops take turns, medians are reported.
 
@@ -120,8 +122,9 @@ def measure(
         repeats: Rounds of production that are timed, each with an evaluation and its share of the products.
         loop_repeats: Rounds of the loops, spread evenly between them; 0 leaves the loops out.
         processes: Those that train together, each of which measures; their device is where the round is.
+        privacy: Clipping and noise, whose accountant is a part of the round.
     """
-    module, split, device = federation(method), data.split, processes.device
+    module, split, device = federation(method, privacy), data.split, processes.device
     module.initialise(split.num_users, split.num_items)
     module.to(device).processes = processes
     local_epochs, share = module.client.local_epochs, (processes.rank, processes.world)

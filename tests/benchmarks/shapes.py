@@ -13,8 +13,10 @@ import yaml
 from torch import distributed
 
 from fedrec.data.datamodule import AmazonVideo, FederatedData, FilmTrust, MovieLens100K, Synthetic
+from fedrec.data.participants import Availability
 from fedrec.data.synthetic import Plan
 from fedrec.processes import Processes
+from fedrec.uploads import UserLevelPrivacy
 from tests.benchmarks.rows import Row, measure, ready
 from tests.compositions import METHODS, names
 
@@ -31,6 +33,7 @@ class Shape:
         loops: Rounds of the published style beside them; 0: none.
         ranks: Processes that train together.
         threads: Threads of each of them; None: what the command says.
+        noise: Noise multiplier of user-level privacy; None: no privacy.
     """
 
     data: Callable[..., FederatedData]
@@ -40,6 +43,7 @@ class Shape:
     loops: int = 0
     ranks: int = 1
     threads: int | None = None
+    noise: float | None = None
 
     def data_module(self) -> FederatedData:
         """The data with the method's client fraction and negatives."""
@@ -80,7 +84,14 @@ RANKS = {
     for name in ("filmtrust", "ml-100k")
     for ranks, threads in ((1, 1), (1, 2), (2, 1))
 }
-SHAPES = REAL | EVERY | GROWTH | RANKS
+# What clipping, noise and accounting cost a round: the same Poisson cohorts without and with them.
+COINS: dict[str, Any] = {**FAIR, "availability": Availability("poisson")}
+PRIVACY = {
+    f"privacy, ml-100k, {name}, {said}": Shape(MovieLens100K, name, COINS, 20, noise=noise)
+    for name in ("fedncf", "fedrecgel", "pfedrec")
+    for said, noise in (("plain", None), ("private", 1.0))
+}
+SHAPES = REAL | EVERY | GROWTH | RANKS | PRIVACY
 
 
 def run(name: str, shape: Shape, threads: int, device: str = "cpu", rank: int = 0, meeting: str = "") -> Row:
@@ -100,4 +111,5 @@ def run(name: str, shape: Shape, threads: int, device: str = "cpu", rank: int = 
         patience = timedelta(minutes=2)
         distributed.init_process_group("gloo", f"file://{meeting}", patience, shape.ranks, rank)
     processes = Processes(rank, shape.ranks, device)
-    return measure(name, data, shape.method, shape.repeats, shape.loops, processes)
+    privacy = None if shape.noise is None else UserLevelPrivacy(noise_multiplier=shape.noise)
+    return measure(name, data, shape.method, shape.repeats, shape.loops, processes, privacy)

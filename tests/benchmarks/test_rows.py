@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,10 +12,11 @@ import torch
 from fedrec.data.datamodule import FederatedData, Synthetic
 from fedrec.data.synthetic import Plan
 from fedrec.models import NCF
+from fedrec.uploads import UserLevelPrivacy
 from tests.benchmarks import rows
 from tests.benchmarks.__main__ import COLUMNS, main, measured, table
 from tests.benchmarks.rows import Row, gflop_per_round, measure, ready
-from tests.benchmarks.shapes import FAIR, SHAPES, Shape, run
+from tests.benchmarks.shapes import COINS, FAIR, SHAPES, Shape, run
 from tests.compositions import names
 
 
@@ -74,6 +76,20 @@ def test_processes_and_threads_have_rows() -> None:
         for data in ("filmtrust", "ml-100k")
         for ranks, threads in layouts
     }
+
+
+def test_privacy_is_measured_beside_the_same_rounds_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "SGEMM_SIDE", 64)
+    shapes = {name: shape for name, shape in SHAPES.items() if name.startswith("privacy")}
+    plain = {name.removesuffix("plain"): shape for name, shape in shapes.items() if shape.noise is None}
+    for name, shape in plain.items():
+        assert replace(shape, noise=1.0) == shapes[f"{name}private"]
+    plan = Plan(users=300, items=400, rows=6_000)
+    shape = Shape(partial(Synthetic, plan=plan), "fedncf", COINS, repeats=1, noise=1.0)
+    data = shape.data_module()
+    privacy = UserLevelPrivacy(noise_multiplier=1.0)
+    assert measure("small", data, "fedncf", repeats=1, loop_repeats=0, privacy=privacy)["round_ms"] > 0
+    assert privacy.metrics()["epsilon"] > 0, "the rounds were private"
 
 
 def small_run(*given: Any) -> Row:

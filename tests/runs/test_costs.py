@@ -34,3 +34,12 @@ def test_costs_are_means_over_clients_and_rounds(tmp_path: Path) -> None:
 def test_what_is_not_known_is_left_out(tmp_path: Path, metrics: str) -> None:
     assert spent(folder(tmp_path, metrics)) == {}
     assert said_costs({}) == ""
+
+
+def test_the_privacy_that_was_spent_is_that_of_all_rounds(tmp_path: Path) -> None:
+    head = "round,train/clients,train/clients_selected,train/gflop,train/epsilon,train/delta\n"
+    costs = spent(folder(tmp_path, f"{head}1,4,4,1,0.5,0.001\n2,4,4,1,0.75,0.001\n"))
+    assert (costs["epsilon"], costs["delta"]) == (0.75, 0.001)
+    assert said_costs(costs).endswith(" Privacy of a user, all rounds: epsilon 0.75 at delta 0.001.")
+    without = spent(folder(tmp_path, f"{head}1,4,4,1,inf,0.001\n"))
+    assert said_costs(without).endswith(" Clipped without noise: no privacy is guaranteed.")

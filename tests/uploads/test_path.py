@@ -1,0 +1,88 @@
+"""The way as a whole: order, room, and which shipped methods go with privacy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from fedrec.client import LocalTraining
+from fedrec.errors import InputError
+from fedrec.federation import FederatedRecommender
+from fedrec.models import NCF
+from fedrec.server import MeanServer, RowFrequency
+from fedrec.uploads import Clip, LocalNoise, UploadPath, UploadStep, UserLevelPrivacy
+from tests.compositions import composition, names
+from tests.uploads.problems import SHAPES, TABLES, USERS
+
+
+class Last(UploadStep):
+    last = True
+
+    def on_client(self, upload: Any) -> Any:
+        return upload
+
+
+def test_privacy_comes_after_all_steps_but_those_that_must_be_last() -> None:
+    last, first, second, privacy = Last(), Clip(1.0), Clip(2.0), UserLevelPrivacy(noise_multiplier=1.0)
+    assert list(UploadPath([last, first, second], privacy)) == [first, second, privacy, last]
+    assert not UploadPath()
+    assert UploadPath([first], privacy).acts_alone
+    assert not UploadPath([first]).acts_alone
+
+
+def test_working_memory_is_of_all_steps_and_of_whole_tables_once_there_are_some() -> None:
+    path = UploadPath([Clip(1.0), LocalNoise(1.0), Clip(1.0)])
+    path.initialise(SHAPES, TABLES, USERS, 0)
+    tables, dense = 7 * 3, 4 + 1
+    assert path.working_floats(whole=False) == (3, dense + 8 * (dense + tables) + dense + tables)
+    assert path.working_floats(whole=True) == (0, 10 * (dense + tables))
+
+
+# Without a mean over the clients of a round, numbers on the way, or with rows that one number stands for: why not.
+REFUSED = {
+    "central-mf": "model.client=Central trains",
+    "central-ncf": "model.client=Central trains",
+    "colr": "model.privacy: model.server=LowRankServer does not take the mean",
+    "fcf": "model.privacy: model.server=FCFServer does not take the mean",
+    "fedease": "model.privacy: clients of ItemLists send lists of items",
+    "fedknn": "model.privacy: clients of ItemLists send lists of items",
+    "fedrap": "model.privacy: with weight_decay of shared parameters",
+    "gpfedrec": "model.privacy: model.server=GraphServer does not take the mean",
+    "local-ncf": "model.server=LocalOnlyServer: nothing travels",
+    "local-pfedrec": "model.server=LocalOnlyServer: nothing travels",
+}
+PRIVATE = {"fedavgm-mf", "fedgloss-ncf", "fedlesam-ncf", "fedmf", "fedncf", "fedrecgel", "pfedrec"}
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_shipped_method_is_private_or_says_why_not(name: str) -> None:
+    parts = composition(name)
+    module = {"recommender": parts.recommender, "client": parts.client, "server": parts.server}
+    privacy, said = UserLevelPrivacy(epsilon=2.0), ""
+    try:
+        FederatedRecommender(**module, privacy=privacy)  # type: ignore[arg-type]
+    except InputError as error:
+        said = str(error)
+    assert said.startswith(REFUSED.get(name, ""))
+    assert bool(said) == ("model.privacy" in said), "what is refused is named"
+    assert not (said and name in PRIVATE)
+    assert not (name in REFUSED and not said)
+
+
+def test_low_rank_uploads_are_noised_where_clients_sent_them() -> None:
+    parts = composition("colr")
+    server = type(parts.server)(rank=2, rows_over="clients")
+    FederatedRecommender(parts.recommender, parts.client, server, privacy=UserLevelPrivacy(epsilon=2.0))
+    shared = {"item": torch.zeros(6, 4), "bias": torch.zeros(3)}
+    server.initialise(shared, ["item"])
+    assert server.upload_shapes() == {"item": (6, 2), "bias": (3,)}
+
+
+def test_what_counts_uploads_is_not_sent_beside_private_parameters() -> None:
+    server = MeanServer(sends=[RowFrequency()])
+    with pytest.raises(
+        InputError, match=r"^model\.server\.sends: RowFrequency is computed from the uploads themselves"
+    ):
+        FederatedRecommender(NCF(2, 1), LocalTraining(), server, privacy=UserLevelPrivacy(epsilon=2.0))
