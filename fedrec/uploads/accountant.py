@@ -33,7 +33,7 @@ def epsilon_of(history: Sequence[Rounds], delta: float) -> float:
         A hundred rounds with a tenth of the clients each (Mironov et al.'s bound, evaluated by the library):
 
         >>> round(epsilon_of([(0.1, 2.0, 100)], delta=1e-3), 2)
-        1.78
+        1.8
     """
     if not sum(rounds for *_, rounds in history):
         return 0.0

@@ -61,17 +61,17 @@ class LocalNoise(UploadStep):
 
     def check(self, between: Between) -> None:
         """See base class: only after clipping does noise hide anything."""
-        name, order = type(self).__name__, ORDER[self.kind]
-        fitting = [n for n, step in enumerate(between.before) if isinstance(step, Clip) and step.order == order]
-        if not fitting:
+        name, order, before = type(self).__name__, ORDER[self.kind], list(between.before)
+        clips = [step for step in before if isinstance(step, Clip) and step.order == order]
+        if not clips:
             raise InputError(
                 f"model.uploads: {self.kind} noise of {name} hides nothing without clipping; expected Clip with "
                 f"order={order} before it"
             )
-        loud = [type(step).__name__ for step in between.before[fitting[0] :] if not step.keeps_bound]
+        loud = [type(step).__name__ for step in before[before.index(clips[0]) :] if not step.keeps_bound]
         if loud:
             raise InputError(f"model.uploads: {', '.join(loud)} between Clip and {name} may undo the clipping")
-        self._bound = min(between.before[n].bound for n in fitting)  # type: ignore[type-var]
+        self._bound = min(clip.bound for clip in clips)
 
     def working_floats(self, dense: int, row: int, items: int) -> tuple[int, int]:
         """See base class: whole tables, the noise in float64, and the words that it is made of."""
