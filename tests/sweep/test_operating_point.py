@@ -31,7 +31,8 @@ def test_a_file_is_taken_by_fit_on_every_data_set(path: Path) -> None:
 
 
 def test_every_method_that_learns_from_others_has_the_same_budget_and_objective() -> None:
-    assert [path.stem for path in FILES] == [name for name in names() if not name.startswith("local-")]
+    learning = [name for name in names() if not name.startswith("local-")]
+    assert [path.stem for path in FILES] == learning, "a method needs a file sweeps/operating_point/<name>.yaml"
     sweeps = [read_sweep_file(path) for path in FILES]
     assert {number_of_trials(sweep) for sweep in sweeps} == {24}
     assert {(sweep.method, sweep.metric, sweep.maximise) for sweep in sweeps} == {("bayes", "val/ndcg_10_best", True)}
