@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import lightning as L
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
@@ -26,6 +30,7 @@ from fedrec.processes import Processes
 from fedrec.server import MeanServer
 from fedrec.uploads import Exchange, Promotion, SignFlip, UploadStep
 from fedrec.uploads.attack import attackers
+from tests import small_runs
 from tests.reference.adapter import EachClient
 from tests.server.robust import ITEMS, SHARED, TABLES, uploads, whole
 from tests.small import federation, normal, random_cohort, snapshot
@@ -170,6 +175,28 @@ def test_a_promoted_item_comes_into_the_lists_and_test_says_so() -> None:
             best = sorted((i for i in range(data.num_items) if i not in seen), key=lambda i: -float(scores[user, i]))
             shown.append(item in best[:10])
     assert after["test/exposure_10"] == pytest.approx(sum(shown) / len(shown))
+
+
+def test_test_tells_the_raw_id_and_an_interval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fedrec"])
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    folder = small_runs.fit(
+        tmp_path, 2, "--model.uploads=[{class_path: Promotion, init_args: {item: 5, share: 0.2, popular: 3}}]"
+    )
+    capsys.readouterr()
+    small_runs.call(["test", f"--resume={folder}", "--trainer.logger=false"])
+    said = " ".join(capsys.readouterr().out.split())
+    told = json.loads((folder / "test.json").read_text())
+    ranks = pq.read_table(folder / "ranks.parquet")["promoted"].to_numpy()
+    new = ranks[ranks > 0]
+    assert 0 < len(new) < len(ranks)
+    assert told["metrics"]["test/exposure_10"] == pytest.approx((new <= 10).mean())
+    low, high = told["intervals"]["test/exposure_10"]
+    assert low <= told["metrics"]["test/exposure_10"] <= high
+    assert told["promoted"]["item"] == 5
+    assert f"Item 5 (raw id {told['promoted']['id']}) is promoted; of the users who do not have it," in said
 
 
 # ---------------------------------------------------------------------- bad input
