@@ -74,7 +74,7 @@ def most_popular(split: Split, stage: Stage, k: int) -> Baseline:
 
 def popular_ranks(split: Split, stage: Stage) -> Int64s:
     """Ranks of the evaluated users' held-out items by :func:`popularity_score`: ``int64 [E]``."""
-    return _ranks(popularity_score(split.popularity), split, stage)
+    return baseline_ranks(popularity_score(split.popularity), split, stage)
 
 
 def repeat(split: Split, stage: Stage, k: int) -> Baseline:
@@ -83,7 +83,7 @@ def repeat(split: Split, stage: Stage, k: int) -> Baseline:
     No candidate is in its user's training rows: a held-out item that is comes first, any other is ranked as by
     :func:`most_popular`. The two differ only under a protocol that keeps duplicates.
     """
-    return measured(_ranks(repeat_score(split), split, stage), k)
+    return measured(baseline_ranks(repeat_score(split), split, stage), k)
 
 
 def chance(candidates: int, k: int) -> Baseline:
@@ -101,7 +101,8 @@ def measured(rank: Int64s, k: int) -> Baseline:
     return Baseline(hr=float(hit_rate(rank, k).mean()), ndcg=float(ndcg(rank, k).mean()))
 
 
-def _ranks(score: BaselineScore, split: Split, stage: Stage) -> Int64s:
+def baseline_ranks(score: BaselineScore, split: Split, stage: Stage) -> Int64s:
+    """Ranks of the evaluated users' held-out items among their candidates by any score of arrays: ``int64 [E]``."""
     items, candidates = split.held_out_items(stage)
     parts = []
     for start in range(0, len(items), _BLOCK):

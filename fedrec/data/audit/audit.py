@@ -5,13 +5,14 @@ What follows from the figures is :mod:`fedrec.data.audit.findings`; both as text
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
 import numpy as np
 
 from fedrec.data.audit.parts import Concentration, Spread, Timestamps
+from fedrec.data.audit.timeline import Timeline, timeline
 from fedrec.data.draws import Int64s
 from fedrec.data.interactions import Counts, Interactions
 from fedrec.data.protocol.filters import Step
@@ -54,6 +55,8 @@ class Audit:
         evaluated: Users whose held-out items are ranked: all of these, or as many as were drawn.
         baselines: HR@10 and NDCG@10 on their test items of ways to rank that learn nothing, by name: ``most popular``,
             ``repeat``, ``random``.
+        timeline: Training rows and test items on one line of time; none where there are no times, and in the audit of a
+            run, which does not wait for it.
         popular_ranks: ``int64 [E]`` ranks of the evaluated users' test items by ``most popular``.
         user_rows: ``int64 [U]`` kept rows of every user, for the picture.
         popularity: ``int64 [I]`` training rows of every item, for the picture.
@@ -83,6 +86,7 @@ class Audit:
     held_out: int
     evaluated: int
     baselines: dict[str, Baseline]
+    timeline: Timeline | None
     popular_ranks: Int64s = field(repr=False)
     user_rows: Int64s = field(repr=False)
     popularity: Int64s = field(repr=False)
@@ -125,7 +129,8 @@ def audit(
         >>> made.raw, made.baselines["random"].hr
         (Counts(users=50, items=170, rows=900), 0.25)
     """
-    return audit_split(interactions, split(interactions, protocol_named(protocol_name, overrides), split_seed))
+    made = split(interactions, protocol_named(protocol_name, overrides), split_seed)
+    return replace(audit_split(interactions, made), timeline=timeline(interactions, made, K))
 
 
 def audit_split(interactions: Interactions, made: Split) -> Audit:
@@ -176,6 +181,7 @@ def audit_split(interactions: Interactions, made: Split) -> Audit:
             "repeat": repeat(made, "test", K),
             "random": chance(protocol.candidates, K),
         },
+        timeline=None,
         popular_ranks=popular,
         user_rows=user_rows,
         popularity=popularity,

@@ -180,6 +180,18 @@ def _ties(audit: Audit) -> Finding | None:
     )
 
 
+def _timeline(audit: Audit) -> Finding | None:
+    line = audit.timeline
+    if line is None or line.younger < 0.01:
+        return None
+    return Finding(
+        f"{percent(line.younger)} of others' training rows are younger than a test item",
+        f"Of other users' training rows {percent(line.younger)} are younger than a user's test item (mean over users); "
+        f"{percent(line.concerned)} of all are younger than somebody's.",
+        "Models learn from what came later, which nobody had at the time: --protocol temporal cuts in time.",
+    )
+
+
 def _untrained(audit: Audit) -> Finding | None:
     if audit.untrained < 0.05 * audit.held_out:
         return None
@@ -235,6 +247,7 @@ _CHECKS: tuple[Callable[[Audit], Finding | None], ...] = (
     _impossible,
     _unknown_unit,
     _ties,
+    _timeline,
     _untrained,
     _popular,
     _not_ranked,

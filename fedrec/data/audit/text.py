@@ -143,6 +143,9 @@ def _held_out(audit: Audit) -> list[str]:
         _line("test items", f"{audit.repeated:,} ({percent(audit.repeated / users)}) in the user's own training rows"),
         _line("", f"{audit.untrained:,} ({percent(audit.untrained / users)}) in nobody's training rows"),
     ]
+    if audit.timeline is not None:
+        told = f"of others' training rows {percent(audit.timeline.younger)} are younger than a test item, "
+        lines.append(_line("timeline", f"{told}{percent(audit.timeline.concerned)} than somebody's"))
     if audit.timestamps is not None and audit.protocol.validation_item:
         tied = f"a tie decides the validation item of {audit.tied_at_validation:,} of {users:,} users"
         lines.insert(1, _line("", tied))
@@ -154,6 +157,12 @@ def _baselines(audit: Audit) -> list[str]:
     lines = [_columns(heading, "HR@10", "NDCG@10")]
     for name, figure in audit.baselines.items():
         lines.append(_columns(name, f"{figure.hr:.4f}", f"{figure.ndcg:.4f}"))
+    if audit.timeline is not None:
+        for name, figure in (
+            ("popular at the time", audit.timeline.popular),
+            ("popular of late", audit.timeline.recent),
+        ):
+            lines.append(_columns(name, f"{figure.hr:.4f}", f"{figure.ndcg:.4f}"))
     popular = audit.popular_hr
     interval = f"{popular.low:.4f} to {popular.high:.4f} for the HR@10 of most popular, over users"
     return [*lines, _line("95 % interval", "none, of one user" if audit.evaluated == 1 else interval)]

@@ -22,6 +22,7 @@ class Held:
         train: The rows that are trained on.
         users: ``int64 [H]`` users of whom items are held out, ascending.
         items: ``int64 [S, U]`` the held-out items, the test item last; -1 where none is held out.
+        times: ``int64 [S, U]`` when they came; 0 where there is none.
         tied: ``bool [S, U]`` whether a tie decided.
         later: ``int64 [2, L]`` pairs (user, item) after a cut that are not held out: neither trained on nor ranked.
     """
@@ -29,6 +30,7 @@ class Held:
     train: Rows
     users: Int64s
     items: Int64s
+    times: Int64s
     tied: NDArray[np.bool_]
     later: Int64s
 
@@ -57,8 +59,8 @@ def _newest(rows: Rows, protocol: Protocol, split_seed: int) -> Held:
         # Where duplicates are kept, the test item may stand in more rows: it is not held out twice.
         validation, train = hold_out_newest(train, protocol.ties, split_seed, other_than=test.item)
         taken = [validation, test]
-    items, tied = np.stack([one.item for one in taken]), np.stack([one.tied for one in taken])
-    return Held(train, np.arange(len(rows.users)), items, tied, np.empty((2, 0), dtype=np.int64))
+    items, times, tied = (np.stack([getattr(one, part) for one in taken]) for part in ("item", "time", "tied"))
+    return Held(train, np.arange(len(rows.users)), items, times, tied, np.empty((2, 0), dtype=np.int64))
 
 
 def _after_cut(rows: Rows, cut: int, protocol: Protocol, split_seed: int) -> Held:
@@ -82,8 +84,9 @@ def _after_cut(rows: Rows, cut: int, protocol: Protocol, split_seed: int) -> Hel
     taken = [first]
     if stages > 1:
         taken.append(hold_out_newest(rest, protocol.ties, split_seed, other_than=first.item)[0])
-    items, tied = np.full((stages, len(rows.users)), -1), np.zeros((stages, len(rows.users)), dtype=np.bool_)
+    items, times, tied = (np.full((stages, len(rows.users)), nothing) for nothing in (-1, 0, False))
     items[:, users], tied[:, users] = [one.item for one in taken], [one.tied for one in taken]
+    times[:, users] = [~one.time for one in taken]
     owner, item = np.divmod(pairs, len(rows.items))
     later = (item != items[:, owner]).all(0)
-    return Held(rows.where(before), users, items, tied, np.stack([owner[later], item[later]]))
+    return Held(rows.where(before), users, items, times, tied, np.stack([owner[later], item[later]]))

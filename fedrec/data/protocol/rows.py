@@ -50,10 +50,12 @@ class Newest:
 
     Attributes:
         item: ``int64 [U]`` its item.
+        time: ``int64 [U]`` its time.
         tied: ``bool [U]`` whether several items stand at the user's newest time, so that a tie decided.
     """
 
     item: Int64s
+    time: Int64s
     tied: NDArray[np.bool_]
 
 
@@ -91,7 +93,7 @@ def hold_out_newest(rows: Rows, ties: Ties, split_seed: int, other_than: Int64s 
     taken = at_newest[run_starts(rows.user[at_newest])]
     rest = np.ones(len(rows.user), dtype=np.bool_)
     rest[taken] = False
-    return Newest(rows.item[taken], tied), rows.where(rest)
+    return Newest(rows.item[taken], rows.time[taken], tied), rows.where(rest)
 
 
 def _several_items(user: Int64s, item: Int64s) -> NDArray[np.bool_]:

@@ -153,8 +153,8 @@ def test_every_finding_says_what_follows(data: Interactions, protocol: str, name
 
 
 def test_nothing_is_found_where_nothing_is_wrong() -> None:
-    # 40 users with seven of 80 items each, all times different; every item has training rows.
-    rows = [(user, (2 * user + place) % 80, 10 * user + place) for user in range(40) for place in range(7)]
+    # 40 users with seven of 80 items each, taking turns at different times; every item has training rows.
+    rows = [(user, (2 * user + place) % 80, 40 * place + user) for user in range(40) for place in range(7)]
     data = interactions(rows)
     assert data.timestamp is not None
     report = audit(replace(data, timestamp=data.timestamp * DAY + SINCE_2005), "fair", ProtocolOverrides(candidates=20))
