@@ -22,8 +22,9 @@ from fedrec.data.draws import Int64s
 from fedrec.data.federated import FederatedData
 from fedrec.data.interactions import Interactions
 from fedrec.data.protocol.heldout import HeldOut
+from fedrec.data.protocol.holding import draw_evaluated
 from fedrec.data.protocol.presets import Stage
-from fedrec.data.protocol.split import Split, draw_evaluated
+from fedrec.data.protocol.split import Split
 from fedrec.data.relabelled import relabelled
 from fedrec.evaluation.ranking import evaluate
 from fedrec.federation import FederatedRecommender

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from fedrec.data.draws import Int64s
 from fedrec.data.interactions import Counts, Interactions
+from fedrec.data.protocol.cut import cut_time
 from fedrec.data.protocol.presets import Protocol, Ties
 from fedrec.data.protocol.rows import Rows, run_starts
-from fedrec.errors import InputError
 
 Bools = NDArray[np.bool_]
 
@@ -119,7 +119,7 @@ def kept_rows(interactions: Interactions, protocol: Protocol) -> Kept:
     steps.append(rows.step(limits(protocol)))
     cut = None
     if protocol.cut is not None and len(rows.user):
-        cut = _cut(rows.time, protocol, interactions)
+        cut = cut_time(rows.time, protocol, interactions)
         rows = _with_rows_before(rows, cut)
         steps.append(rows.step("users and items with rows before the cut"))
     users, user = _numbered_anew(rows.user, interactions.num_users)
@@ -184,23 +184,6 @@ def _with_enough_rows(rows: _Sorted, protocol: Protocol) -> _Sorted:
             break
         rows = rows.where(enough)
     return rows
-
-
-def _cut(time: Int64s, protocol: Protocol, interactions: Interactions) -> int:
-    """The time before which lies the protocol's share of the rows, as nearly as rows of one time allow."""
-    if interactions.timestamp is None:
-        raise InputError(
-            f"{interactions.source}: protocol {protocol.label} cuts by time, and there are no timestamps; name their "
-            "column (layout.time), or choose another protocol."
-        )
-    place = min(int((protocol.cut or 0) * len(time)), len(time) - 1)
-    cut = int(np.partition(time, place)[place])
-    if cut == time.min():
-        raise InputError(
-            f"{interactions.source}: protocol {protocol.label} cuts at time {cut}, and no row is older; "
-            "set overrides.cut to a larger share, or choose another protocol."
-        )
-    return cut
 
 
 def _with_rows_before(rows: _Sorted, cut: int) -> _Sorted:

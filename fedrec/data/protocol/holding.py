@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.data.draws import Int64s
-from fedrec.data.protocol.filters import Kept
+from fedrec.data.draws import Int64s, hash_u64
+from fedrec.data.protocol.filters import Kept, Step
+from fedrec.data.protocol.item_sets import ItemSets
 from fedrec.data.protocol.presets import Protocol
 from fedrec.data.protocol.rows import Rows, hold_out_newest
 from fedrec.errors import InputError
@@ -90,3 +91,52 @@ def _after_cut(rows: Rows, cut: int, protocol: Protocol, split_seed: int) -> Hel
     owner, item = np.divmod(pairs, len(rows.items))
     later = (item != items[:, owner]).all(0)
     return Held(rows.where(before), users, items, times, tied, np.stack([owner[later], item[later]]))
+
+
+def draw_evaluated(users: Int64s, count: int | None, split_seed: int) -> Int64s:
+    """Draw the users whose held-out items are ranked, ``int64 [V]``, ascending; every selection is equally likely.
+
+    Args:
+        users: ``int64 [H]`` those who have some, ascending.
+        count: How many to draw; None: all.
+        split_seed: Decides the draw.
+
+    Raises:
+        InputError: There are fewer users.
+
+    Example:
+        >>> draw_evaluated(np.arange(8), count=3, split_seed=0).tolist()
+        [1, 3, 5]
+    """
+    if count is None:
+        return users
+    if not 1 <= count <= len(users):
+        raise InputError(
+            f"data.evaluate_users is {count}; expected 1 to {len(users)}, the users of whom the protocol holds items "
+            "out, or null."
+        )
+    keys = hash_u64(split_seed, "evaluated users", users)
+    return users[np.sort(np.argpartition(keys, count - 1)[:count])]
+
+
+def touched_sets(kept: Kept) -> ItemSets:
+    """Every user's items, disliked ones included."""
+    users, items = kept.rows.user, kept.rows.item
+    if kept.disliked is not None:
+        users, items = (np.concatenate(pair) for pair in zip((users, items), kept.disliked, strict=True))
+    return ItemSets.of(users, items, len(kept.rows.users), len(kept.rows.items))
+
+
+def aside(kept: Kept, held: Held) -> Int64s | None:
+    """What is touched and no more; none where there can be nothing."""
+    if kept.cut is None:
+        return kept.disliked
+    return held.later if kept.disliked is None else np.concatenate([kept.disliked, held.later], axis=1)
+
+
+def steps(kept: Kept, held: Held) -> tuple[Step, ...]:
+    """What the filters left; after a cut, what is held out of the later rows is one more."""
+    if kept.cut is None:
+        return kept.steps
+    rows = len(held.train.user) + int(np.count_nonzero(held.items >= 0))
+    return (*kept.steps, Step("of later rows those held out", replace(kept.steps[-1].left, rows=rows)))

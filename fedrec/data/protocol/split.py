@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.data.draws import Int64s, hash_u64
+from fedrec.data.draws import Int64s
 from fedrec.data.fingerprint import digest_of
 from fedrec.data.interactions import Interactions
 from fedrec.data.protocol.candidates import draw_candidates, require_untouched
-from fedrec.data.protocol.filters import Kept, Step, asked, kept_rows
-from fedrec.data.protocol.holding import Held, hold_out
+from fedrec.data.protocol.filters import Step, asked, kept_rows
+from fedrec.data.protocol.holding import aside, draw_evaluated, hold_out, steps, touched_sets
 from fedrec.data.protocol.item_sets import ItemSets, places_of
 from fedrec.data.protocol.presets import Protocol, Stage
 from fedrec.errors import InputError
@@ -189,7 +189,7 @@ def split(interactions: Interactions, protocol: Protocol, split_seed: int, evalu
     if len(rows.users) < 2:
         raise InputError(_too_few_users(interactions, protocol, len(rows.users)))
     held = hold_out(kept, protocol, split_seed)
-    user_ids, touched = interactions.user_ids[rows.users], _touched(kept)
+    user_ids, touched = interactions.user_ids[rows.users], touched_sets(kept)
     require_untouched(touched, held.users, protocol.candidates, stages, user_ids, interactions.source)
     # One draw for both stages: were they drawn apart, a candidate of the test item could be one of the validation
     # item's, and picking a round by the one would look at the other.
@@ -209,62 +209,13 @@ def split(interactions: Interactions, protocol: Protocol, split_seed: int, evalu
         test=held.items[-1],
         evaluated=evaluated,
         touched=touched,
-        aside=_aside(kept, held),
+        aside=aside(kept, held),
         candidates_validation=candidates[0] if stages > 1 else None,
         candidates_test=candidates[-1],
-        steps=_steps(kept, held),
+        steps=steps(kept, held),
         tied_validation=held.tied[0] if stages > 1 else None,
         tied_test=held.tied[-1],
     )
-
-
-def draw_evaluated(users: Int64s, count: int | None, split_seed: int) -> Int64s:
-    """Draw the users whose held-out items are ranked, ``int64 [V]``, ascending; every selection is equally likely.
-
-    Args:
-        users: ``int64 [H]`` those who have some, ascending.
-        count: How many to draw; None: all.
-        split_seed: Decides the draw.
-
-    Raises:
-        InputError: There are fewer users.
-
-    Example:
-        >>> draw_evaluated(np.arange(8), count=3, split_seed=0).tolist()
-        [1, 3, 5]
-    """
-    if count is None:
-        return users
-    if not 1 <= count <= len(users):
-        raise InputError(
-            f"data.evaluate_users is {count}; expected 1 to {len(users)}, the users of whom the protocol holds items "
-            "out, or null."
-        )
-    keys = hash_u64(split_seed, "evaluated users", users)
-    return users[np.sort(np.argpartition(keys, count - 1)[:count])]
-
-
-def _touched(kept: Kept) -> ItemSets:
-    """Every user's items, disliked ones included."""
-    users, items = kept.rows.user, kept.rows.item
-    if kept.disliked is not None:
-        users, items = (np.concatenate(pair) for pair in zip((users, items), kept.disliked, strict=True))
-    return ItemSets.of(users, items, len(kept.rows.users), len(kept.rows.items))
-
-
-def _aside(kept: Kept, held: Held) -> Int64s | None:
-    """What is touched and no more; none where there can be nothing."""
-    if kept.cut is None:
-        return kept.disliked
-    return held.later if kept.disliked is None else np.concatenate([kept.disliked, held.later], axis=1)
-
-
-def _steps(kept: Kept, held: Held) -> tuple[Step, ...]:
-    """What the filters left; after a cut, what is held out of the later rows is one more."""
-    if kept.cut is None:
-        return kept.steps
-    rows = len(held.train.user) + int(np.count_nonzero(held.items >= 0))
-    return (*kept.steps, Step("of later rows those held out", replace(kept.steps[-1].left, rows=rows)))
 
 
 def _too_few_users(interactions: Interactions, protocol: Protocol, left: int) -> str:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from fedrec.data.interactions import Interactions, RatingFilter
 from fedrec.data.protocol.filters import kept_rows
 from fedrec.data.protocol.heldout import HeldOut
+from fedrec.data.protocol.holding import draw_evaluated
 from fedrec.data.protocol.presets import PRESETS, Protocol
-from fedrec.data.protocol.split import Split, draw_evaluated, split
+from fedrec.data.protocol.split import Split, split
 from fedrec.errors import InputError
 from tests.data.build import ANY_DATA, interactions, others, protocols
 
