@@ -61,6 +61,7 @@ def held_out(items: list[int], candidates: list[list[int]], seen: list[list[int]
         seen_indptr=torch.tensor([0, *(len(own) for own in seen)]).cumsum(0),
         seen_items=torch.tensor([item for own in seen for item in own], dtype=torch.int64),
         popularity=torch.arange(num_items) % 5,
+        rows=torch.arange(len(items)) % 3,
     )
 
 

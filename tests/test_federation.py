@@ -22,7 +22,9 @@ from fedrec.data.synthetic import Plan
 from fedrec.errors import InputError
 from fedrec.evaluation.baselines import popularity_score
 from fedrec.evaluation.histogram import RankHistogram
+from fedrec.evaluation.learned import learned, told_figures
 from fedrec.evaluation.ranking import evaluate, full_ranks, sampled_ranks, top_items
+from fedrec.evaluation.table import MODELS
 from fedrec.federation import FederatedRecommender
 from fedrec.models import NCF
 from fedrec.runs.checkpoints import rounds_done
@@ -257,7 +259,8 @@ def test_tests_rank_the_model_and_two_baselines(method: str) -> None:
     (found,) = running.test(federated, datamodule=source, verbose=False)
     names = [f"{metric}_{k}" for metric in ("hr", "ndcg", "mrr") for k in (5, 10, 15, 20)]
     prefixes = [f"{model}{kind}" for model in ("", "popular_", "mean_private_") for kind in ("", "full_")]
-    assert set(found) == {f"test/{prefix}{name}" for prefix in prefixes for name in names}
+    told = {name for model in MODELS for name in told_figures(model).values()}
+    assert set(found) > told | {f"test/{prefix}{name}" for prefix in prefixes for name in names}
 
     held_out = HeldOut.of(source.split, "test")
     private = federated.served(held_out)
@@ -271,9 +274,10 @@ def test_tests_rank_the_model_and_two_baselines(method: str) -> None:
         "mean_private": scorers["mean_private_"],
     }
     ranks = evaluate(named, held_out, federated.tiles())
-    assert set(ranks) == {
-        f"{prefix}{kind}" for prefix in ("", "popular_", "mean_private_") for kind in ("sampled", "full")
-    }
+    kinds = ("sampled", "full", "list", "correlation")
+    assert set(ranks) == {f"{prefix}{kind}" for prefix in ("", "popular_", "mean_private_") for kind in kinds}
+    for name, figure in learned(ranks, held_out).items():
+        assert found[name] == pytest.approx(figure)
     for prefix, score in scorers.items():
         for kind, rank in (("sampled", sampled_ranks), ("full", full_ranks)):
             expected = rank(score, held_out, 10**6)

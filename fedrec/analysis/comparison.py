@@ -11,9 +11,8 @@ from scipy.special import ndtri
 
 from fedrec.analysis.fingerprints import require_one_fingerprint
 from fedrec.analysis.naming import SETTING
-from fedrec.analysis.users import estimates
 from fedrec.errors import InputError
-from fedrec.evaluation.intervals import RESAMPLES, Floats
+from fedrec.evaluation.intervals import RESAMPLES, Floats, estimates
 from fedrec.evaluation.table import MODEL, MODELS, Measure
 from fedrec.runs.settings import RUN, SEED
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fedrec.analysis.naming import SETTING
 from fedrec.analysis.statistics import over_seeds
-from fedrec.analysis.users import estimates
+from fedrec.evaluation.intervals import estimates
 from fedrec.evaluation.table import MEASURES, MODELS
 from fedrec.runs.settings import RUN
 

@@ -1,21 +1,16 @@
-"""What ``fedrec test`` left of every user: ranks, and figures of them with intervals over users."""
+"""What ``fedrec test`` left of every user: ranks."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from fedrec.errors import InputError
-from fedrec.evaluation.intervals import RESAMPLES, Estimate, Floats, over_users
 from fedrec.runs.folder import RunFolder
-
-Key = TypeVar("Key", bound=Hashable)
 
 
 def load_ranks(run: str | Path) -> pd.DataFrame:
@@ -74,27 +69,3 @@ def tested_ranks(runs: Iterable[Path]) -> dict[str, pd.DataFrame]:
         except InputError as error:
             warnings.warn(f"left out: {error}", stacklevel=2)
     return tested
-
-
-def estimates(figures: Mapping[Key, Floats], resamples: int = RESAMPLES) -> dict[Key, Estimate]:
-    """Means over users with 95 % intervals, computed together.
-
-    Args:
-        figures: ``float64 [U]``, a figure of every user; U may differ.
-        resamples: See :func:`fedrec.evaluation.intervals.over_users`.
-
-    Returns:
-        Estimates by the same keys.
-
-    Example:
-        >>> estimates({"HR": np.array([0.0, 1.0] * 50)})["HR"].half
-        0.1
-    """
-    by_users: dict[int, list[Key]] = {}
-    for key, values in figures.items():
-        by_users.setdefault(len(values), []).append(key)
-    by_key: dict[Key, Estimate] = {}
-    for keys in by_users.values():
-        together = over_users(np.stack([figures[key] for key in keys], 1), resamples=resamples)
-        by_key |= zip(keys, together, strict=True)
-    return by_key

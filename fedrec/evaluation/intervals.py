@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from fedrec.errors import InputError
 
 Floats = NDArray[np.float64]
+Key = TypeVar("Key", bound=Hashable)
 
 RESAMPLES = 9_999  # with the sample itself 10,000: 2.5 % of them are a whole number
 _BLOCK = 32  # resamples drawn at once; which users they hold depends on it
@@ -67,6 +69,30 @@ def over_users(values: Floats, confidence: float = 0.95, resamples: int = RESAMP
     width = max(1, _CELLS // resamples)
     parts = [values[:, first : first + width] for first in range(0, figures, width)]
     return [estimate for part in parts for estimate in _estimates(part, confidence, resamples, seed)]
+
+
+def estimates(figures: Mapping[Key, Floats], resamples: int = RESAMPLES) -> dict[Key, Estimate]:
+    """Means over users with 95 % intervals, computed together.
+
+    Args:
+        figures: ``float64 [U]``, a figure of every user; U may differ.
+        resamples: See :func:`over_users`.
+
+    Returns:
+        Estimates by the same keys.
+
+    Example:
+        >>> estimates({"HR": np.array([0.0, 1.0] * 50)})["HR"].half
+        0.1
+    """
+    by_users: dict[int, list[Key]] = {}
+    for key, values in figures.items():
+        by_users.setdefault(len(values), []).append(key)
+    by_key: dict[Key, Estimate] = {}
+    for keys in by_users.values():
+        together = over_users(np.stack([figures[key] for key in keys], 1), resamples=resamples)
+        by_key |= zip(keys, together, strict=True)
+    return by_key
 
 
 def _estimates(values: Floats, confidence: float, resamples: int, seed: int) -> Iterator[Estimate]:

@@ -83,8 +83,8 @@ class EvaluatedModule(L.LightningModule):
         """Rank the test items, among candidates and among all unseen items: the model and two baselines.
 
         Returns:
-            Ranks ``int64 [V]`` by name, see :func:`~fedrec.evaluation.ranking.evaluate`; where a step of the uploads
-            promotes an item, also its ranks, ``promoted``.
+            What is found of every user, by name, see :func:`~fedrec.evaluation.ranking.evaluate`, on the CPU; where a
+            step of the uploads promotes an item, also its ranks, ``promoted``.
         """
         private = self.served(held_out)
         scores: dict[str, Score] = {
@@ -97,9 +97,9 @@ class EvaluatedModule(L.LightningModule):
         if self.uploads.promoted is not None:
             own[PROMOTED] = ranks_of_item(scores[""], share, self.tiles().items, self.uploads.promoted)
         parts = self.processes.gather(own)
-        ranks = {name: HeldOut.joined([part[name] for part in parts]) for name in own}
-        self.log_dict(test_metrics(ranks), batch_size=len(held_out.users))
-        return ranks
+        found = {name: HeldOut.joined([part[name] for part in parts]).cpu() for name in own}
+        self.log_dict(test_metrics(found, held_out.to("cpu")), batch_size=len(held_out.users))
+        return found
 
     def predict_step(self, held_out: HeldOut, batch_idx: int) -> Score:
         """Scores with the current parameters, from which :func:`~fedrec.evaluation.ranking.top_items` recommends."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from fedrec.data.protocol.heldout import HeldOut
+from fedrec.evaluation.lists import LENGTH, first_places, rank_correlation
 from fedrec.evaluation.measures import ranks
 from fedrec.evaluation.scores import Score
+from fedrec.evaluation.tiles import all_scores, candidate_scores, unseen_items
 
 # Share of a GPU's free memory that an evaluation takes, where that is more than the budget: a large tile keeps it busy.
 OF_GPU = 4
@@ -57,7 +59,11 @@ def evaluate(scores: Mapping[str, Score], held_out: HeldOut, tiles: Tiles) -> di
         tiles: How much is scored at once.
 
     Returns:
-        Ranks ``int64 [V]`` by name and ranking: ``sampled``, ``full``, ``popular_sampled``, ``popular_full``, ….
+        Of every user, by name: ranks ``int64 [V]`` (``sampled``, ``full``, ``popular_sampled``, ``popular_full``, …);
+        the first places among all unseen items, ``int64 [V, 10]`` (``list``, ``popular_list``, …, see
+        :func:`~fedrec.evaluation.lists.first_places`); and how closely the order of the candidates, which are a uniform
+        sample of what the user never touched, follows popularity, ``float64 [V]`` (``correlation``,
+        ``popular_correlation``, …, see :func:`~fedrec.evaluation.lists.rank_correlation`).
 
     Example:
         Most popular items, for two users of four items; user 0 has seen item 1, user 1 item 0:
@@ -70,18 +76,28 @@ def evaluate(scores: Mapping[str, Score], held_out: HeldOut, tiles: Tiles) -> di
         ...     seen_indptr=torch.tensor([0, 1, 2]),
         ...     seen_items=torch.tensor([1, 0]),
         ...     popularity=torch.tensor([9, 6, 4, 1]),
+        ...     rows=torch.tensor([1, 1]),
         ... )
         >>> popular = lambda users, items: held_out.popularity[items].expand(len(users), -1)
-        >>> ranks = evaluate({"popular": popular}, held_out, Tiles(candidates=100, items=100))
-        >>> {name: rank.tolist() for name, rank in ranks.items()}
-        {'popular_sampled': [2, 1], 'popular_full': [3, 1]}
+        >>> found = evaluate({"popular": popular}, held_out, Tiles(candidates=100, items=100))
+        >>> found["popular_sampled"].tolist(), found["popular_full"].tolist()
+        ([2, 1], [3, 1])
+        >>> found["popular_list"][:, :3].tolist()
+        [[0, 2, 3], [1, 2, 3]]
     """
     by_name = {}
     for name, score in scores.items():
         prefix = f"{name}_" if name else ""
-        by_name[f"{prefix}sampled"] = sampled_ranks(score, held_out, tiles.candidates)
-        by_name[f"{prefix}full"] = full_ranks(score, held_out, tiles.items)
+        sampled, correlation = among_candidates(score, held_out, tiles.candidates)
+        full, lists = among_all(score, held_out, tiles.items)
+        found = {"sampled": sampled, "full": full, "list": lists, "correlation": correlation}
+        by_name |= {f"{prefix}{kind}": values for kind, values in found.items()}
     return by_name
+
+
+def ranks_of(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of what is found of users (:func:`evaluate`), what is a rank: ``int64 [V]``."""
+    return {name: values for name, values in found.items() if values.dim() == 1 and not values.is_floating_point()}
 
 
 def sampled_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:
@@ -92,12 +108,18 @@ def sampled_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:
         held_out: Users, their held-out items and candidates.
         tile: Pairs of a user and an item that are scored at once.
     """
-    items = torch.cat([held_out.items[:, None], held_out.candidates], 1)
-    parts = []
-    for users in _slices(len(items), max(1, tile // items.shape[1])):
-        scores = score(held_out.users[users], items[users])
-        parts.append(ranks(scores[:, 0], scores[:, 1:]))
+    parts = [ranks(scores[:, 0], scores[:, 1:]) for _, scores in candidate_scores(score, held_out, tile)]
     return torch.cat([held_out.items[:0], *parts])  # there may be nobody to rank
+
+
+def among_candidates(score: Score, held_out: HeldOut, tile: int) -> tuple[Tensor, Tensor]:
+    """Ranks as :func:`sampled_ranks` gives them; how the candidates' order follows popularity, ``float64 [V]``."""
+    parts, follow = [], []
+    for users, scores in candidate_scores(score, held_out, tile):
+        parts.append(ranks(scores[:, 0], scores[:, 1:]))
+        follow.append(rank_correlation(scores[:, 1:], held_out.popularity[held_out.candidates[users]]))
+    nobody = held_out.items[:0]
+    return torch.cat([nobody, *parts]), torch.cat([nobody.double(), *follow])
 
 
 def full_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:
@@ -108,13 +130,21 @@ def full_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:
         held_out: Users, their held-out items and what they have seen.
         tile: Pairs of a user and an item that are scored at once.
     """
-    parts = []
-    for users, scores in _all_scores(score, held_out, tile):
+    return among_all(score, held_out, tile)[0]
+
+
+def among_all(score: Score, held_out: HeldOut, tile: int) -> tuple[Tensor, Tensor]:
+    """Ranks as :func:`full_ranks` gives them, and the first places among all unseen items, ``int64 [V, 10]``."""
+    parts, lists = [], []
+    for users, scores in all_scores(score, held_out, tile):
         items = held_out.items[users, None]
-        allowed = _unseen(held_out, users)
+        allowed = unseen_items(held_out, users)
+        numbers = scores if scores.is_floating_point() else scores.double()
+        lists.append(first_places(numbers.masked_fill(~allowed, float("-inf"))))
         allowed.scatter_(1, items, value=False)
         parts.append(ranks(scores.gather(1, items)[:, 0], scores, allowed))
-    return torch.cat([held_out.items[:0], *parts])  # there may be nobody to rank
+    nobody = held_out.items[:0]
+    return torch.cat([nobody, *parts]), torch.cat([nobody.new_empty(0, LENGTH), *lists])
 
 
 def ranks_of_item(score: Score, held_out: HeldOut, tile: int, item: int) -> Tensor:
@@ -127,8 +157,8 @@ def ranks_of_item(score: Score, held_out: HeldOut, tile: int, item: int) -> Tens
         item: The item.
     """
     parts = []
-    for users, scores in _all_scores(score, held_out, tile):
-        allowed = _unseen(held_out, users)
+    for users, scores in all_scores(score, held_out, tile):
+        allowed = unseen_items(held_out, users)
         new = allowed[:, item].clone()
         allowed[:, item] = False
         parts.append(torch.where(new, ranks(scores[:, item], scores, allowed), 0))
@@ -155,6 +185,7 @@ def top_items(score: Score, held_out: HeldOut, tile: int, k: int) -> tuple[Tenso
         ...     seen_indptr=torch.tensor([0, 1]),
         ...     seen_items=torch.tensor([1]),
         ...     popularity=torch.tensor([4, 9, 6, 1]),
+        ...     rows=torch.tensor([1]),
         ... )
         >>> popular = lambda users, items: held_out.popularity[items].float().expand(len(users), -1)
         >>> items, scores = top_items(popular, held_out, tile=100, k=2)  # item 1 was seen
@@ -162,36 +193,9 @@ def top_items(score: Score, held_out: HeldOut, tile: int, k: int) -> tuple[Tenso
         ([[2, 0]], [[6.0, 4.0]])
     """
     items, values = [], []
-    for users, scores in _all_scores(score, held_out, tile):
-        scores = scores.masked_fill(~_unseen(held_out, users), float("-inf"))
+    for users, scores in all_scores(score, held_out, tile):
+        scores = scores.masked_fill(~unseen_items(held_out, users), float("-inf"))
         best = pad(scores, (0, max(0, k - scores.shape[1])), value=float("-inf")).topk(k, dim=1)
         values.append(best.values)
         items.append(torch.where(best.values == float("-inf"), -1, best.indices))
     return torch.cat(items), torch.cat(values)
-
-
-def _all_scores(score: Score, held_out: HeldOut, tile: int) -> Iterator[tuple[slice, Tensor]]:
-    """Slices of users with their scores of all items, ``[b, I]``."""
-    num_items = len(held_out.popularity)
-    width = min(num_items, tile)
-    for users in _slices(len(held_out.users), max(1, tile // width)):
-        who = held_out.users[users]
-        parts = [
-            score(who, torch.arange(num_items, device=who.device)[None, part]) for part in _slices(num_items, width)
-        ]
-        yield users, torch.cat(parts, 1) if len(parts) > 1 else parts[0]
-
-
-def _unseen(held_out: HeldOut, users: slice) -> Tensor:
-    """Which items the users have not seen, ``bool [b, I]``."""
-    who = held_out.users[users]
-    start, counts = held_out.seen_indptr[who], held_out.seen_indptr[who + 1] - held_out.seen_indptr[who]
-    row = torch.repeat_interleave(torch.arange(len(who), device=who.device), counts)
-    first = torch.repeat_interleave(start - counts.cumsum(0) + counts, counts)
-    unseen = torch.ones(len(who), len(held_out.popularity), dtype=torch.bool, device=who.device)
-    unseen[row, held_out.seen_items[first + torch.arange(len(row), device=who.device)]] = False
-    return unseen
-
-
-def _slices(length: int, width: int) -> list[slice]:
-    return [slice(start, min(start + width, length)) for start in range(0, length, width)]

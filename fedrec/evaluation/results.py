@@ -8,45 +8,46 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from torch import Tensor
 
+from fedrec.data.protocol.heldout import HeldOut
 from fedrec.evaluation.histogram import RankHistogram
+from fedrec.evaluation.learned import learned
 from fedrec.evaluation.measures import CUTOFFS
+from fedrec.evaluation.ranking import ranks_of
 from fedrec.files import replacing, write_text
 from fedrec.runs.folder import RunFolder
 
 PROMOTED, EXPOSURE = "promoted", "test/exposure_10"  # ranks of an item that attackers promote, and what is said of them
 
 
-def test_metrics(ranks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Metrics by their public names: ``test/hr_10``, ``test/full_hr_10``, ``test/popular_full_ndcg_10``, ….
+def test_metrics(found: Mapping[str, Tensor], held_out: HeldOut) -> dict[str, Tensor]:
+    """Metrics by their public names: ``test/hr_10``, ``test/popular_full_ndcg_10``, ``test/gain_full_ndcg_10``, ….
 
     Where an item is promoted, ``test/exposure_10`` and its like are the share of the users who do not have it and find
     it among their ten best unseen items; 0 where all have it.
 
     Args:
-        ranks: ``int64 [V]`` of all users by name, as :func:`fedrec.evaluation.ranking.evaluate` gives them, and those
-            of a promoted item, 0 for users who have it.
+        found: As :func:`fedrec.evaluation.ranking.evaluate` gives it, on the CPU, and the ranks of a promoted item, 0 for
+            users who have it.
+        held_out: What was ranked, of the same users.
 
-    Example:
-        >>> import torch
-        >>> metrics = test_metrics({"sampled": torch.tensor([1, 12]), "popular_full": torch.tensor([30, 40])})
-        >>> metrics["test/hr_10"].item(), metrics["test/popular_full_hr_10"].item()
-        (0.5, 0.0)
-        >>> test_metrics({"promoted": torch.tensor([0, 3, 4, 99, 7])})["test/exposure_5"].item()
-        0.5
+    Returns:
+        ``float64 []``: HR, NDCG and MRR of every ranking, and the figures of :mod:`fedrec.evaluation.learned`.
     """
     by_name: dict[str, Tensor] = {}
-    for name, rank in ranks.items():
+    for name, rank in ranks_of(found).items():
         if name == PROMOTED:
             shown = {k: ((rank > 0) & (rank <= k)).sum().double() for k in CUTOFFS}
             by_name |= {f"test/exposure_{k}": count / (rank > 0).sum().clamp(min=1) for k, count in shown.items()}
             continue
-        metrics = RankHistogram(sync_on_compute=False).to(rank.device)
+        metrics = RankHistogram(sync_on_compute=False)
         metrics.update(rank)
         prefix = name.removesuffix("sampled") if name.endswith("sampled") else f"{name}_"
         by_name |= {f"test/{prefix}{metric}": value for metric, value in metrics.compute().items()}
-    return by_name
+    figures = learned(found, held_out)
+    return by_name | {name: torch.tensor(value, dtype=torch.float64) for name, value in figures.items()}
 
 
 def said_users(about: Mapping[str, Any]) -> str:

@@ -52,7 +52,7 @@ def measure(
     if best < len(tried) - 1:  # the weights of one setting are held at a time
         scores = reference.scores(split, seed, tried[best])
     held_out = HeldOut.of(split, "test")
-    ranks = evaluate({**scores, "popular": popularity_score(held_out.popularity)}, held_out, TILES)
+    found = evaluate({**scores, "popular": popularity_score(held_out.popularity)}, held_out, TILES)
     model = {"method": reference.title, **tried[best]}
     _begin(folder, {"seed_everything": seed, REFERENCE: name, "model": model, "data": dict(content)}, data, rows[best])
     about: dict[str, Any] = {
@@ -64,7 +64,7 @@ def measure(
         "cost": {},
         "tried": [{**values, OBJECTIVE: row[OBJECTIVE]} for values, row in zip(tried, rows, strict=True)],
     }
-    record_test(folder, about, split, held_out.users, ranks)
+    record_test(folder, about, split, held_out, found)
 
 
 def _begin(folder: RunFolder, config: Mapping[str, Any], data: FederatedData, row: Mapping[str, float]) -> None:

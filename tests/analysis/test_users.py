@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from fedrec.analysis import users
-from fedrec.analysis.users import estimates, load_ranks
+from fedrec.analysis.users import load_ranks
 from fedrec.errors import InputError
-from fedrec.evaluation.intervals import over_users
 from tests.analysis.folders import config, write_run
-
-
-def test_estimates_of_several_numbers_of_users() -> None:
-    draw = np.random.default_rng(0)
-    figures = {"a": draw.random(30), "b": draw.random(40), "c": draw.random(30)}
-    found = estimates(figures, resamples=99)
-    assert found.keys() == figures.keys()
-    for key, values in figures.items():
-        (alone,) = over_users(values[:, None], resamples=99)
-        assert (found[key].low, found[key].high) == pytest.approx((alone.low, alone.high))
-    assert estimates({}) == {}
 
 
 def test_load_ranks(tmp_path: Path) -> None:

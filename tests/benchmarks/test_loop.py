@@ -35,9 +35,8 @@ def held_out_of(case: Case) -> HeldOut:
     generator = torch.Generator().manual_seed(0)
     drawn = torch.stack([torch.randperm(items, generator=generator)[:10] for _ in range(users)])
     none = torch.zeros(users + 1, dtype=torch.int64)
-    return HeldOut(
-        "test", torch.arange(users), drawn[:, 0], drawn[:, 1:], none, none[:0], torch.ones(items, dtype=torch.int64)
-    )
+    popularity, rows = torch.ones(items, dtype=torch.int64), torch.ones(users, dtype=torch.int64)
+    return HeldOut("test", torch.arange(users), drawn[:, 0], drawn[:, 1:], none, none[:0], popularity, rows)
 
 
 def fedrecgel_loop(case: Case, *, discarded_step: bool) -> FedRecGELLoop:

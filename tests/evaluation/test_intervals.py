@@ -13,7 +13,7 @@ from scipy.stats import bootstrap, norm
 
 from fedrec.errors import InputError
 from fedrec.evaluation import intervals
-from fedrec.evaluation.intervals import over_users
+from fedrec.evaluation.intervals import estimates, over_users
 
 
 def one(values: np.ndarray, **options: float) -> intervals.Estimate:
@@ -82,6 +82,17 @@ def test_one_user_and_none() -> None:
     assert np.isnan([estimate.low, estimate.high]).all()
     with pytest.raises(InputError, match="at least one user"):
         one([])
+
+
+def test_estimates_of_several_numbers_of_users() -> None:
+    draw = np.random.default_rng(0)
+    figures = {"a": draw.random(30), "b": draw.random(40), "c": draw.random(30)}
+    found = estimates(figures, resamples=99)
+    assert found.keys() == figures.keys()
+    for key, values in figures.items():
+        (alone,) = over_users(values[:, None], resamples=99)
+        assert (found[key].low, found[key].high) == pytest.approx((alone.low, alone.high))
+    assert estimates({}) == {}
 
 
 USERS, EXPERIMENTS = 300, 1_000

@@ -205,5 +205,6 @@ def draw_held_out(setting: Setting, generator: np.random.Generator) -> tuple[Hel
         seen_indptr=counts.cumsum(0),
         seen_items=torch.tensor([item for own in seen for item in own], dtype=torch.int64),
         popularity=torch.ones(items, dtype=torch.int64),
+        rows=torch.ones(users, dtype=torch.int64),
     )
     return held_out, seen

@@ -30,6 +30,7 @@ class HeldOut:
             ``test``, the validation item), ascending within a user. The held-out item itself may be among them
             under a protocol that keeps duplicates; it is ranked all the same.
         popularity: ``int64 [I]`` number of training rows of each item.
+        rows: ``int64 [U]`` number of training rows of each user.
         training: All users with their training rows, for clients that compute something from them when they are served;
             None: they are served with what they kept.
     """
@@ -41,6 +42,7 @@ class HeldOut:
     seen_indptr: Tensor
     seen_items: Tensor
     popularity: Tensor
+    rows: Tensor
     training: Cohort | None = None
 
     @classmethod
@@ -76,6 +78,7 @@ class HeldOut:
             seen_indptr=torch.from_numpy(seen.indptr),
             seen_items=torch.from_numpy(seen.items),
             popularity=torch.from_numpy(split.popularity),
+            rows=torch.from_numpy(split.train_indptr).diff(),
             training=everybody(split),
         )
 
@@ -96,6 +99,6 @@ class HeldOut:
 
     def to(self, device: torch.device | str) -> HeldOut:
         """Return the same held-out items on ``device``."""
-        names = ("users", "items", "candidates", "seen_indptr", "seen_items", "popularity")
+        names = ("users", "items", "candidates", "seen_indptr", "seen_items", "popularity", "rows")
         training = None if self.training is None else self.training.to(device)
         return replace(self, training=training, **{name: getattr(self, name).to(device) for name in names})
