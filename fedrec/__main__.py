@@ -28,6 +28,7 @@ COMMANDS = {
     "methods": ("fedrec.commands.methods", "train and test every method on one data set, end with one table"),
     "claims": ("fedrec.commands.claims", "replay what papers claim, end with a page of verdicts"),
     "privacy": ("fedrec.commands.privacy", "guess clients' items from their uploads: what a run discloses"),
+    "compare": ("fedrec.commands.compare", "is one better? verdicts over users and seeds, or within noise"),
     "report": ("fedrec.commands.report", "make one HTML page of a folder of runs"),
     "notebooks": ("fedrec.commands.notebooks", "copy the shipped notebooks into a folder"),
 }

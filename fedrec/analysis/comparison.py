@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from fedrec.analysis.fingerprints import require_one_fingerprint
 from fedrec.analysis.naming import SETTING
+from fedrec.analysis.paired import FLIPS, LEVEL, detectable, effect_size, holm, mcnemar, over_seeds_p, randomisation
 from fedrec.errors import InputError
-from fedrec.evaluation.intervals import RESAMPLES, Floats, estimates
+from fedrec.evaluation.intervals import Estimate, Floats, estimates
 from fedrec.evaluation.table import MODEL, MODELS, Measure
 from fedrec.runs.settings import RUN, SEED
 
-LEVEL, POWER = 0.05, 0.8
 COMPARED = (Measure("ndcg", "sampled"), Measure("ndcg", "full"))
-COLUMNS = [SETTING, "against", "measure", "difference", "low", "high", "p", "detectable", "verdict"]
+NOISE = "within noise"
+REFERENCES = tuple(model for model in MODELS if model != MODEL)
+COLUMNS = [SETTING, "against", "measure", "seeds", "seeds_against", "difference", "low", "high", "gains", "losses"]
+COLUMNS += ["effect", "detectable", "test", "p_alone", "p", "p_seeds", "verdict"]
 
 BySeed = Mapping[int, pd.DataFrame]
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two ways to rank the same users."""
+    """Two ways to rank the same users: the measure of every seed and user, ``[S, U]`` and ``[T, U]``."""
 
     setting: str
     against: str
     measure: Measure
-    change: Floats
+    own: Floats
+    other: Floats
+    same_runs: bool
+
+    @property
+    def change(self) -> Floats:
+        """By how much the measure of every user differs, ``[U]``, each side averaged over its seeds."""
+        return np.asarray(self.own.mean(0) - self.other.mean(0))
+
+    @property
+    def of_hits(self) -> bool:
+        """Whether every user has hit or not, on both sides: then McNemar's test is exact."""
+        return self.measure.metric == "hr" and len(self.own) == len(self.other) == 1
 
 
 def differences(
@@ -42,21 +58,30 @@ def differences(
 ) -> pd.DataFrame:
     """Every setting against most popular, against its mean-private model and against a baseline, user by user.
 
-    Settings are compared over the seeds that both have, whose figures are averaged per user. The interval is a 95 %
-    bootstrap over users. The verdict follows from it at the level that Holm's correction leaves a row of the table:
-    ``better`` or ``worse`` where the corrected p-value is at most 5 %, else ``undecided``. The detectable difference
-    says what so many users could have shown (80 % power at 5 %); it decides nothing.
+    Of several seeds each side is averaged, user by user, and these means are paired by user. A difference is ``better``
+    or ``worse`` if the users show it and the seeds do not deny it, else ``within noise``:
+
+    - users: the p-value of the randomisation test (of HR without several seeds McNemar's, which is the exact one),
+      corrected by Holm's method for all rows of the table, is at most 5 %;
+    - seeds: where both sides have several, a t-test over the means of seeds is at most 5 % (Welch's; paired within the
+      same runs). Of a single seed nobody knows what another one would have given: the verdict is then of these runs.
+
+    The interval is a 95 % bootstrap over users. The detectable difference says what so many users could have shown
+    (80 % power at 5 %); it decides nothing.
 
     Args:
         frame: One row per run, with a column ``setting``.
         ranks: Per-user ranks by run; settings with none are left out.
         measures: What is compared.
-        baseline: The setting that the others are held against; None: the first.
+        baseline: The setting that the others are held against; None: the first. ``most popular`` or ``mean-private``:
+            that alone is what settings are held against.
         mix_fingerprints: Whether the runs may be of different data or protocols.
 
     Returns:
-        Columns ``setting``, ``against``, ``measure``, ``difference`` (the setting minus the other), ``low`` and
-        ``high``, ``p`` (corrected), ``detectable`` and ``verdict``, in the order of the settings.
+        In the order of the settings: ``setting``, ``against``, ``measure``, ``seeds`` and ``seeds_against`` (how many),
+        ``difference`` (the setting minus the other), ``low`` and ``high``, ``gains`` and ``losses`` (users for whom the
+        setting is better, or worse), ``effect`` (Cohen's d), ``detectable``, ``test``, ``p_alone``, ``p`` (corrected),
+        ``p_seeds`` (NaN where a side has one seed) and ``verdict``.
 
     Raises:
         InputError: The runs have several fingerprints, do not rank the same users, or the baseline is no setting that
@@ -73,51 +98,54 @@ def differences(
     by_setting = _tested(frame, ranks)
     if not by_setting:
         return pd.DataFrame(columns=COLUMNS)
-    if baseline is not None and baseline not in by_setting:
+    baseline = next(iter(by_setting)) if baseline is None else baseline
+    if baseline not in (*by_setting, *REFERENCES):
         raise InputError(f"baseline {baseline}: no tested setting is called so; there are {'; '.join(by_setting)}")
-    pairs = list(_pairs(by_setting, baseline or next(iter(by_setting)), measures))
-    # Enough resamples for the smallest p-value to stay below the level when it is multiplied by the number of rows.
-    resamples = max(RESAMPLES, round(4 / LEVEL) * len(pairs) - 1)
-    by_pair = estimates({place: pair.change for place, pair in enumerate(pairs)}, resamples)
-    corrected = holm([by_pair[place].p for place in range(len(pairs))])
-    rows = []
-    for (place, pair), p in zip(enumerate(pairs), corrected, strict=True):
-        estimate = by_pair[place]
-        verdict = "undecided" if p > LEVEL else "better" if estimate.mean > 0 else "worse"
-        named = [pair.setting, pair.against, pair.measure.label]
-        rows.append([*named, estimate.mean, estimate.low, estimate.high, p, detectable(pair.change), verdict])
+    pairs = list(_pairs(by_setting, baseline, measures))
+    intervals, alone = estimates({place: pair.change for place, pair in enumerate(pairs)}), _p_values(pairs)
+    corrected = holm(alone)
+    rows = [_row(pair, intervals[place], alone[place], corrected[place]) for place, pair in enumerate(pairs)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """p-values corrected for their number, so that the chance of any false verdict is at most the level (Holm, 1979).
-
-    Args:
-        p: p-values, one per comparison.
-
-    Example:
-        >>> holm([0.01, 0.04, 0.03])
-        [0.03, 0.06, 0.06]
-    """
-    order = np.argsort(p)
-    stepped = np.asarray(p)[order] * np.arange(len(p), 0, -1)
-    corrected = np.empty(len(p))
-    corrected[order] = np.minimum(1, np.maximum.accumulate(stepped))
-    return [float(value) for value in corrected]
+def _p_values(pairs: Sequence[_Pair]) -> list[float]:
+    """p-values over users, of all pairs under the same signs."""
+    drawn = [pair.change for pair in pairs if not pair.of_hits]
+    # Enough sign patterns for the smallest p-value to stay below the level when it is multiplied by the number of rows.
+    flips = max(FLIPS, round(4 / LEVEL) * len(pairs) - 1)
+    from_signs = iter(randomisation(np.stack(drawn, 1), flips) if drawn else [])
+    return [mcnemar(*_discordant(pair.change)) if pair.of_hits else next(from_signs) for pair in pairs]
 
 
-def detectable(change: Floats) -> float:
-    """The smallest true difference that so many users show with 80 % power at the 5 % level.
+def _discordant(change: Floats) -> tuple[int, int]:
+    """For how many users the setting is better, and for how many worse."""
+    change = change.round(12)  # means over seeds that are equal but for rounding
+    return int((change > 0).sum()), int((change < 0).sum())
 
-    ``(z_0.975 + z_0.8) s / sqrt(U)`` with s the standard deviation over users.
 
-    Args:
-        change: ``float64 [U]``: by how much the figure of every user differs.
-    """
-    if len(change) < 2:
-        return float("nan")
-    width = ndtri(1 - LEVEL / 2) + ndtri(POWER)
-    return float(width * change.std(ddof=1) / len(change) ** 0.5)
+def _row(pair: _Pair, interval: Estimate, alone: float, corrected: float) -> dict[str, Any]:
+    over_seeds = over_seeds_p(pair.own.mean(1), pair.other.mean(1), pair.same_runs and len(pair.own) == len(pair.other))
+    shown = corrected <= LEVEL and (math.isnan(over_seeds) or over_seeds <= LEVEL)
+    gains, losses = _discordant(pair.change)
+    return {
+        SETTING: pair.setting,
+        "against": pair.against,
+        "measure": pair.measure.label,
+        "seeds": len(pair.own),
+        "seeds_against": len(pair.other),
+        "difference": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
+        "gains": gains,
+        "losses": losses,
+        "effect": effect_size(pair.change),
+        "detectable": detectable(pair.change),
+        "test": "McNemar" if pair.of_hits else "randomisation",
+        "p_alone": alone,
+        "p": corrected,
+        "p_seeds": over_seeds,
+        "verdict": NOISE if not shown else "better" if interval.mean > 0 else "worse",
+    }
 
 
 def _tested(frame: pd.DataFrame, ranks: Mapping[str, pd.DataFrame]) -> dict[str, dict[int, pd.DataFrame]]:
@@ -138,17 +166,16 @@ def _tested(frame: pd.DataFrame, ranks: Mapping[str, pd.DataFrame]) -> dict[str,
 
 def _pairs(by_setting: Mapping[str, BySeed], baseline: str, measures: Sequence[Measure]) -> Iterator[_Pair]:
     for setting, own in by_setting.items():
-        others = {model: (own, model) for model in MODELS if model != MODEL}
-        if setting != baseline:
+        others = {model: (own, model) for model in REFERENCES if baseline not in REFERENCES or model == baseline}
+        if setting != baseline and baseline in by_setting:
             others[baseline] = (by_setting[baseline], MODEL)
         for (against, (other, model)), measure in ((pair, measure) for pair in others.items() for measure in measures):
-            seeds = [seed for seed in own if seed in other and measure.ranks(model) in other[seed]]
-            if seeds:
-                change = _mean(own, seeds, measure, MODEL) - _mean(other, seeds, measure, model)
-                yield _Pair(setting, against, measure, change)
+            values = _values(own, measure, MODEL), _values(other, measure, model)
+            if all(len(side) for side in values):
+                yield _Pair(setting, against, measure, *values, same_runs=other is own)
 
 
-def _mean(ranks: BySeed, seeds: Sequence[int], measure: Measure, model: str) -> Floats:
-    """The measure of every user, ``float64 [U]``, averaged over seeds."""
-    values = [measure.values(ranks[seed][measure.ranks(model)].to_numpy()) for seed in seeds]
-    return np.asarray(np.mean(values, axis=0))
+def _values(ranks: BySeed, measure: Measure, model: str) -> Floats:
+    """The measure of every seed and user, ``float64 [S, U]``."""
+    column = measure.ranks(model)
+    return np.array([measure.values(own[column].to_numpy()) for own in ranks.values() if column in own])

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from fedrec.analysis.columns import experiment_settings, require
-from fedrec.runs.settings import METHOD, SHORT_NAMES, method_name, said
+from fedrec.runs.settings import METHOD, RUN, SEED, SHORT_NAMES, method_name, said
 
 SETTING = "setting"
 _COMPOSITION = ["model.recommender", "model.client", "model.server"]
@@ -55,6 +55,26 @@ def settings(frame: pd.DataFrame) -> pd.Series[Any]:
         for column in varying_settings(rows):
             names.loc[rows.index] = names.loc[rows.index] + ", " + rows[column].map(partial(said, column))
     return _in_order(names, frame.index)
+
+
+def settings_of_runs(frame: pd.DataFrame) -> pd.Series[Any]:
+    """A name for each run, of its setting and seed, and of its id where this is not enough.
+
+    Args:
+        frame: One row per run.
+
+    Returns:
+        Categories in reading order, aligned with the rows.
+
+    Example:
+        >>> runs = pd.DataFrame({"run": ["a", "b"], "model.method": "FedNCF", "seed_everything": [0, 1]})
+        >>> settings_of_runs(runs).tolist()
+        ['FedNCF, seed 0', 'FedNCF, seed 1']
+    """
+    names = settings(frame).astype(str)
+    if SEED in frame:
+        names += ", seed " + frame[SEED].astype(str)
+    return _in_order(names.where(~names.duplicated(keep=False), names + ", run " + frame[RUN].astype(str)), frame.index)
 
 
 def varying_settings(frame: pd.DataFrame) -> list[str]:

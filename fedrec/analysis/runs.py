@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -79,27 +80,26 @@ def load_runs(source: str | Path, mix_fingerprints: bool = False) -> pd.DataFram
     return frame
 
 
-def read_runs(source: str | Path) -> tuple[pd.DataFrame, list[str]]:
+def read_runs(*sources: str | Path) -> tuple[pd.DataFrame, list[str]]:
     """Load runs as :func:`load_runs` does, whatever their fingerprints.
 
     Args:
-        source: A folder of runs, a run folder, or ``entity/project`` on W&B.
+        sources: Folders of runs, run folders, or ``entity/project`` on W&B; runs of several have the names that
+            :func:`named_folders` gives them.
 
     Returns:
         The frame, and why runs were left out: a sentence for each.
 
     Raises:
-        InputError: The source holds no runs, or none that can be read.
+        InputError: A source holds no runs, or none can be read.
     """
-    path = Path(source)
-    if path.is_dir():
-        readers: Sequence[Callable[[], _Run]] = [partial(_run_of_folder, run) for run in run_folders(path)]
-        if not readers:
-            raise InputError(f"{path}: no runs here; expected run folders in it or in its runs/")
-    elif _PROJECT.fullmatch(str(source)):
-        readers = _runs_of_project(str(source))
-    else:
-        raise InputError(f"{source}: expected a folder of runs, or entity/project on W&B")
+    projects = [str(source) for source in sources if not Path(source).is_dir()]
+    for source in projects:
+        if not _PROJECT.fullmatch(source):
+            raise InputError(f"{source}: expected a folder of runs, or entity/project on W&B")
+    folders = named_folders([source for source in sources if Path(source).is_dir()])
+    readers: list[Callable[[], _Run]] = [partial(_run_of_folder, path, name) for name, path in folders.items()]
+    readers += [reader for source in projects for reader in _runs_of_project(source)]
     runs, left_out = [], []
     for read in readers:
         try:
@@ -135,6 +135,25 @@ def run_folders(folder: str | Path) -> list[Path]:
     return []
 
 
+def named_folders(sources: Iterable[str | Path]) -> dict[str, Path]:
+    """Run folders of several sources by the names that their runs have in a frame: ids, paths where ids are the same.
+
+    Args:
+        sources: Folders of runs or run folders; a run that stands in several is there once.
+
+    Raises:
+        InputError: A source holds no runs.
+    """
+    by_place: dict[Path, Path] = {}
+    for source in sources:
+        found = run_folders(source)
+        if not found:
+            raise InputError(f"{source}: no runs here; expected run folders in it or in its runs/")
+        by_place |= {path.resolve(): path for path in found if path.resolve() not in by_place}
+    ids = Counter(place.name for place in by_place)
+    return {place.name if ids[place.name] == 1 else str(path): path for place, path in by_place.items()}
+
+
 def first_folders(frame: pd.DataFrame, source: str | Path, by: str) -> dict[str, Path]:
     """The folder of the first run with each value of a column, for what needs a checkpoint.
 
@@ -158,7 +177,7 @@ def first_folders(frame: pd.DataFrame, source: str | Path, by: str) -> dict[str,
     return {str(value): folders[run] for value, run in zip(firsts[by], firsts[RUN], strict=True)}
 
 
-def _run_of_folder(path: Path) -> _Run:
+def _run_of_folder(path: Path, name: str) -> _Run:
     folder = RunFolder.existing(path)
     rounds = read_rounds(folder.metrics)
     if not len(rounds):
@@ -170,7 +189,7 @@ def _run_of_folder(path: Path) -> _Run:
     ]
     results = {name: value for name, value in read_results(folder.test).get("metrics", {}).items() if is_metric(name)}
     settings = flat_settings(load_plain(folder.config)) | {FINGERPRINT: read_fingerprint(folder)}
-    return _Run(folder.id, settings, pd.concat(tables, ignore_index=True), results)
+    return _Run(name, settings, pd.concat(tables, ignore_index=True), results)
 
 
 def _runs_of_project(project: str) -> list[Callable[[], _Run]]:

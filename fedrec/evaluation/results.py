@@ -29,8 +29,8 @@ def test_metrics(found: Mapping[str, Tensor], held_out: HeldOut) -> dict[str, Te
     it among their ten best unseen items; 0 where all have it.
 
     Args:
-        found: As :func:`fedrec.evaluation.ranking.evaluate` gives it, on the CPU, and the ranks of a promoted item, 0 for
-            users who have it.
+        found: As :func:`fedrec.evaluation.ranking.evaluate` gives it, on the CPU, and the ranks of a promoted item, 0
+            for users who have it.
         held_out: What was ranked, of the same users.
 
     Returns:

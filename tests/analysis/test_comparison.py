@@ -43,7 +43,7 @@ def test_the_verdict_follows_from_the_interval_and_not_from_the_detectable_diffe
     assert found["detectable"] > found["difference"]
     assert found["verdict"] == "better"
     assert differences(*runs_of(("one", after), ("two", before)), [HR]).iloc[0]["verdict"] == "worse"
-    assert differences(*runs_of(("one", before), ("two", before)), [HR]).iloc[0]["verdict"] == "undecided"
+    assert differences(*runs_of(("one", before), ("two", before)), [HR]).iloc[0]["verdict"] == "within noise"
 
 
 def test_a_table_of_many_rows_asks_for_more() -> None:
@@ -51,7 +51,7 @@ def test_a_table_of_many_rows_asks_for_more() -> None:
     same = [(f"same {number}", before) for number in range(12)]
     found = differences(*runs_of(("one", before), *same, ("two", after)), [HR]).set_index(SETTING)
     assert found.loc["two", "low"] > 0
-    assert found.loc["two", "verdict"] == "undecided"
+    assert found.loc["two", "verdict"] == "within noise"
     assert found.loc["two", "p"] == pytest.approx(13 * 0.006, abs=13 * 0.002)
 
 
@@ -60,7 +60,7 @@ def test_many_rows_leave_room_for_a_verdict() -> None:
     same = [(f"same {number}", before) for number in range(300)]
     found = differences(*runs_of(("one", before), *same, ("two", after)), [HR]).set_index(SETTING)
     assert found.loc["two", "verdict"] == "better"
-    assert set(found["verdict"].drop("two")) == {"undecided"}
+    assert set(found["verdict"].drop("two")) == {"within noise"}
 
 
 @pytest.mark.parametrize("gains", [26, 40, 45, 60])
@@ -87,7 +87,7 @@ def test_false_verdicts_in_a_table_without_differences_are_rare(monkeypatch: pyt
     for _ in range(tables):
         names = ("one", "two", "three", "four", "five")
         runs = [(name, draw.choice([1, 99], p=[0.3, 0.7], size=150).tolist()) for name in names]
-        wrong += set(differences(*runs_of(*runs), [HR])["verdict"]) != {"undecided"}
+        wrong += set(differences(*runs_of(*runs), [HR])["verdict"]) != {"within noise"}
     assert wrong <= tables * LEVEL + 3 * np.sqrt(tables * LEVEL * (1 - LEVEL))
 
 
