@@ -85,7 +85,7 @@ def evaluate(scores: Mapping[str, Score], held_out: HeldOut, tiles: Tiles) -> di
         >>> found["popular_list"][:, :3].tolist()
         [[0, 2, 3], [1, 2, 3]]
     """
-    by_name = {}
+    by_name: dict[str, Tensor] = {}
     for name, score in scores.items():
         prefix = f"{name}_" if name else ""
         sampled, correlation = among_candidates(score, held_out, tiles.candidates)

@@ -57,4 +57,4 @@ def _thirds(keys: Int64s, weights: Int64s) -> Int64s:
     order = np.argsort(keys, kind="stable")
     before = np.concatenate([[0], np.cumsum(weights[order])])
     first = np.searchsorted(keys[order], keys)
-    return np.minimum(2, 3 * before[first] // max(1, before[-1]))
+    return np.asarray(np.minimum(2, 3 * before[first] // max(1, before[-1])))

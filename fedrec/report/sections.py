@@ -15,6 +15,7 @@ from fedrec.analysis.naming import SETTING
 from fedrec.evaluation.results import said_users
 from fedrec.report import page as html
 from fedrec.report.figures import figures
+from fedrec.report.learned import learned_table
 from fedrec.report.study import Study
 from fedrec.report.tables import differences_table, results_table, training_table
 from fedrec.runs.folder import RunFolder
@@ -52,6 +53,7 @@ def sections(study: Study, baseline: str | None = None) -> list[str]:
         html.heading(3, "Results in test"),
         *_untested(study),
         *results_table(study),
+        *learned_table(study),
         *differences_table(study, baseline),
         *figures(study),
         *training_table(study),

@@ -88,8 +88,8 @@ def differences_table(study: Study, baseline: str | None) -> list[str]:
     few = "" if len(leading) == len(study.settings) else f"The {ROWS} best settings on the selection item. "
     caption = (
         f"{few}The setting minus what it is held against, on the same users (each averaged over its seeds; interval: "
-        f"bootstrap over users). p: randomisation test, corrected by Holm's method for {len(rows)} rows. Within noise: p, or "
-        "where both have several seeds that of a t-test over them, is above 5 %; nothing shows which is better. "
+        f"bootstrap over users). p: randomisation test, corrected by Holm's method for {len(rows)} rows. Within noise: "
+        "p, or where both have several seeds that of a t-test over them, is above 5 %; nothing shows which is better. "
         "Detectable: the smallest true difference that so many users show with 80 % power."
     )
     return [title, html.table(head, rows), html.paragraph(caption, "soft")]

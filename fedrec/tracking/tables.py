@@ -63,7 +63,7 @@ def _learned(estimates: Mapping[str, Estimate], metrics: Mapping[str, float]) ->
     for model in figures:
         table.add_column(model, justify="right")
     for label in figures[MODEL]:
-        names = [figures[model].get(label) for model in figures]
+        names = [figures[model].get(label, "") for model in figures]
         cells = [
             cell(estimates[name]) if name in estimates else f"{metrics[name]:.4f}" if name in metrics else ""
             for name in names

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.stats import permutation_test, ttest_rel
+from scipy.stats import binomtest, ttest_ind, ttest_rel
 
 from fedrec.analysis import comparison
-from fedrec.analysis.comparison import LEVEL, detectable, differences, holm
+from fedrec.analysis.comparison import differences
 from fedrec.analysis.naming import SETTING
+from fedrec.analysis.paired import LEVEL
 from fedrec.errors import InputError
+from fedrec.evaluation import intervals
 from fedrec.evaluation.table import Measure
 
 HR = Measure("hr")
@@ -32,7 +32,7 @@ def hits(users: int, gains: int, losses: int) -> tuple[list[int], list[int]]:
     return [99] * gains + [1] * losses + kept + missed, [1] * gains + [99] * losses + kept + missed
 
 
-def test_the_verdict_follows_from_the_interval_and_not_from_the_detectable_difference() -> None:
+def test_the_verdict_follows_from_the_test_and_not_from_the_detectable_difference() -> None:
     before, after = hits(943, 50, 26)
     found = differences(*runs_of(("one", before), ("two", after)), [HR]).iloc[0]
     # Mean 24/943; deviation of the differences 0.2832, its standard error 0.00922.
@@ -63,25 +63,10 @@ def test_many_rows_leave_room_for_a_verdict() -> None:
     assert set(found["verdict"].drop("two")) == {"within noise"}
 
 
-@pytest.mark.parametrize("gains", [26, 40, 45, 60])
-def test_agreement_with_the_paired_tests_of_scipy(gains: int) -> None:
-    before, after = hits(500, gains, 26)
-    p = differences(*runs_of(("one", before), ("two", after)), [HR]).iloc[0]["p"]
-    values = HR.values(after), HR.values(before)
-    randomised = permutation_test(
-        values, lambda one, two, axis: np.mean(one - two, axis), permutation_type="samples", n_resamples=9_999, rng=0
-    ).pvalue
-    student = ttest_rel(*values).pvalue
-    # Student's distribution has no steps, a resample moves by one user, a change of sign by two: each counts all of the
-    # step that it stands on. To the error of 9,999 draws ours lies between the others.
-    error = 4 * np.sqrt(2 * p * (1 - p) / 9_999) + 1e-3
-    assert student - error <= p <= randomised + error
-    assert randomised - student < 0.1
-
-
 def test_false_verdicts_in_a_table_without_differences_are_rare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 200 tables of four rows in which nothing differs at most 5 % hold a verdict."""
-    monkeypatch.setattr(comparison, "RESAMPLES", 999)
+    monkeypatch.setattr(comparison, "FLIPS", 999)
+    monkeypatch.setattr(intervals, "RESAMPLES", 99)
     draw, tables = np.random.default_rng(3), 200
     wrong = 0
     for _ in range(tables):
@@ -91,33 +76,12 @@ def test_false_verdicts_in_a_table_without_differences_are_rare(monkeypatch: pyt
     assert wrong <= tables * LEVEL + 3 * np.sqrt(tables * LEVEL * (1 - LEVEL))
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_rejects_step_by_step(p: list[float]) -> None:
-    corrected = holm(p)
-    rejected, level = set(), 0.05
-    for rank, place in enumerate(sorted(range(len(p)), key=lambda place: p[place])):
-        if p[place] * (len(p) - rank) > level:
-            break
-        rejected.add(place)
-    assert {place for place, value in enumerate(corrected) if value <= level} == rejected
-    assert all(one >= two for one, two in zip(corrected, p, strict=True))
-
-
-def test_detectable_difference() -> None:
-    # Of 100 users 10 gain a hit and 6 lose theirs: mean 0.04; squares sum to 16, so s^2 = (16 - 100 * 0.04^2) / 99
-    # and s = 0.40000. With z = 1.95996 + 0.84162 the detectable difference is 2.80158 * 0.4 / 10 = 0.11206.
-    assert detectable(np.array([1.0] * 10 + [-1.0] * 6 + [0.0] * 84)) == pytest.approx(0.11206, abs=2e-5)
-    assert detectable(np.zeros(9)) == 0
-    assert np.isnan(detectable(np.ones(1)))
-
-
 def ranks(model: list[int], popular: list[int]) -> pd.DataFrame:
     columns = {"sampled": model, "full": model, "popular_sampled": popular, "popular_full": popular}
     return pd.DataFrame({**columns, "mean_private_sampled": popular, "mean_private_full": popular})
 
 
-def test_settings_are_compared_over_the_seeds_that_both_have() -> None:
+def test_every_side_is_averaged_over_its_seeds() -> None:
     frame = pd.DataFrame({"run": ["a", "b", "c"], "seed_everything": [0, 1, 1], SETTING: ["one", "one", "two"]})
     known = {
         "a": ranks([99] * 10, [99] * 10),
@@ -132,10 +96,10 @@ def test_settings_are_compared_over_the_seeds_that_both_have() -> None:
             ("one", "mean-private"): pytest.approx(0.2),
             ("two", "most popular"): pytest.approx(0.5),
             ("two", "mean-private"): pytest.approx(0.5),
-            ("two", "one"): pytest.approx(0.1),  # seed 1 alone
+            ("two", "one"): pytest.approx(0.3),  # 0.5 less the mean of 0 and 0.4
         }
     turned = differences(frame, known, [HR], baseline="two").set_index([SETTING, "against"])["difference"]
-    assert turned["one", "two"] == pytest.approx(-0.1)
+    assert turned["one", "two"] == pytest.approx(-0.3)
     assert ("two", "one") not in turned
 
 
@@ -153,3 +117,65 @@ def test_what_cannot_be_compared() -> None:
     with pytest.raises(InputError, match="baseline three: no tested setting is called so; there are one; two"):
         differences(frame, known, [HR], baseline="three")
     assert differences(frame, {}).empty
+
+
+def test_hits_of_one_seed_are_counted_exactly() -> None:
+    before, after = hits(500, 40, 26)
+    found = differences(*runs_of(("one", before), ("two", after)), [HR]).iloc[0]
+    assert (found["test"], found["gains"], found["losses"]) == ("McNemar", 40, 26)
+    assert found["p"] == found["p_alone"] == binomtest(40, 66).pvalue
+    assert np.isnan(found["p_seeds"])
+    graded = differences(*runs_of(("one", before), ("two", after)), [Measure("ndcg")]).iloc[0]
+    assert graded["test"] == "randomisation"
+    # The same users gain and lose the same amount, so that the test is the same but for its 9,999 draws.
+    assert graded["p"] == pytest.approx(found["p"], abs=4 * np.sqrt(found["p"] / 9_999))
+
+
+def seeds_of(**settings: list[list[int]]) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Runs of several seeds: sampled ranks by setting and seed."""
+    runs = [(name, seed, own) for name, by_seed in settings.items() for seed, own in enumerate(by_seed)]
+    frame = pd.DataFrame([(f"{name}{seed}", seed, name) for name, seed, _ in runs])
+    frame.columns = pd.Index(["run", "seed_everything", SETTING])
+    return frame, {f"{name}{seed}": pd.DataFrame({"sampled": own}) for name, seed, own in runs}
+
+
+def test_seeds_that_disagree_are_noise_however_sure_the_users_are() -> None:
+    def hit(share: float) -> list[int]:
+        return [1] * round(1000 * share) + [99] * round(1000 * (1 - share))
+
+    one = [hit(share) for share in (0.30, 0.31, 0.32)]
+    jumping = differences(*seeds_of(one=one, two=[hit(0.2), hit(0.5), hit(0.6)]), [HR]).iloc[0]
+    assert jumping["p"] < 0.001
+    assert jumping["p_seeds"] > 0.05
+    assert jumping["verdict"] == "within noise"
+    steady = differences(*seeds_of(one=one, two=[hit(share) for share in (0.42, 0.43, 0.45)]), [HR]).iloc[0]
+    assert steady["p_seeds"] == pytest.approx(ttest_ind([0.42, 0.43, 0.45], [0.3, 0.31, 0.32], equal_var=False).pvalue)
+    assert (steady["seeds"], steady["seeds_against"], steady["verdict"]) == (3, 3, "better")
+
+
+def test_a_reference_is_paired_within_its_runs() -> None:
+    frame, known = seeds_of(one=[[1] * 40 + [99] * 60, [1] * 45 + [99] * 55, [1] * 41 + [99] * 59])
+    known = {run: own.assign(popular_sampled=[1] * 20 + [99] * 80) for run, own in known.items()}
+    found = differences(frame, known, [HR], baseline="most popular")
+    assert found["against"].tolist() == ["most popular"]
+    expected = ttest_rel([0.4, 0.45, 0.41], [0.2] * 3).pvalue
+    assert found["p_seeds"].item() == pytest.approx(expected)
+    # No seed changes popularity: pairing or not is the same there, and both have no spread where nothing changes.
+    same = differences(frame, {run: own.assign(sampled=[1] * 40 + [99] * 60) for run, own in known.items()}, [HR])
+    assert same["p_seeds"].item() == 0
+
+
+def test_two_runs_of_the_same_ranking_quality_are_within_noise_and_a_planted_difference_is_found() -> None:
+    draw = np.random.default_rng(0)
+    skill = draw.normal(size=2000)
+
+    def trained(shift: float) -> list[int]:
+        """Ranks that hold what a user is like and what a seed did to it."""
+        noise = skill + draw.normal(size=2000) + shift
+        return (1 + np.floor(100 / (1 + np.exp(noise)))).astype(int).tolist()
+
+    measures = [HR, Measure("ndcg")]
+    found = differences(*runs_of(("one", trained(0)), ("two", trained(0)), ("three", trained(0.3))), measures)
+    verdicts = found.set_index([SETTING, "measure"])["verdict"]
+    assert set(verdicts["two"]) == {"within noise"}
+    assert set(verdicts["three"]) == {"better"}
