@@ -7,7 +7,6 @@ randomisation test keeps its level (Ihemelandu, Ekstrand, *Inference at Scale*, 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -80,11 +79,10 @@ def over_seeds_p(own: Floats, other: Floats, paired: bool) -> float:
     """
     if min(len(own), len(other)) < 2:
         return float("nan")
-    own, other = own.round(12), other.round(12)  # runs that no seed changes have no spread, whatever the rounding
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # no spread at all is answered below
-        p = (ttest_rel(own, other) if paired else ttest_ind(own, other, equal_var=False)).pvalue
-    return float(p) if np.isfinite(p) else float(own.mean() == other.mean())
+    sides = [(own - other).round(12)] if paired else [own.round(12), other.round(12)]
+    if all(np.ptp(side) == 0 for side in sides):  # no seed changes anything: no spread, whatever the rounding
+        return float(sides[0][0] == (0 if paired else sides[1][0]))
+    return float((ttest_rel(own, other) if paired else ttest_ind(own, other, equal_var=False)).pvalue)
 
 
 def effect_size(change: Floats) -> float:

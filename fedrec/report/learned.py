@@ -16,7 +16,7 @@ from fedrec.runs.settings import RUN
 
 CAPTION = (
     "± is half of a 95 % interval, as above; figures without one are of all users together. Gain: the model minus the "
-    "mean-private model. Correlation: Spearman, of the order of a user's candidates with their numbers of training rows. "
+    "mean-private model. Correlation: Spearman, of a user's order of candidates with their numbers of training rows. "
     "Coverage and Gini: over all items, of everybody's ten best unseen items. AUC: share of the unseen items that rank "
     "behind the held-out one. Head, middle and tail items: a third of the training rows each; small, medium and large "
     "clients: a third of the clients each, by training rows."
@@ -33,10 +33,8 @@ def learned_table(study: Study) -> list[str]:
     known = [name for names in figures.values() for name in names.values() if name in study.best]
     if not known:
         return []
-    cells = {
-        (str(row[SETTING]), str(row["metric"])): row
-        for row in over_seeds(study.best, known, [SETTING]).to_dict("records")
-    }
+    means = over_seeds(study.best, known, [SETTING]).to_dict("records")
+    cells = {(str(row[SETTING]), str(row["metric"])): row for row in means}
     halves = _over_users(study)
 
     def cell(setting: str, name: str) -> str:

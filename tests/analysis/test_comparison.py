@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -66,7 +68,7 @@ def test_many_rows_leave_room_for_a_verdict() -> None:
 def test_false_verdicts_in_a_table_without_differences_are_rare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 200 tables of four rows in which nothing differs at most 5 % hold a verdict."""
     monkeypatch.setattr(comparison, "FLIPS", 999)
-    monkeypatch.setattr(intervals, "RESAMPLES", 99)
+    monkeypatch.setattr(comparison, "estimates", partial(intervals.estimates, resamples=99))
     draw, tables = np.random.default_rng(3), 200
     wrong = 0
     for _ in range(tables):

@@ -36,9 +36,9 @@ def told(capsys: pytest.CaptureFixture[str]) -> dict[str, list[str]]:
         if " against " in line:
             title = re.sub(r" \(\d+ seeds?\)", "", line.strip())
             found[title] = []
-        if verdict := re.search(r"(better|worse|within noise)$", line.strip()):
-            if found and line.strip().startswith(("sampled", "full")):
-                found[title].append(verdict[1])
+        verdict = re.search(r"(better|worse|within noise)$", line.strip())
+        if verdict and line.strip().startswith(("sampled", "full")):
+            found[title].append(verdict[1])
     return found
 
 

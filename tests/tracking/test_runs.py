@@ -232,12 +232,10 @@ def test_the_results_of_a_test(
     assert f"best.ckpt: round {found['rounds']}, chosen on the validation item" in table
     rows = [line.strip().partition("  ")[0] for line in table.splitlines() if line.count("±") == 4]
     assert rows == list(MODELS)
-    told = table[table.index("What was learned") :]
+    told = [line.strip() for line in table[table.index("What was learned") :].splitlines()]
     for label, name in told_figures().items():
         figure = found["metrics"].get(name)  # of a stratum without users there is none
-        assert figure is None or f"{figure:.4f}" in next(
-            line for line in told.splitlines() if line.strip().startswith(label)
-        )
+        assert figure is None or f"{figure:.4f}" in next(line for line in told if line.startswith(label))
     hits = {who: ranks[f"{who}full"] <= 10 for who in ("", "mean_private_")}
     assert found["metrics"]["test/gain_full_hr_10"] == pytest.approx(hits[""].mean() - hits["mean_private_"].mean())
     assert found["metrics"]["test/popular_popularity_correlation"] == pytest.approx(1)
