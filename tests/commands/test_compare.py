@@ -16,7 +16,7 @@ from tests import small_runs
 from tests.analysis.folders import config, write_run
 
 
-def known_run(root: Path, name: str, method: str, seed: int, hits: float, fingerprint: str = "1f") -> Path:
+def known_run(root: Path, name: str, method: str, seed: int, hits: float, fingerprint: str = "0123456789abcdef") -> Path:
     """A tested run of 400 users of whom a share hits; most popular items hit a fifth of them."""
     draw = np.random.default_rng([seed, round(1000 * hits)])
     model = np.where(draw.random(400) < hits, 1, 99)
@@ -79,7 +79,7 @@ def test_runs_of_one_id_in_two_folders_are_two(tmp_path: Path, capsys: pytest.Ca
 
 def test_what_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     known_run(tmp_path, "a", "FedNCF", 0, 0.4)
-    known_run(tmp_path, "b", "FedRecGEL", 0, 0.4, fingerprint="2e")
+    known_run(tmp_path, "b", "FedRecGEL", 0, 0.4, fingerprint="fedcba9876543210")
     for arguments, message in {
         (str(tmp_path),): "the runs have 2 fingerprints",
         (str(tmp_path / "runs" / "a"), "--baseline=FedMF"): "baseline FedMF: no tested setting is called so",
@@ -98,7 +98,7 @@ def test_two_seeds_of_a_small_federation_are_within_noise_and_what_learns_nothin
 ) -> None:
     plan = ("--data.plan.users=400", "--data.plan.items=150", "--data.plan.rows=6000", "--data.plan.skew=1.5")
     runs = [
-        str(small_runs.fit(tmp_path, 25, *plan, f"--seed_everything={seed}", "--data.client_fraction=0.5"))
+        str(small_runs.fit(tmp_path, 10, *plan, f"--seed_everything={seed}", "--data.client_fraction=0.5"))
         for seed in (0, 1)
     ]
     for run in runs:
