@@ -160,7 +160,7 @@ def show(head: dict[str, Any], estimates: dict[str, list[Estimate | None]]) -> N
     from rich.table import Table
 
     from fedrec.analysis.disclosure import GUESSES
-    from fedrec.tracking.results import cell
+    from fedrec.tracking.tables import cell
 
     title = f"Run {head['run']}: {head['method']} on {head['data']}, round {head['round']}, {head['clients']} clients"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", caption=CAPTION, caption_justify="left")

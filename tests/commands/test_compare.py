@@ -16,7 +16,9 @@ from tests import small_runs
 from tests.analysis.folders import config, write_run
 
 
-def known_run(root: Path, name: str, method: str, seed: int, hits: float, fingerprint: str = "0123456789abcdef") -> Path:
+def known_run(
+    root: Path, name: str, method: str, seed: int, hits: float, fingerprint: str = "0123456789abcdef"
+) -> Path:
     """A tested run of 400 users of whom a share hits; most popular items hit a fifth of them."""
     draw = np.random.default_rng([seed, round(1000 * hits)])
     model = np.where(draw.random(400) < hits, 1, 99)
