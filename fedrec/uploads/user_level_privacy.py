@@ -8,10 +8,9 @@ divides by the expected size of a cohort, whoever has arrived. What the guarante
 A client that fails, is late or is left out, since its numbers are not finite, adds nothing to the sum: it is as if it
 had not been drawn. Rounds of nobody are released, too, as noise alone.
 
-Deviations: all clients weigh the same (the paper's w_k = 1) and clipping is flat, never per layer; the accountant is
-that of Renyi divergences, which has replaced theirs. The noise is a function of (seed, round), so that runs repeat: who
-publishes a model keeps its seed to himself, and publishes no two of one seed. Numbers are of floating point, whose
-rounding an attacker could use (Mironov, CCS 2012).
+Deviations: all clients weigh the same (the paper's w_k = 1), clipping is never per layer, Renyi divergences account.
+The noise is a function of (seed, round): who publishes a model keeps its seed secret, and publishes no two of one seed.
+An attacker could use the rounding of floating-point numbers (Mironov, CCS 2012).
 """
 
 from __future__ import annotations
@@ -22,22 +21,21 @@ from typing import Any
 import torch
 
 from fedrec.errors import InputError
-from fedrec.exchange import Upload
 from fedrec.models.recommender import Params
 from fedrec.processes import Processes
 from fedrec.uploads.budget import Budget
-from fedrec.uploads.clip import Tally, clipped
+from fedrec.uploads.clip import Clip
 from fedrec.uploads.noise import of_server
 from fedrec.uploads.quantile import Quantile
-from fedrec.uploads.step import Between, Exchange, UploadStep
+from fedrec.uploads.step import Between, Exchange
 
 
-class UserLevelPrivacy(UploadStep):
+class UserLevelPrivacy(Clip):
     """Clips every client's upload, and noises what the server steps along; goes under ``model.privacy``.
 
-    With ``noise_multiplier`` 0 and a bound above all norms it is the plain round, but for the divisor. Every round,
-    ``train/epsilon`` says what has been spent so far, at ``train/delta``; beside it ``train/noise_multiplier`` and
-    ``train/clip_bound``, and ``train/clipped`` and ``train/upload_norm``, which the guarantee does not cover.
+    With ``noise_multiplier`` 0 and a bound above all norms it is the plain round, but for the divisor. Every round says
+    what has been spent so far, ``train/epsilon`` at ``train/delta``, with which ``train/noise_multiplier`` and
+    ``train/clip_bound``; and ``train/clipped`` and ``train/upload_norm``, which the guarantee does not cover.
 
     Args:
         epsilon: What all planned rounds (``trainer.max_epochs``) may spend; the noise follows from it. A run that goes
@@ -65,42 +63,37 @@ class UserLevelPrivacy(UploadStep):
         quantile_rate: float = 0.2,
         quantile_noise: float | None = None,
     ) -> None:
-        super().__init__()
         if not 0 < bound < float("inf"):
             raise InputError(
                 f"model.privacy.bound={bound}: without clipping no noise hides a client; expected a finite norm above 0"
             )
-        self.budget, self.bound = Budget(epsilon, noise_multiplier, delta), bound
+        super().__init__(bound)
+        self.budget, self._noise = Budget(epsilon, noise_multiplier, delta), 0.0
         self.quantile = None if quantile is None else Quantile(quantile, quantile_rate, quantile_noise)
-        self.tally, self._noise = Tally(), 0.0
         self.register_buffer("_like", torch.zeros(()), persistent=False)  # has the parameters' device and type
 
     def check(self, between: Between) -> None:
         """See base class."""
         if between.aggregates != "mean":
             raise InputError(
-                f"model.privacy: model.server={between.server} does not take the mean over the clients of a round, on "
-                "which the noise is founded; expected MeanServer or LowRankServer with rows_over=clients, FedGloSS or "
-                "FedNSAM"
+                f"model.privacy: model.server={between.server} does not take the mean over the clients of a round, to "
+                "which noise belongs; expected MeanServer or LowRankServer with rows_over=clients, FedGloSS or FedNSAM"
             )
         if between.watching:
             raise InputError(
                 f"model.server.sends: {', '.join(between.watching)} is computed from the uploads themselves, which "
                 "model.privacy does not hide; expected none of these"
             )
-        after = [type(step).__name__ for step in between.after if not (step.last and step.keeps_bound)]
-        if after:
-            raise InputError(f"model.uploads: {after[0]} comes after clipping; expected it before model.privacy")
+        for step in between.after:
+            if not (step.last and step.keeps_bound):
+                name = type(step).__name__
+                raise InputError(f"model.uploads: {name} comes after clipping; expected it before model.privacy")
 
     def plan(self, rounds: int | None, coin: float | None) -> None:
         """See base class: refuses cohorts that are not Poisson, and an epsilon that no noise reaches."""
         noise = self.budget.plan(rounds, coin)
         if self.quantile and coin:
             self.quantile.noise_of_sum(noise, coin * self._clients)
-
-    def working_floats(self, dense: int, row: int, items: int) -> tuple[int, int]:
-        """See base class: the clipped upload beside the one that came."""
-        return row, dense
 
     def initialise(
         self, shapes: Mapping[str, torch.Size], item_tables: Sequence[str], num_users: int, seed: int
@@ -112,27 +105,23 @@ class UserLevelPrivacy(UploadStep):
     def begin_round(self, exchange: Exchange) -> None:
         """See base class; where epsilon was given, finds the noise, once for all planned rounds."""
         super().begin_round(exchange)
-        self.tally, self._used = Tally(), self.bound
-        self._noise = self.budget.noise(exchange.coin)
-
-    def on_client(self, upload: Upload) -> Upload:
-        """See base class."""
-        return clipped(upload, self.bound, 2, self.tally)
+        self._used, self._noise = self.bound, self.budget.noise(exchange.coin)
 
     def reduce(self, processes: Processes) -> None:
         """See base class."""
-        self.tally.reduce(processes)
+        super().reduce(processes)
         self.budget.spend()
 
     def on_server(self, direction: Params) -> Params:
         """See base class: the sum, with noise on every shared number, over the expected size of a cohort."""
         exchange, like, noise = self.exchange, self.get_buffer("_like"), self._noise
-        noise = self.quantile.noise_of_sum(noise, exchange.expected) if self.quantile else noise
+        if self.quantile:
+            noise = self.quantile.noise_of_sum(noise, exchange.expected)
         deviation, share = noise * self.bound / exchange.expected, self.tally.clients / exchange.expected
         released = {}
         for name, shape in self._shapes.items():
             released[name] = of_server(shape, like, f"noise of {name}", exchange).mul_(deviation)
-            if name in direction:  # a mean over the clients who arrived; nobody has ever sent what is missing
+            if name in direction:  # the mean over who arrived; nobody has ever sent what is missing
                 released[name].add_(direction[name], alpha=share)
         if self.quantile:
             found = self.tally.within, self.tally.clients
@@ -142,7 +131,7 @@ class UserLevelPrivacy(UploadStep):
     def metrics(self) -> dict[str, float]:
         """See base class."""
         spent = {"epsilon": self.budget.spent(), "delta": self.budget.delta}
-        return {**spent, "noise_multiplier": self._noise, "clip_bound": self._used, **self.tally.metrics()}
+        return {**spent, "noise_multiplier": self._noise, "clip_bound": self._used, **super().metrics()}
 
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint holds: the rounds that were charged, the noise, the bound."""
