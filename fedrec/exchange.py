@@ -10,9 +10,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from fedrec.encoding import Encoding, Encodings
 from fedrec.models.recommender import Params
 
 BYTES = 4  # of a float32, in which parameters travel
+
+
+def flat(value: Tensor) -> Tensor:
+    """What B clients have of a parameter, ``[B, *shape]``, as ``[B, N]``."""
+    return value.reshape(len(value), value.shape[1:].numel())
 
 
 class Table(Protocol):
@@ -131,7 +137,7 @@ class Upload:
         per_client: Whether ``dense`` has a client axis.
         scale: ``[B]`` by table: by what the rows that are not listed were multiplied, for clients whose whole table
             decays; empty where those rows are as received.
-        sent: ``float64 [B]`` bytes that each client sends, where a step on the way has encoded the numbers; None:
+        encodings: In which forms the clients can write it down, where a step on the way has encoded the numbers; None:
             float32 numbers travel.
     """
 
@@ -143,7 +149,7 @@ class Upload:
     num_items: int
     per_client: bool
     scale: Params = field(default_factory=dict)
-    sent: Tensor | None = None
+    encodings: Encodings | None = None
 
     def num_bytes(self) -> int:
         """Bytes that one client sends: dense parameters and whole tables, as the published codes send them."""
@@ -153,8 +159,8 @@ class Upload:
 
     def total_bytes(self) -> int:
         """Bytes that all the clients send; where they send no numbers, the items are it, an index of 4 bytes each."""
-        if self.sent is not None:
-            return int(self.sent.sum())
+        if self.encodings:
+            return int(self.encodings.num_bytes(self.encodings.whole).sum())
         numbers = self.dense or self.rows
         return len(self.clients) * self.num_bytes() if numbers else BYTES * int(self.counts.sum())
 
@@ -163,13 +169,25 @@ class Upload:
 
         It is less, and tells the server which items a client has.
         """
-        if self.sent is not None:
-            return self.sent
+        if self.encodings:
+            return self.encodings.num_bytes(self.encodings.own)
         if not self.dense and not self.rows:
             return BYTES * self.counts
         rest = self.num_bytes() - BYTES * self.num_items * sum(rows.shape[2] for rows in self.rows.values())
         row = sum(rows.shape[2] for rows in self.rows.values())
         return self.counts * (BYTES * (row + 1 if row else 0)) + (rest + BYTES * len(self.scale))
+
+    def encoded(self) -> Encodings:
+        """In which forms the clients can write it down; needs ``per_client``."""
+        if self.encodings:
+            return self.encodings
+        none = torch.zeros_like(self.counts)
+        shapes = [value.shape[1:] for value in self.dense.values()]
+        dense, vectors = sum(shape.numel() for shape in shapes), sum(shape[:-1].numel() for shape in shapes)
+        tables, row = len(self.rows), sum(rows.shape[2] for rows in self.rows.values())
+        whole = Encoding(none + dense + self.num_items * row, none + vectors + self.num_items * tables, none)
+        own = Encoding(none + dense + self.counts * row, none + vectors + self.counts * tables, self.counts * bool(row))
+        return Encodings(whole, own)
 
     def summed(self) -> Upload:
         """The same with ``dense`` summed over the clients."""

@@ -131,7 +131,8 @@ class FederatedRecommender(EvaluatedModule):
         """What the server sends in a round, of which the steps on the way hear."""
         broadcast = self.server.broadcast(cohort.round, cohort.everywhere)
         expected = cohort.selected if cohort.expected is None else cohort.expected
-        self.uploads.begin_round(Exchange(cohort.round, self.seed, cohort.everywhere, expected, cohort.coin, broadcast))
+        clients = cohort.everywhere, expected, cohort.coin
+        self.uploads.begin_round(Exchange(cohort.round, self.seed, *clients, broadcast, cohort.invited))
         return broadcast
 
     def trained(self, cohort: Cohort, broadcast: Broadcast, wanted: Uploads) -> Iterator[ClientUpdates]:
@@ -157,7 +158,11 @@ class FederatedRecommender(EvaluatedModule):
             upload = self.sent(updates.upload)
             if self.server.adds_up:
                 self.server.aggregate(upload)
-            yield updates.own, None if self.server.adds_up else upload, Measured.of(updates.figures, upload)
+            yield (
+                updates.own,
+                None if self.server.adds_up else upload,
+                Measured.of(updates.figures, upload, updates.upload.counts),
+            )
 
     def _log_round(self, figures: RoundFigures, broadcast: Broadcast, norm: Tensor | float) -> None:
         metrics = {"round": float(self.rounds), "train/norm_shared": norm, **figures.metrics(broadcast)}

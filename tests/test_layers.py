@@ -30,9 +30,9 @@ FLOORS = (
     ("fedrec.client", "fedrec.server"),
     ("fedrec.uploads",),
     ("fedrec.exchange",),
-    ("fedrec.data", "fedrec.runs"),
-    ("fedrec.models",),
-    ("fedrec.processes",),
+    ("fedrec.data", "fedrec.runs", "fedrec.ragged"),
+    ("fedrec.models", "fedrec.limit"),
+    ("fedrec.encoding", "fedrec.processes"),
     ("fedrec.allocator", "fedrec.errors", "fedrec.files", "fedrec.stopping"),
     ("fedrec",),
 )

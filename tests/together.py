@@ -33,6 +33,8 @@ OTHERS = Path(__file__).parent / "methods"
 METHODS = [
     *(name for name in names() if composition(name).client.exchanges),
     "halved",
+    "compressed",
+    "secure",
     "noised",
     "private",
     "promotion",

@@ -61,9 +61,9 @@ class Measured:
     touched: Tensor
 
     @classmethod
-    def of(cls, figures: Figures, upload: Upload) -> Measured:
-        """What there is to know of a bucket whose ``upload`` has arrived."""
-        return cls(figures, upload.total_bytes(), upload.counts, upload.touched_bytes())
+    def of(cls, figures: Figures, upload: Upload, items: Tensor) -> Measured:
+        """What there is to know of a bucket with ``items [B]`` whose ``upload``, which may not tell them, has arrived."""
+        return cls(figures, upload.total_bytes(), items, upload.touched_bytes())
 
 
 class RoundFigures:

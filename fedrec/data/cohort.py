@@ -37,6 +37,7 @@ class Cohort:
         failed: How many more were selected and failed.
         late: How many more were selected and have more examples than the deadline allows.
         share_of: ``int64 [A]`` the clients that train in any process, ascending; None: in this one alone.
+        absent: ``int64 [failed + late]`` who failed or is late, ascending; None: nobody, or nobody can say who.
         expected: How many clients a round selects on average; None: nobody can say.
         coin: The probability with which each client is selected, by a coin of its own; None: they are drawn otherwise.
         drawn: The same in the host's memory, where this one was brought to another device; None: this one is there.
@@ -51,6 +52,7 @@ class Cohort:
     failed: int = 0
     late: int = 0
     share_of: Tensor | None = None
+    absent: Tensor | None = None
     expected: float | None = None
     coin: float | None = None
     drawn: Cohort | None = None
@@ -70,11 +72,18 @@ class Cohort:
         """How many clients the server selected: those that train, failed or are late."""
         return len(self.everywhere) + self.failed + self.late
 
+    @property
+    def invited(self) -> Tensor:
+        """``int64 [n]`` the clients that the server selected, whether they arrive or not, ascending."""
+        return self.everywhere if self.absent is None else torch.cat([self.everywhere, self.absent]).sort().values
+
     def to(self, device: torch.device | str) -> Cohort:
         """Return the same cohort on ``device``."""
         moved = {name: getattr(self, name).to(device) for name in ("clients", "offsets", "items", "labels")}
         drawn = None if torch.device(device).type == "cpu" else self.on_host
-        return replace(self, **moved, share_of=None if self.share_of is None else self.share_of.to(device), drawn=drawn)
+        others = {name: getattr(self, name) for name in ("share_of", "absent")}
+        moved |= {name: value.to(device) for name, value in others.items() if value is not None}
+        return replace(self, **moved, drawn=drawn)
 
 
 def draw_cohort(
@@ -136,6 +145,7 @@ def draw_cohort(
         failed=taking_part.failed,
         late=taking_part.late,
         share_of=torch.from_numpy(arrived) if share[1] > 1 else None,
+        absent=torch.from_numpy(taking_part.absent),
         expected=expected_clients(len(rows), fraction, availability),
         coin=fraction if availability.cohort == "poisson" else None,
     )

@@ -53,11 +53,13 @@ class Participants:
         arrived: ``int64 [C]`` those whose uploads arrive, ascending.
         failed: How many failed.
         late: How many had more examples than the deadline allows; one that failed is not counted here.
+        absent: ``int64 [A]`` the clients that failed or were late, ascending.
     """
 
     arrived: Int64s
     failed: int
     late: int
+    absent: Int64s
 
 
 def draw_participants(
@@ -79,7 +81,7 @@ def draw_participants(
     Example:
         >>> rows = np.array([9, 9, 9, 9, 200, 9, 9, 9])
         >>> draw_participants(0, 1, rows, 1.0, 5, Availability(failure=0.3, max_examples=500))
-        Participants(arrived=array([1, 3, 5]), failed=4, late=1)
+        Participants(arrived=array([1, 3, 5]), failed=4, late=1, absent=array([0, 2, 4, 6, 7]))
     """
     drawn = {"uniform": draw_clients, "poisson": _each_by_a_coin}.get(availability.cohort)
     selected = drawn(seed, round, len(rows), fraction) if drawn else _by_size(seed, round, rows, fraction)
@@ -88,7 +90,8 @@ def draw_participants(
         failed = uniform(hash_u64(seed, "failure", round, selected)) < availability.failure
     arrived = selected[~failed]
     in_time = arrived[rows[arrived] * per_row <= _deadline(availability)]
-    return Participants(in_time, int(failed.sum()), len(arrived) - len(in_time))
+    absent = np.setdiff1d(selected, in_time, assume_unique=True)
+    return Participants(in_time, int(failed.sum()), len(arrived) - len(in_time), absent)
 
 
 def draw_clients(seed: int, round: int, num_users: int, fraction: float) -> Int64s:

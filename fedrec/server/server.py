@@ -184,7 +184,7 @@ class Server(nn.Module, ABC):
             uploads: The way that the uploads came; the server's side of its steps is done here.
 
         Returns:
-            Norm of the aggregate, ``[]``.
+            Norm of the aggregate, ``[]``; NaN where there is none, and no step is done.
 
         Raises:
             DivergenceError: If the aggregate or a parameter after the step is not finite: sums of finite uploads may
@@ -192,6 +192,8 @@ class Server(nn.Module, ABC):
         """
         direction = self.direction()
         direction = self.decoded(uploads.on_server(direction) if uploads else direction)
+        if not direction:
+            return torch.tensor(float("nan"))
         norm: Tensor = torch.stack(torch._foreach_norm(list(direction.values()))).norm()
         if not norm.isfinite():  # a finite norm has finite terms; one that is not may have overflowed itself
             _require_finite(direction, f"round {round_ + 1}: the sum of the clients' uploads overflows")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import nn
 
+from fedrec.errors import InputError
 from fedrec.exchange import Upload
 from fedrec.models.recommender import Params
 from fedrec.processes import Processes
@@ -21,9 +22,15 @@ class UploadPath(nn.ModuleList):
     Args:
         steps: The steps in the order in which they are listed.
         privacy: What comes after them all, but for steps that are ``last``.
+
+    Raises:
+        InputError: If a step is listed after one that must come last.
     """
 
     def __init__(self, steps: Sequence[UploadStep] = (), privacy: UploadStep | None = None) -> None:
+        early = next((type(step).__name__ for step in steps[:-1] if step.last), None)
+        if early:
+            raise InputError(f"model.uploads: {early} must come last; {type(steps[-1]).__name__} is listed after it")
         middle = [] if privacy is None else [privacy]
         super().__init__([*(s for s in steps if not s.last), *middle, *(s for s in steps if s.last)])
 

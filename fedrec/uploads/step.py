@@ -29,6 +29,8 @@ class Exchange:
         coin: The probability with which each client is selected, by a coin of its own (Poisson cohorts); None: cohorts
             are drawn otherwise.
         broadcast: What the clients have received; None: a step is tried alone.
+        selected: ``int64 [n]`` the clients that the server selected, whether they arrive or not, ascending; None: all
+            of them arrive.
     """
 
     round: int
@@ -37,6 +39,7 @@ class Exchange:
     expected: float
     coin: float | None = None
     broadcast: Broadcast | None = None
+    selected: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class UploadStep(nn.Module, ABC):
     Attributes:
         keeps_bound: Whether it never raises the norm of a client's upload, so that it may stand after a clip.
         whole: Whether it turns item rows into whole tables (:meth:`~fedrec.exchange.Upload.whole`).
-        last: Whether it comes after ``model.privacy`` wherever it is listed.
+        last: Whether nothing may be listed after it; it comes after ``model.privacy``, too.
+        lossy: Whether what it takes off an upload is an error, which may be made good in the client's next one.
         acts_alone: Whether the server steps in a round of nobody, too, since what this adds must be in every round.
         promoted: An item whose exposure in everybody's best ten ``test`` measures; None: there is none.
         exchange: The round that has begun.
@@ -84,6 +88,7 @@ class UploadStep(nn.Module, ABC):
     keeps_bound: bool = False
     whole: bool = False
     last: bool = False
+    lossy: bool = False
     acts_alone: bool = False
     promoted: int | None = None
     exchange: Exchange
@@ -148,6 +153,7 @@ class UploadStep(nn.Module, ABC):
     def on_server(self, direction: Params) -> Params:
         """What the server steps along instead of the aggregate ``direction``; by default the aggregate itself.
 
+        Nothing at all, ``{}``, means that the server does not step in this round.
         It may overwrite the aggregate, and must be the same in all processes.
         """
         return direction

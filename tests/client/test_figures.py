@@ -20,7 +20,7 @@ def test_figures_are_means_over_the_clients_kept() -> None:
     whole = updates()
     for kept in ([True, False, True], [False, True, False]):
         part = whole.only(torch.tensor(kept))
-        figures.add(Measured.of(part.figures, part.upload))
+        figures.add(Measured.of(part.figures, part.upload, part.upload.counts))
     figures.check()
     sent = Broadcast(12, {"w": torch.zeros(2, 2)}, {"e": OneTable(torch.zeros(12, 2))}, {"basis": torch.zeros(3)})
     found = {name: float(value) for name, value in figures.metrics(sent).items()}
@@ -49,7 +49,7 @@ def test_figures_are_means_over_the_clients_kept() -> None:
 def test_a_round_of_nobody_names_its_number() -> None:
     figures = RoundFigures(cohort((1, [0], [1]), (4, [0], [1]), number=12))
     nobody = updates().only(torch.zeros(3, dtype=torch.bool))
-    figures.add(Measured.of(nobody.figures, nobody.upload))
+    figures.add(Measured.of(nobody.figures, nobody.upload, nobody.upload.counts))
     with pytest.raises(DivergenceError, match=r"round 13: .* all 2 clients"):
         figures.check()
 
@@ -62,7 +62,7 @@ def test_as_many_as_the_share_may_be_left_out_and_no_more(clients: int, left_out
     figures = RoundFigures(cohort(*((c, [0], [1]) for c in range(clients)), number=3))
     for _ in range(clients - left_out):
         one = updates().only(torch.tensor([True, False, False]))
-        figures.add(Measured.of(one.figures, one.upload))
+        figures.add(Measured.of(one.figures, one.upload, one.upload.counts))
     figures.check(most)
     if left_out:
         with pytest.raises(DivergenceError, match=f"round 4: .* {left_out} of {clients} clients .*max_left_out"):

@@ -89,7 +89,7 @@ def test_a_run_cut_off_and_resumed_ends_in_the_same_bits(name: str, tmp_path: Pa
 @pytest.mark.parametrize("name", METHODS)
 def test_results_do_not_depend_on_the_memory_budget(name: str) -> None:
     # Clients one at a time, in slices; a client with dense copies or a whole table needs more.
-    small = {"local-ncf": 0.01, "gpfedrec": 0.006, "noised": 0.01}.get(name, 0.002)
+    small = {"local-ncf": 0.01, "gpfedrec": 0.006, "noised": 0.01, "compressed": 0.02, "secure": 0.02}.get(name, 0.002)
     assert_close(after(bare(name, budget_mib=small)), after(bare(name)), **EXACT)
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fedrec.client.stores.limit import Limit
-from fedrec.client.stores.ragged import RaggedRows
 from fedrec.client.stores.store import Copy, Store
 from fedrec.exchange import Broadcast, OneTable, Table
+from fedrec.limit import Limit
 from fedrec.models.recommender import Params
+from fedrec.ragged import RaggedRows
 
 
 class DecayedRows(Store):

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from fedrec.client.stores.limit import Limit
 from fedrec.client.stores.store import Copy, Store
 from fedrec.exchange import Broadcast, OneTable, Table
+from fedrec.limit import Limit
 from fedrec.models.linear import by_client
 from fedrec.models.recommender import Params
 

@@ -14,12 +14,12 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from fedrec.client.stores.limit import Limit
-from fedrec.client.stores.ragged import RaggedRows
 from fedrec.client.stores.store import Copy, Store
 from fedrec.errors import InputError
 from fedrec.exchange import Broadcast, OneTable, Table
+from fedrec.limit import Limit
 from fedrec.models.recommender import Params
+from fedrec.ragged import RaggedRows
 
 
 class TunedRows(Store):

@@ -1,17 +1,34 @@
-"""Item rows of some pairs (client, item): a map from pairs to rows, for stores that hold a few rows of each client."""
+"""Item rows of some pairs (client, item): a map from pairs to rows, for what holds a few rows of each client."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
-from fedrec.client.stores.limit import Limit
-from fedrec.client.stores.store import Copy
+from fedrec.limit import Limit
 from fedrec.models.recommender import Params
+
+
+class ItemRows(Protocol):
+    """Item rows of B clients, such as an upload's or a copy's."""
+
+    @property
+    def items(self) -> Tensor:
+        """Items ``int64 [B, P]``."""
+        ...
+
+    @property
+    def rows(self) -> Params:
+        """Rows ``[B, P, D]`` by table."""
+        ...
+
+    def real(self) -> Tensor:
+        """Which of them are not padding, ``bool [B, P]``."""
+        ...
 
 
 class RaggedRows(nn.Module):
@@ -58,12 +75,12 @@ class RaggedRows(nn.Module):
         """Forget what was handed in."""
         self._handed_in.clear()
 
-    def write(self, clients: Tensor, copy: Copy, num_items: int) -> None:
+    def write(self, clients: Tensor, new: ItemRows, num_items: int) -> None:
         """Take the rows of ``clients [B]`` until the round ends; their older rows of other items stay."""
-        real = copy.real().flatten().nonzero()[:, 0]  # once: how many there are, a GPU has to be asked
-        keys = (clients[:, None] * num_items + copy.items).flatten()[real]
+        real = new.real().flatten().nonzero()[:, 0]  # once: how many there are, a GPU has to be asked
+        keys = (clients[:, None] * num_items + new.items).flatten()[real]
         self.num_items = num_items
-        self._handed_in.append((keys, {name: rows.flatten(0, 1)[real] for name, rows in copy.rows.items()}))
+        self._handed_in.append((keys, {name: rows.flatten(0, 1)[real] for name, rows in new.rows.items()}))
 
     def owners(self) -> Tensor:
         """Client of every row, ``int64 [R]``."""

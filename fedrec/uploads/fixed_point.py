@@ -1,0 +1,85 @@
+"""Numbers as integers of a ring, in which the sum of so many clients' cannot overflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from fedrec.errors import InputError
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """Multiples of ``bound / levels`` as integers modulo ``2^bits``, with ``levels = 2^(bits - 1 - c) - 1``.
+
+    For n clients c is ``ceil(log2 n)``: cohorts of about the same size have the same multiples.
+
+    Args:
+        bound: Largest magnitude of a number.
+        bits: Of an integer.
+        clients: Number n of integers of which sums are taken, at most.
+
+    Raises:
+        InputError: If the integers hold no sum of so many.
+    """
+
+    bound: float
+    bits: int
+    clients: int
+
+    def __post_init__(self) -> None:
+        if self.bits < self._sum_bits + 2:
+            raise InputError(
+                f"model.uploads: SecureSum.bits={self.bits} holds no sum of {self.clients} clients; expected at least "
+                f"{self._sum_bits + 2}, and more for finer numbers"
+            )
+
+    @property
+    def _sum_bits(self) -> int:
+        return max(0, self.clients - 1).bit_length()
+
+    @property
+    def levels(self) -> int:
+        """The integer of a number as large as the bound."""
+        return int(2 ** (self.bits - 1 - self._sum_bits) - 1)
+
+    @property
+    def unit(self) -> float:
+        """By how much neighbouring numbers differ."""
+        return self.bound / self.levels
+
+    def integers(self, values: Tensor, chance: Tensor | None, what: str = "a number") -> Tensor:
+        """Integers, ``int64``, from ``-levels`` to ``levels``.
+
+        Args:
+            values: Numbers within the bound.
+            chance: Uniform numbers from 0 to below 1, over which the integers have the numbers as expectation; None:
+                rounded towards 0.
+            what: What they are, for the message.
+
+        Raises:
+            InputError: If a number is beyond the bound.
+        """
+        largest = float(values.abs().max()) if values.numel() else 0.0
+        if largest > self.bound:
+            raise InputError(
+                f"model.uploads: SecureSum.bound={self.bound:g}, and {what} is {largest:g}; expected a larger bound, "
+                "or Clip before it"
+            )
+        scaled = values.double() / self.unit
+        whole = scaled.trunc() if chance is None else (scaled + chance).floor()
+        # A number as large as the bound may be beyond the last integer by a rounding error.
+        return whole.clamp_(-self.levels, self.levels).long()
+
+    def numbers(self, sums: Tensor) -> Tensor:
+        """Numbers, ``float64``, of sums ``int64`` modulo ``2^bits``.
+
+        Example:
+            >>> ring = FixedPoint(bound=1.0, bits=8, clients=2)  # multiples of 1/63
+            >>> one = ring.integers(torch.tensor([-1.0, 0.5]), chance=None)
+            >>> one.tolist(), ((one + one) % 256).tolist(), ring.numbers((one + one) % 256).mul(63).tolist()
+            ([-63, 31], [130, 62], [-126.0, 62.0])
+        """
+        half = 2 ** (self.bits - 1)
+        return ((sums + half) % (2 * half) - half).double() * self.unit
