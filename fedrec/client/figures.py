@@ -62,7 +62,7 @@ class Measured:
 
     @classmethod
     def of(cls, figures: Figures, upload: Upload, items: Tensor) -> Measured:
-        """What there is to know of a bucket with ``items [B]`` whose ``upload``, which may not tell them, has arrived."""
+        """What there is to know of a bucket whose ``upload``, which need not tell ``items [B]``, has arrived."""
         return cls(figures, upload.total_bytes(), items, upload.touched_bytes())
 
 

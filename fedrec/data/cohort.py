@@ -6,6 +6,7 @@ Where several processes train a round together, each draws the same clients, and
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,11 +80,9 @@ class Cohort:
 
     def to(self, device: torch.device | str) -> Cohort:
         """Return the same cohort on ``device``."""
-        moved = {name: getattr(self, name).to(device) for name in ("clients", "offsets", "items", "labels")}
-        drawn = None if torch.device(device).type == "cpu" else self.on_host
-        others = {name: getattr(self, name) for name in ("share_of", "absent")}
-        moved |= {name: value.to(device) for name, value in others.items() if value is not None}
-        return replace(self, **moved, drawn=drawn)
+        values = {name: getattr(self, name) for name in ("clients", "offsets", "items", "labels", "share_of", "absent")}
+        moved: dict[str, Any] = {name: value.to(device) for name, value in values.items() if value is not None}
+        return replace(self, **moved, drawn=None if torch.device(device).type == "cpu" else self.on_host)
 
 
 def draw_cohort(

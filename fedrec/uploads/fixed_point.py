@@ -82,4 +82,5 @@ class FixedPoint:
             ([-63, 31], [130, 62], [-126.0, 62.0])
         """
         half = 2 ** (self.bits - 1)
-        return ((sums + half) % (2 * half) - half).double() * self.unit
+        centred: Tensor = (sums + half) % (2 * half) - half
+        return centred.double() * self.unit

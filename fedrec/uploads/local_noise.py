@@ -81,7 +81,7 @@ class LocalNoise(UploadStep):
         """See base class."""
         whole = upload.whole()
         noised = {name: value + self._noise(name, value, upload.clients) for name, value in whole.dense.items()}
-        return replace(whole, dense=noised, sent=None)
+        return replace(whole, dense=noised, encodings=None)
 
     def _noise(self, name: str, value: Tensor, clients: Tensor) -> Tensor:
         drawn = noise.of_clients(clients, value[0].numel(), f"local noise of {name}", self.exchange)

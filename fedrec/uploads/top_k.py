@@ -73,7 +73,7 @@ class TopK(UploadStep):
         parts = upload.dense | upload.rows
         lists = [flat(value) for value in parts.values()]
         keep = largest(torch.cat(lists, 1).abs_(), self.kept)
-        kept = dict(zip(parts, keep.split([value.shape[1] for value in lists], 1), strict=True))
+        kept = dict(zip(parts, keep.split_with_sizes([value.shape[1] for value in lists], 1), strict=True))
         masks = {name: mask.view_as(parts[name]) for name, mask in kept.items()}
         sparse = {name: torch.where(masks[name], value, 0) for name, value in parts.items()}
         return replace(
