@@ -51,9 +51,9 @@ def test_a_clients_noise_is_its_own_whoever_shares_the_bucket() -> None:
 def test_scale_0_sends_the_same_numbers_as_whole_tables() -> None:
     given, step = upload(2, 5), LocalNoise(0.0)
     step.begin_round(exchange())
-    sent = step.on_client(replace(given, sent=torch.ones(5, dtype=torch.float64)))
+    sent = step.on_client(replace(given, encodings=given.encoded().each(lambda form: replace(form, bits=4))))
     assert torch.equal(in_full(sent), in_full(given.whole()))
-    assert (sent.rows, sent.sent) == ({}, None)
+    assert (sent.rows, sent.encodings) == ({}, None)
     assert sent.total_bytes() == given.total_bytes()
     assert sent.touched_bytes().tolist() == [4 * (5 + 21)] * 5, "whole tables travel, whatever the client has"
 
