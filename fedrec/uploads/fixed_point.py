@@ -76,6 +76,7 @@ class FixedPoint:
         """Numbers, ``float64``, of sums ``int64`` modulo ``2^bits``.
 
         Example:
+            >>> import torch
             >>> ring = FixedPoint(bound=1.0, bits=8, clients=2)  # multiples of 1/63
             >>> one = ring.integers(torch.tensor([-1.0, 0.5]), chance=None)
             >>> one.tolist(), ((one + one) % 256).tolist(), ring.numbers((one + one) % 256).mul(63).tolist()

@@ -52,7 +52,7 @@ class Circle:
         Example:
             >>> circle = Circle.of(np.array([3, 4, 7, 9]), neighbours=2, seed=0, round_=0)
             >>> circle.order.tolist(), circle.neighbours(np.array([7])).tolist()
-            ([9, 4, 7, 3], [[3, 4]])
+            ([4, 3, 9, 7], [[4, 9]])
         """
         around = np.argsort(hash_u64(seed, "place among who share masks", round_, clients), kind="stable")
         count = len(clients)
@@ -128,7 +128,7 @@ class Masks:
         Example:
             >>> both = Masks.of(np.array([5, 8]), np.array([[8], [5]]))
             >>> (lists, places), = both.tiles(4)
-            >>> np.add.reduce(both.sums(0, "masks", 0, lists, places)).tolist()  # what one adds the other subtracts
+            >>> (both.sums(0, "masks", 0, lists, places).sum(0) % 2**32).tolist()  # what one adds the other subtracts
             [0, 0, 0, 0]
         """
         # A word of 64 bits is two masks, of neighbouring places.
