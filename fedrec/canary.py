@@ -122,8 +122,9 @@ def likely(chance: Int64s, level: float) -> tuple[float, int, int]:
         level: Probability beyond the bounds, both sides together; it is at most this (exact: a Poisson binomial).
 
     Example:
-        >>> likely(np.full(1000, 0.1), level=0.001)
-        (100.0, 70, 133)
+        >>> mean, low, high = likely(np.full(1000, 0.1), level=0.001)
+        >>> round(mean, 6), low, high
+        (100.0, 70, 132)
     """
     below = poisson_binom(chance).cdf(np.arange(len(chance) + 1))
     return float(chance.sum()), *np.searchsorted(below, [level / 2, 1 - level / 2]).tolist()

@@ -432,7 +432,7 @@ DATA: dict[str, Case] = {
     "nobody evaluated": (data(Synthetic, evaluate_users=0), "data.evaluate_users is 0; expected at least 1, or null:"),
     "more evaluated than there are": (
         own_file(ROWS, overrides=FEW, evaluate_users=7),
-        "data.evaluate_users is 7; expected 1 to 6, the users whom the protocol keeps, or null.",
+        "data.evaluate_users is 7; expected 1 to 6, the users of whom the protocol holds items out, or null.",
     ),
     "unknown redraw": (
         data(Synthetic, redraw_negatives="step"),
