@@ -57,7 +57,7 @@ def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(key: str, value: Any) -> Any:
-    if _CLASS.fullmatch(key):
+    if _CLASS.fullmatch(key) and value is not None:
         return str(value).rpartition(".")[2]
     return json.dumps(value, sort_keys=True) if isinstance(value, list | tuple) else value
 
