@@ -310,7 +310,7 @@ def test_torchrun(tmp_path: Path) -> None:
     for argv, told in (
         (small_runs.options(tmp_path, 3, *DDP), "\nbest round"),
         (["validate", f"--resume={folder}"], "validation items of"),
-        (["test", f"--resume={folder}"], "most popular  "),
+        (["test", f"--resume={folder}"], "ranked by"),
         (["predict", f"--resume={folder}", f"--recommend.output={best}"], "recommendations for"),
     ):
         ended = subprocess.run([*run, *argv], env=environment, capture_output=True, text=True, check=True)
