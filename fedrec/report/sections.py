@@ -110,7 +110,7 @@ def _protocol(study: Study) -> list[str]:
 def _audit(study: Study) -> list[str]:
     for folder in study.folders.values():
         audit = RunFolder(folder).audit
-        if audit.exists():
+        if audit.is_file():
             text = audit.read_text(encoding="utf-8", errors="replace")
             return [html.heading(3, "Data audit"), html.verbatim(text)]
     return []

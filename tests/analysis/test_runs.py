@@ -76,6 +76,21 @@ BROKEN: dict[str, tuple[str, bytes | None, str]] = {
     "broken results": ("test.json", b'{"metrics":\n', "/test.json, line 2: not JSON"),
     "results of nothing": ("test.json", b"[1]", "/test.json: not the results of a test"),
     "results in words": ("test.json", b'{"metrics": {"test/hr_10": "high"}}', "/test.json: not the results of a test"),
+    "users in words": (
+        "test.json",
+        b'{"metrics": {}, "users": "many"}',
+        '/test.json: users is "many"; expected a whole n',
+    ),
+    "a list of intervals": (
+        "test.json",
+        b'{"metrics": {}, "intervals": [1]}',
+        "/test.json: intervals is [1]; expected n",
+    ),
+    "an interval in words": (
+        "test.json",
+        b'{"metrics": {}, "intervals": {"test/hr_10": ["low", 1.0]}}',
+        '/test.json: intervals: test/hr_10 is ["low", 1.0]; expected two numbers',
+    ),
     "deep results": ("test.json", b"[" * 100_000, "/test.json: not the results of a test"),
 }
 
