@@ -18,7 +18,7 @@ from scipy.stats import poisson_binom
 from fedrec.client import DeltaUpload, LocalTraining
 from fedrec.client.start import FromOwn
 from fedrec.client.stores import OwnCopy
-from fedrec.data.draws import Int64s
+from fedrec.data.draws import Floats, Int64s
 from fedrec.data.federated import FederatedData
 from fedrec.data.interactions import Interactions
 from fedrec.data.protocol.heldout import HeldOut
@@ -114,7 +114,7 @@ def canary(split: Split, rounds: int, seed: int = 0) -> list[Outcome]:
     ]
 
 
-def likely(chance: Int64s, level: float) -> tuple[float, int, int]:
+def likely(chance: Floats, level: float) -> tuple[float, int, int]:
     """The number of hits of independent users by chance: its mean, and the bounds that it keeps.
 
     Args:
@@ -130,7 +130,7 @@ def likely(chance: Int64s, level: float) -> tuple[float, int, int]:
     return float(chance.sum()), *np.searchsorted(below, [level / 2, 1 - level / 2]).tolist()
 
 
-def _counted(model: FederatedRecommender, held_out: HeldOut) -> Iterator[tuple[Stage, str, Int64s, Int64s]]:
+def _counted(model: FederatedRecommender, held_out: HeldOut) -> Iterator[tuple[Stage, str, Int64s, Floats]]:
     """Ranks of every user, and the probability with which chance makes a hit."""
     ranks = evaluate({"": model.scorer(private=model.served(held_out))}, held_out, model.tiles())
     seen = held_out.seen_indptr.diff()[held_out.users].numpy()

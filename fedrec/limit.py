@@ -41,6 +41,17 @@ class Limit:
         if needed > self.mib * 2**20:
             limit = f"{self.option}.limit_mib" if self.option else "limit_mib"
             raise InputError(
-                f"{self.store}: {what} takes {needed / 2**20:,.4g} MiB, above {limit}={self.mib:g}; "
+                f"{self.store}: {what} takes {said_mib(needed)}, above {limit}={self.mib:g}; "
                 "raise it if the memory is there"
             )
+
+
+def said_mib(size: float) -> str:
+    """So many bytes in MiB, to be read beside a limit.
+
+    Example:
+        >>> said_mib(2000), said_mib(25.5 * 2**20), said_mib(20 * 2**30)
+        ('0.00191 MiB', '25.5 MiB', '20,480 MiB')
+    """
+    mib = size / 2**20
+    return f"{mib:,.0f} MiB" if mib >= 1000 else f"{mib:.3g} MiB"

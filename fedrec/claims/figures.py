@@ -15,7 +15,7 @@ from fedrec.evaluation.table import METRIC_LABELS, MODEL, Measure, MetricName, R
 RADIUS = 0.1  # of the ball in which the loss is let rise: one of the seed paper's radii, at which the loss moves
 UNSTEADINESS = "unsteadiness of NDCG@10"
 RISES = {f"rise of the loss within {RADIUS:g}, {side} side": side for side in ("shared", "private")}
-_MEASURE = re.compile(r"(sampled|full) (HR|NDCG|MRR)@(\d+)")
+_MEASURE = re.compile(r"(sampled|full) (HR|NDCG|MRR)@(\d{1,4})")
 NAMES = ("sampled HR@10", "full NDCG@10", UNSTEADINESS, *RISES)
 
 

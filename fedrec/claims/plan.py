@@ -96,7 +96,8 @@ class Plan:
             try:
                 rehearsal.rehearse(run.command)
             except InputError as error:
-                raise InputError(f"{self.file.path}: claims.{claim.name}: {error}") from None
+                given = " with the options of this command" if self._further else ""
+                raise InputError(f"{self.file.path}: claims.{claim.name}{given}: {error}") from None
 
 
 def protocols(claim: Claim) -> tuple[str, ...]:

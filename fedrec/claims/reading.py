@@ -40,7 +40,7 @@ class _Reader:
         while place and place not in self._lines:
             place = place[:-1]
         line = f", line {self._lines[place]}" if place else ""
-        given = "is missing" if found is None else f"is {found!r}"
+        given = f"is {found!r}" if found is not None else "is missing" if at else "is empty"
         return InputError(f"{self._path}{line}: {'.'.join(at) or 'the file'} {given}; expected {expected}")
 
     def mapping(self, value: Any, at: tuple[str, ...], keys: tuple[str, ...]) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ over clients is the Gram matrix from which item-kNN and EASE are computed.
 What is sent: x_u is binary, so ``x_u x_u^T`` says exactly what the list of its n_u items says, and the list is shorter:
 n_u indices of 4 bytes, against n_u (n_u + 1) / 2 pairs of indices. Neither hides anything from the server. The sum
 alone would do: under secure aggregation a client would send its part of the upper triangle masked, I (I + 1) / 2
-numbers (5.7 MB for the 1,682 items of ML-100K), which is not simulated here.
+numbers (5.7 MB for the 1,682 items of ML-100K), which is not simulated: ``SecureSum`` sums shared parameters.
 """
 
 from __future__ import annotations

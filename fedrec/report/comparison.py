@@ -29,7 +29,7 @@ def print_results(found: pd.DataFrame, runs: int) -> None:
         found: As :func:`fedrec.analysis.summary.results` gives it.
         runs: Of how many runs.
     """
-    table = Table(box=box.SIMPLE_HEAD, title=f"{runs} runs in test", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, title=f"{runs} run{'s' * (runs != 1)} in test", title_justify="left")
     table.caption, table.caption_justify = RESULTS, "left"
     table.add_column(SETTING)
     table.add_column("seeds", justify="right")
@@ -52,7 +52,11 @@ def print_differences(table: pd.DataFrame) -> None:
     console = _console()
     for (setting, against), rows in table.groupby([SETTING, "against"], sort=False):
         seeds, others = (int(rows[column].iloc[0]) for column in ("seeds", "seeds_against"))
-        one = Table(box=box.SIMPLE_HEAD, title=f"{setting} ({_seeds(seeds)}) against {against} ({_seeds(others)})")
+        one = Table(
+            box=box.SIMPLE_HEAD,
+            collapse_padding=True,
+            title=f"{setting} ({_seeds(seeds)}) against {against} ({_seeds(others)})",
+        )
         one.title_justify = "left"
         for name in COLUMNS:
             one.add_column(name, justify="left" if name in ("measure", "verdict") else "right")

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from fedrec.errors import DivergenceError, InputError
 from fedrec.exchange import Broadcast, TablePerClient, Upload
+from fedrec.limit import said_mib
 from fedrec.models.recommender import Params, Uploads
 from fedrec.server.mean import MeanServer
 from fedrec.server.user_graph import GRAPHS, cosines, smoothing
@@ -75,11 +76,11 @@ class GraphServer(MeanServer):
         """See base class."""
         tables = {name: shared[name] for name in item_tables}
         of_client = sum(table.numel() * table.element_size() for table in tables.values())
-        needed = num_users * (3 * of_client + GRAPHS * 4 * num_users) / 2**20
-        if needed > self.limit_mib:
+        needed = num_users * (3 * of_client + GRAPHS * 4 * num_users)
+        if needed > self.limit_mib * 2**20:
             raise InputError(
                 f"model.server=GraphServer: the tables of {num_users} clients, held, sent and received, and their "
-                f"graph take {needed:,.1f} MiB, above model.server.limit_mib={self.limit_mib:g}; raise it if the "
+                f"graph take {said_mib(needed)}, above model.server.limit_mib={self.limit_mib:g}; raise it if the "
                 "memory is there"
             )
         super().initialise(shared, item_tables, num_users, seed)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fedrec.errors import InputError
 from fedrec.exchange import Broadcast, Upload
+from fedrec.limit import said_mib
 from fedrec.models.recommender import Params, Uploads
 from fedrec.server.extras import Extra
 from fedrec.server.held import Held
@@ -102,13 +103,13 @@ class RobustServer(Server):
         return 0
 
     def _require_room(self, clients: int, held: int) -> None:
-        needed = (2 * held + self.more_bytes(clients)) / 2**20  # they are joined before they are let go
-        if needed > self.limit_mib:
+        needed = 2 * held + self.more_bytes(clients)  # they are joined before they are let go
+        if needed > self.limit_mib * 2**20:
             name = type(self).__name__
             raise InputError(
                 f"model.server={name}: the uploads of {clients} clients, which it needs side by side, take "
-                f"{needed:,.1f} MiB, above model.server.limit_mib={self.limit_mib:g}; raise it if the memory is there, "
-                "or lower data.client_fraction"
+                f"{said_mib(needed)}, above model.server.limit_mib={self.limit_mib:g}; raise it if the memory is "
+                "there, or lower data.client_fraction"
             )
 
     def trimmed(self, held: Held, share: float) -> Params:

@@ -15,11 +15,12 @@ from fedrec.evaluation.results import EXPOSURE, said_promoted, said_users
 from fedrec.evaluation.table import MEASURES, MODEL, MODELS
 from fedrec.runs.costs import said_costs
 
-LEARNED = """\
-Gain: the model minus the mean-private model. Correlation: Spearman, of the candidates' order with their numbers of
-training rows. Coverage and Gini: over all items, of everybody's ten best unseen items. AUC: share of the unseen items
-that rank behind the held-out one. Head, middle and tail items: a third of the training rows each; small, medium and
-large clients: a third of the clients each, by training rows."""
+LEARNED = (  # without line breaks: the table has it wrapped at its own width
+    "Gain: the model minus the mean-private model. Correlation: Spearman, of the candidates' order with their numbers "
+    "of training rows. Coverage and Gini: over all items, of everybody's ten best unseen items. AUC: share of the "
+    "unseen items that rank behind the held-out one. Head, middle and tail items: a third of the training rows each; "
+    "small, medium and large clients: a third of the clients each, by training rows."
+)
 
 
 def show(estimates: Mapping[str, Estimate], metrics: Mapping[str, float], about: Mapping[str, Any]) -> None:
@@ -32,6 +33,7 @@ def show(estimates: Mapping[str, Estimate], metrics: Mapping[str, float], about:
     """
     console = Console(width=None if Console().is_terminal else 100)
     console.print(_hits(estimates, about))
+    console.print()
     console.print(_learned(estimates, metrics))
 
 

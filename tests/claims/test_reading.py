@@ -38,6 +38,12 @@ claims:
 REFUSED = {
     "no YAML": ("title: Two claims", "title: [", r"line \d+: not valid YAML"),
     "a list": (GOOD, "- 1", r"claims\.yaml: the file is \[1\]; expected a mapping with title, "),
+    "empty": (GOOD, "", r"claims\.yaml: the file is empty; expected a mapping with title, "),
+    "a figure of thousands of digits": (
+        "HR@10",
+        "HR@" + "9" * 5000,
+        r"claims\.high\.metric is 'sampled HR@9+'; expected a",
+    ),
     "no claims": (GOOD, "title: x\n", r"claims\.yaml: claims is missing; expected claims by their names"),
     "no title": ("title: Two claims\n", "", r"claims\.yaml: title is missing; expected text"),
     "unknown key": ("source: a", "sauce: a", r"line 2: sauce: no such key; expected one of title, source,"),
