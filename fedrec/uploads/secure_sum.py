@@ -8,7 +8,8 @@ When uploads are in, the arrived clients reveal the seeds of their own masks, an
 
 Simulated, exactly: the rounding, masks over whole item tables, the sum modulo ``2^bits``, the repair pair by pair. And
 that secrets are shared among a client's neighbours, more than half of whom must arrive to reveal one: if any selected
-client has fewer that did, or only one client arrived, the round ends without a sum, and the server does not step.
+client has fewer that did, or only one client arrived, the round ends without a sum, and the server does not step
+(after ``model.privacy`` along noise alone, as in any round of nobody).
 
 Not simulated: what goes over a network besides the masked uploads. Of key agreement, shares and signatures there are
 neither steps nor bytes (a few kB a client, beside an upload); seeds are a function of (seed, round, clients) that one
