@@ -103,9 +103,11 @@ def test_what_a_folder_says_about_places_has_no_effect(name: str, folders: tuple
 
 
 def test_a_download_goes_nowhere_that_a_folder_names(
-    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, outside = folders
+    monkeypatch.setenv("XDG_CACHE_HOME", str(outside.parent / "here"))  # whatever data the user has fetched
+    monkeypatch.delenv("FEDREC_DATA", raising=False)
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["data"] = {"class_path": "fedrec.data.datamodule.FilmTrust", "init_args": {"root": str(outside)}}
     (run / "config.yaml").write_text(yaml.safe_dump(config))
