@@ -10,7 +10,7 @@ import pandas as pd
 from fedrec.analysis.naming import SETTING
 from fedrec.analysis.statistics import over_seeds
 from fedrec.evaluation.intervals import estimates
-from fedrec.evaluation.table import MEASURES, MODELS
+from fedrec.evaluation.table import MEASURES, MODELS, POPULAR
 from fedrec.runs.settings import RUN
 
 COLUMNS = [SETTING, "model", "measure", "mean", "half", "seeds"]
@@ -25,7 +25,8 @@ def results(frame: pd.DataFrame, ranks: Mapping[str, pd.DataFrame]) -> pd.DataFr
 
     Returns:
         Columns ``setting``, ``model``, ``measure``, ``mean``, ``half`` (half the 95 % interval, NaN where it is not
-        known) and ``seeds``. The interval is Student's over seeds where a setting has several, else over users.
+        known) and ``seeds``. The interval is Student's over seeds where a setting has several, else, and for most
+        popular items, which no seed changes, over users.
 
     Example:
         >>> runs = pd.DataFrame({"run": ["a"], "setting": ["FedNCF"], "test/hr_10": [0.5]})
@@ -44,7 +45,8 @@ def results(frame: pd.DataFrame, ranks: Mapping[str, pd.DataFrame]) -> pd.DataFr
         model, measure = names[row["metric"]]
         row |= {"model": model, "measure": measure.label, "half": row["high"] - row["mean"]}
         own = ranks.get(str(run_of.get(row[SETTING])))
-        if row["seeds"] == 1 and own is not None and measure.ranks(model) in own:
+        alike = row["seeds"] == 1 or model == POPULAR
+        if alike and own is not None and measure.ranks(model) in own:
             figures[place] = measure.values(own[measure.ranks(model)])
     for place, estimate in estimates(figures).items():
         rows[place]["half"] = estimate.half

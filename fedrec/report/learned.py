@@ -42,7 +42,8 @@ def learned_table(study: Study) -> list[str]:
         row: dict[Any, Any] | None = cells.get((setting, name))
         if row is None:
             return ""
-        half = row["high"] - row["mean"] if row["seeds"] > 1 else halves.get((setting, name), 0)
+        between = row["seeds"] > 1 and name not in figures[POPULAR].values()  # no seed changes these
+        half = row["high"] - row["mean"] if between else halves.get((setting, name), 0)
         return f"{row['mean']:.4f} ± {half:.4f}" if half > 0 else f"{row['mean']:.4f}"
 
     first = study.settings[0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import bootstrap, permutation_test, ttest_1samp
+from scipy.stats import binom, binomtest, bootstrap, permutation_test, ttest_1samp
 
 from fedrec.analysis import paired
 from fedrec.analysis.paired import detectable, effect_size, holm, mcnemar, over_seeds_p, randomisation
@@ -107,16 +107,24 @@ def test_the_detectable_difference_is_detected_in_four_of_five_experiments() -> 
     assert called_different("hits", shift) == pytest.approx(0.8, abs=4 * np.sqrt(0.8 * 0.2 / EXPERIMENTS))
 
 
-def test_level_and_power_of_mcnemar() -> None:
-    draw = np.random.default_rng(5)
-    for share, expected in ((0.1, 0.05), (0.2, 0.9)):
-        rejected = 0
-        for _ in range(EXPERIMENTS):
-            gains, losses, _ = draw.multinomial(USERS, [share, 0.1, 0.9 - share])
-            rejected += mcnemar(gains, losses) <= 0.05
-        error = 4 * np.sqrt(expected * (1 - expected) / EXPERIMENTS)
-        # An exact test of counts stays below the level; twice as many gains as losses are nearly always seen.
-        assert rejected / EXPERIMENTS <= 0.05 + error if share == 0.1 else rejected / EXPERIMENTS >= expected - error
+def rejections(gaining: float, losing: float) -> float:
+    """The share of experiments that an exact test of the discordant users rejects at 5 %, summed over all counts."""
+    rejected = 0.0
+    for users in range(1, USERS + 1):
+        chance = binom.pmf(users, USERS, gaining + losing)
+        if chance > 1e-9:
+            extreme = [gains for gains in range(users + 1) if binomtest(gains, users).pvalue <= 0.05]
+            rejected += chance * binom.pmf(extreme, users, gaining / (gaining + losing)).sum()
+    return rejected
+
+
+@pytest.mark.parametrize("gaining", [0.1, 0.2])
+def test_level_and_power_of_mcnemar(gaining: float) -> None:
+    expected = rejections(gaining, 0.1)  # with as many losses as gains it stays below the level, as exact tests do
+    assert (expected <= 0.05) == (gaining == 0.1)
+    counts = np.random.default_rng(5).multinomial(USERS, [gaining, 0.1, 0.9 - gaining], size=EXPERIMENTS)
+    found = np.mean([mcnemar(gains, losses) <= 0.05 for gains, losses, _ in counts.tolist()])
+    assert found == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / EXPERIMENTS))
 
 
 def test_seeds() -> None:
