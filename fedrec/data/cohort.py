@@ -112,8 +112,7 @@ def draw_cohort(
         share: ``(r, W)``: the clients of process r of W alone, see :func:`share_of`.
 
     Raises:
-        InputError: A number is out of range, a user has fewer possible negatives than asked for, or the machine's
-            memory does not hold the cohort.
+        InputError: A number is out of range, a user has too few possible negatives, or memory does not hold the cohort.
 
     Example:
         >>> from fedrec.data.protocol.presets import ProtocolOverrides, protocol_named
@@ -128,12 +127,10 @@ def draw_cohort(
     require_negatives(split, negatives, epochs)
     rows, availability = np.diff(split.train_indptr), availability or Availability()
     taking_part = draw_participants(seed, round, rows, fraction, 1 + negatives, availability)
-    arrived = taking_part.arrived
-    clients = arrived[share_of(rows[arrived], *share)]
+    clients = taking_part.arrived[share_of(rows[taking_part.arrived], *share)]
     require_cohort(len(clients), int(rows[clients].sum()), negatives, epochs)
     items = _draw_items(split, (seed, round), clients, negatives, epochs)
-    labels = np.zeros((items.shape[1], 1 + negatives), dtype=np.float32)
-    labels[:, 0] = 1
+    labels = np.eye(1, 1 + negatives, dtype=np.float32).repeat(items.shape[1], 0)  # the first of each is the positive
     return Cohort(
         seed=seed,
         round=round,
@@ -143,7 +140,7 @@ def draw_cohort(
         labels=torch.from_numpy(labels.reshape(-1)),
         failed=taking_part.failed,
         late=taking_part.late,
-        share_of=torch.from_numpy(arrived) if share[1] > 1 else None,
+        share_of=torch.from_numpy(taking_part.arrived) if share[1] > 1 else None,
         absent=torch.from_numpy(taking_part.absent),
         expected=expected_clients(len(rows), fraction, availability),
         coin=fraction if availability.cohort == "poisson" else None,
