@@ -9,6 +9,19 @@ from fedrec.server.extras import Extra
 from fedrec.uploads import Between, UploadPath, UserLevelPrivacy
 
 
+def check_processes(client: Client, world: int) -> None:
+    """Refuse several processes where the clients of a round cannot be divided among them.
+
+    Raises:
+        InputError: Naming the option.
+    """
+    if world > 1 and not client.exchanges:
+        raise InputError(
+            f"trainer.devices: {world} processes; the clients of model.client={type(client).__name__} train in the "
+            "same parameters, one after another, which runs in one process, expected 1"
+        )
+
+
 def check_together(client: Client, server: Server, uploads: UploadPath) -> None:
     """Refuse a client, a server and steps between them that do not go together.
 

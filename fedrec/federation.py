@@ -13,7 +13,7 @@ from fedrec.client import Client
 from fedrec.client.figures import Measured, RoundFigures
 from fedrec.client.private import OwnUpdate
 from fedrec.client.updates import ClientUpdates
-from fedrec.composition import check_together
+from fedrec.composition import check_processes, check_together
 from fedrec.data.cohort import Cohort
 from fedrec.errors import InputError
 from fedrec.evaluation.module import EvaluatedModule
@@ -21,12 +21,10 @@ from fedrec.exchange import Broadcast, Upload
 from fedrec.models.recommender import Recommender, Uploads
 from fedrec.processes import Processes
 from fedrec.runs.checkpoints import rounds_done
+from fedrec.runs.identity import FINGERPRINT, check_identity
 from fedrec.server import Server
-from fedrec.strategy import FederatedDDP
+from fedrec.strategy import require_federated
 from fedrec.uploads import Exchange, UploadPath, UploadStep, UserLevelPrivacy
-
-FINGERPRINT = "fingerprint"
-FLOAT32 = {"dtype": "float32"}  # what checkpoints are that do not say it
 
 
 class FederatedRecommender(EvaluatedModule):
@@ -193,18 +191,8 @@ class FederatedRecommender(EvaluatedModule):
                 whose strategy expects gradients, or among which the method's clients cannot be divided.
         """
         trainer = self.trainer
-        if trainer.world_size > 1 and not isinstance(trainer.strategy, FederatedDDP):
-            # Every process would wait for gradients, of which a round has none.
-            raise InputError(
-                f"trainer.strategy: {trainer.world_size} processes under {type(trainer.strategy).__name__}; expected "
-                "`--trainer.strategy ddp`, from Python `Trainer(strategy=fedrec.strategy.FederatedDDP())`"
-            )
-        if trainer.world_size > 1 and not self.client.exchanges:
-            name = type(self.client).__name__
-            raise InputError(
-                f"trainer.devices: {trainer.world_size} processes; the clients of model.client={name} train in the "
-                "same parameters, one after another, which runs in one process, expected 1"
-            )
+        require_federated(trainer)
+        check_processes(self.client, trainer.world_size)
         self.processes = Processes(trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         sizes = data.num_users, data.num_items
@@ -260,14 +248,7 @@ class FederatedRecommender(EvaluatedModule):
         Raises:
             InputError: Naming what differs.
         """
-        theirs, ours = _with_each_shape(FLOAT32 | checkpoint.get("fedrec", {})), _with_each_shape(self._identity(data))
-        theirs.setdefault(FINGERPRINT, ours[FINGERPRINT])  # of before there were any; the split's hash there was
-        differing = [name for name in ours if theirs.get(name) != ours[name]]
-        if differing:
-            # Where anything else differs, it says why the shapes do.
-            differing = [name for name in differing if not name.startswith("shape ")] or differing
-            said = "; ".join(f"{name} is {theirs.get(name)}, here {ours[name]}" for name in differing)
-            raise InputError(f"the checkpoint is of another run: {said}")
+        check_identity(checkpoint.get("fedrec", {}), self._identity(data))
 
     def _identity(self, data: Any) -> dict[str, Any]:
         return {
@@ -282,9 +263,3 @@ class FederatedRecommender(EvaluatedModule):
             "shapes": {name: list(value.shape) for name, value in self.server.shared.items()},
             "dtype": str(next(iter(self.server.shared.values())).dtype).removeprefix("torch."),
         }
-
-
-def _with_each_shape(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint is of, with the shapes named one by one."""
-    shapes = {f"shape of {name}": shape for name, shape in identity.get("shapes", {}).items()}
-    return {name: value for name, value in identity.items() if name != "shapes"} | shapes

@@ -37,6 +37,19 @@ GONE = (
 )
 
 
+def require_federated(trainer: Trainer) -> None:
+    """Refuse several processes under another strategy: each would wait for gradients, of which a round has none.
+
+    Raises:
+        InputError: Naming the option.
+    """
+    if trainer.world_size > 1 and not isinstance(trainer.strategy, FederatedDDP):
+        raise InputError(
+            f"trainer.strategy: {trainer.world_size} processes under {type(trainer.strategy).__name__}; expected "
+            "`--trainer.strategy ddp`, from Python `Trainer(strategy=fedrec.strategy.FederatedDDP())`"
+        )
+
+
 class FederatedDDP(DDPStrategy):
     """DDP whose processes train a federated round together, each a share of the clients.
 

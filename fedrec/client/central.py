@@ -25,7 +25,7 @@ from fedrec.client.optimizer import Kind, OptimizerState
 from fedrec.client.part import norm
 from fedrec.client.plan import Bucket, require_budget
 from fedrec.client.private import Own, OwnUpdate, PrivateState
-from fedrec.client.rates import Rates
+from fedrec.client.rates import Rates, check_rate
 from fedrec.client.shared_moments import SharedMoments
 from fedrec.client.start import Origin, one_for_all
 from fedrec.client.stores.store import Copy
@@ -63,8 +63,7 @@ class Central(Client):
         for name, count in (("local_epochs", local_epochs), ("batch_size", batch_size)):
             if count < 1:
                 raise InputError(f"model.client.{name}={count}: expected at least 1")
-        if not 0 < lr < float("inf"):
-            raise InputError(f"model.client.lr={lr}: a learning rate is a finite number above 0")
+        check_rate("model.client.lr", lr)
         self.local_epochs, self.batch_size, self.optimizer, self.lr = local_epochs, batch_size, optimizer, lr
 
     def check(self, recommender: Recommender) -> None:

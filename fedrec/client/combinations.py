@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -83,12 +83,39 @@ def check_pull(penalties: Sequence[Penalty], upload: UploadRule, perturbation: P
         )
 
 
-def check_table_store(given: Store | None, recommender: Recommender) -> None:
-    """Refuse a store for private item tables where there are none.
+def check_radii(radii: Radii) -> None:
+    """Refuse radii that are none.
 
     Raises:
         InputError: Naming the option.
     """
+    for name, value in {"rho_shared": radii.shared, "rho_private": radii.private}.items():
+        if not 0 <= value < float("inf"):
+            raise InputError(f"model.client.{name}={value}: a radius is a finite number of at least 0")
+
+
+def check_decays(values: Mapping[str, float], optimizer: str) -> None:
+    """Refuse decay and tolerance that are negative or endless, and decay under an optimiser that does not carry it.
+
+    Raises:
+        InputError: Naming the option.
+    """
+    for name, value in values.items():
+        if not 0 <= value < float("inf"):
+            raise InputError(f"model.client.{name}={value}: expected a finite number of at least 0")
+    if values["weight_decay"] and optimizer != "sgd":
+        raise InputError("model.client.weight_decay: needs optimizer=sgd, whose decay one scalar can carry")
+
+
+def check_private_tables(recommender: Recommender, optimizer: str, given: Store | None) -> None:
+    """Refuse an optimiser that does not move private item tables, and a store for them where there are none.
+
+    Raises:
+        InputError: Naming the option.
+    """
+    if recommender.private_tables and optimizer != "sgd":
+        name = type(recommender).__name__
+        raise InputError(f"model.client.optimizer={optimizer}: the private tables of {name} move with sgd")
     if given is not None and not recommender.private_tables:
         raise InputError(
             f"model.client.table_store={type(given).__name__}: expected null, {type(recommender).__name__} has no "

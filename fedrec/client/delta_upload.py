@@ -9,7 +9,7 @@ from fedrec.client import optimizer as optimizers
 from fedrec.client.optimizer import Kind, OptimizerState
 from fedrec.client.part import Part, Values
 from fedrec.client.plan import Bucket, Step
-from fedrec.client.rates import Rates
+from fedrec.client.rates import Rates, check_rate
 from fedrec.client.rows import MovingRows
 from fedrec.client.shared_side import SharedSide, UploadRule
 from fedrec.client.start import Origin
@@ -49,8 +49,7 @@ class DeltaUpload(UploadRule):
         row_mean: bool = False,
         row_decay: float = 0.0,
     ) -> None:
-        if not 0 < lr < float("inf"):
-            raise InputError(f"model.client.upload.lr={lr}: a learning rate is a finite number above 0")
+        check_rate("model.client.upload.lr", lr)
         for name, value in {"weight_decay": weight_decay, "row_decay": row_decay}.items():
             if not 0 <= value < float("inf"):
                 raise InputError(f"model.client.upload.{name}={value}: expected a finite number of at least 0")

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from fedrec.client.client import Client
 from fedrec.client.combinations import (
+    check_decays,
     check_means,
     check_names,
     check_order,
+    check_private_tables,
     check_pull,
-    check_table_store,
+    check_radii,
     check_what_is_kept,
 )
 from fedrec.client.context import StepContext
@@ -31,7 +33,7 @@ from fedrec.client.penalties import Penalty
 from fedrec.client.plan import Bucket, LocalPlan
 from fedrec.client.private import Own, PrivateState
 from fedrec.client.private_side import PrivateSide
-from fedrec.client.rates import Rates
+from fedrec.client.rates import Rates, check_rate
 from fedrec.client.sam import Perturbation, Radii, Request, Separate
 from fedrec.client.shared_side import UploadRule
 from fedrec.client.start import FromBroadcast, FromOwn, Origin, Start
@@ -120,17 +122,9 @@ class LocalTraining(Client):
         self._check_options()
 
     def _check_options(self) -> None:
-        for name, value in {"rho_shared": self.radii.shared, "rho_private": self.radii.private}.items():
-            if not 0 <= value < float("inf"):
-                raise InputError(f"model.client.{name}={value}: a radius is a finite number of at least 0")
-        if not 0 < self.lr < float("inf"):
-            raise InputError(f"model.client.lr={self.lr}: a learning rate is a finite number above 0")
-        if not 0 <= self.weight_decay < float("inf"):
-            raise InputError(f"model.client.weight_decay={self.weight_decay}: expected a finite number of at least 0")
-        if not 0 <= self.tolerance < float("inf"):
-            raise InputError(f"model.client.tolerance={self.tolerance}: expected a finite number of at least 0")
-        if self.weight_decay and self.optimizer != "sgd":
-            raise InputError("model.client.weight_decay: needs optimizer=sgd, whose decay one scalar can carry")
+        check_radii(self.radii)
+        check_rate("model.client.lr", self.lr)
+        check_decays({"weight_decay": self.weight_decay, "tolerance": self.tolerance}, self.optimizer)
         counts = {"local_epochs": self.local_epochs, "batch_size": self.batch_size, "loss_block": self.loss_block}
         for name, count in counts.items():
             if count is not None and count < 1:
@@ -146,11 +140,8 @@ class LocalTraining(Client):
         if not recommender.by_gradients:
             name = type(recommender).__name__
             raise InputError(f"model.client=LocalTraining: {name} is not trained by gradients; expected ItemLists")
-        if recommender.private_tables and self.optimizer != "sgd":
-            name = type(recommender).__name__
-            raise InputError(f"model.client.optimizer={self.optimizer}: the private tables of {name} move with sgd")
         check_names(recommender, self.rates, self.upload.rates)
-        check_table_store(self._given_table_store, recommender)
+        check_private_tables(recommender, self.optimizer, self._given_table_store)
         for penalty in self.penalties:
             penalty.check(recommender)
 

@@ -8,6 +8,16 @@ from dataclasses import dataclass, field
 from fedrec.errors import InputError
 
 
+def check_rate(option: str, rate: float) -> None:
+    """Refuse a learning rate that is none.
+
+    Raises:
+        InputError: Naming the option.
+    """
+    if not 0 < rate < float("inf"):
+        raise InputError(f"{option}={rate}: a learning rate is a finite number above 0")
+
+
 @dataclass(frozen=True)
 class Rates:
     """By what a learning rate is multiplied; the default is 1 throughout.

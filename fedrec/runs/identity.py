@@ -11,6 +11,8 @@ from fedrec.runs.settings import METHOD, SEED, flat_settings
 
 # What may be another from one round to the next and leaves a state that means the same.
 RATES = ("model.client.lr", "model.client.upload.lr", "model.server.lr")
+FINGERPRINT = "fingerprint"
+_FLOAT32 = {"dtype": "float32"}  # what checkpoints are that do not say it
 # Where files are, what things are called, how much memory is used: nothing is computed from these. The content of a
 # file is told by the split's fingerprint.
 _WITHOUT_EFFECT = ("data.root", "data.path", "data.keep_split", "model.memory_budget_mib", METHOD)
@@ -58,3 +60,28 @@ def check_settings(
             options = " ".join(f"--{name}={settings.get(name)}" for name in differing)
             hint = f"; a run goes on with another rate if the command line says so: {options}"
         raise InputError(f"{path}: the checkpoint is of another run: {said}{more}{hint}")
+
+
+def check_identity(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint of another data set, protocol, model or precision.
+
+    Args:
+        theirs: What the checkpoint is of, by name.
+        ours: What it is to be of; ``shapes`` are compared one by one.
+
+    Raises:
+        InputError: Naming what differs.
+    """
+    # Before there were fingerprints there was the split's hash.
+    theirs, ours = _with_each_shape({FINGERPRINT: ours[FINGERPRINT]} | _FLOAT32 | dict(theirs)), _with_each_shape(ours)
+    differing = [name for name in ours if theirs.get(name) != ours[name]]
+    if differing:
+        # Where anything else differs, it says why the shapes do.
+        differing = [name for name in differing if not name.startswith("shape ")] or differing
+        said = "; ".join(f"{name} is {theirs.get(name)}, here {ours[name]}" for name in differing)
+        raise InputError(f"the checkpoint is of another run: {said}")
+
+
+def _with_each_shape(identity: Mapping[str, Any]) -> dict[str, Any]:
+    shapes = {f"shape of {name}": shape for name, shape in identity.get("shapes", {}).items()}
+    return {name: value for name, value in identity.items() if name != "shapes"} | shapes
