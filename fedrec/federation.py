@@ -92,8 +92,7 @@ class FederatedRecommender(EvaluatedModule):
         self.automatic_optimization = False
         self.recommender, self.client, self.server = recommender, client, server
         self.seed, self.budget = seed, int(memory_budget_mib * 2**20)
-        self.server.budget = self.budget
-        self.method = method
+        self.method, self.server.budget = method, self.budget
         self.uploads, self.max_left_out = path, max_left_out
         self.rounds, self.logs_itself, self.processes = 0, True, Processes()
 
@@ -156,16 +155,14 @@ class FederatedRecommender(EvaluatedModule):
             upload = self.sent(updates.upload)
             if self.server.adds_up:
                 self.server.aggregate(upload)
-            yield (
-                updates.own,
-                None if self.server.adds_up else upload,
-                Measured.of(updates.figures, upload, updates.upload.counts),
-            )
+            measured = Measured.of(updates.figures, upload, updates.upload.counts)
+            yield updates.own, None if self.server.adds_up else upload, measured
 
     def _log_round(self, figures: RoundFigures, broadcast: Broadcast, norm: Tensor | float) -> None:
-        metrics = {"round": float(self.rounds), "train/norm_shared": norm, **figures.metrics(broadcast)}
-        metrics |= self.uploads.metrics()
-        self.log_dict(metrics, logger=self.logs_itself, on_step=False, on_epoch=True, batch_size=1)
+        found = {"round": float(self.rounds), "train/norm_shared": norm, **figures.metrics(broadcast)}
+        self.log_dict(
+            found | self.uploads.metrics(), logger=self.logs_itself, on_step=False, on_epoch=True, batch_size=1
+        )
 
     @property
     def wanted(self) -> Uploads:
