@@ -159,10 +159,9 @@ class FederatedRecommender(EvaluatedModule):
             yield updates.own, None if self.server.adds_up else upload, measured
 
     def _log_round(self, figures: RoundFigures, broadcast: Broadcast, norm: Tensor | float) -> None:
-        found = {"round": float(self.rounds), "train/norm_shared": norm, **figures.metrics(broadcast)}
-        self.log_dict(
-            found | self.uploads.metrics(), logger=self.logs_itself, on_step=False, on_epoch=True, batch_size=1
-        )
+        metrics = {"train/norm_shared": norm, **figures.metrics(broadcast), **self.uploads.metrics()}
+        metrics["round"] = float(self.rounds)
+        self.log_dict(metrics, logger=self.logs_itself, on_step=False, on_epoch=True, batch_size=1)
 
     @property
     def wanted(self) -> Uploads:
@@ -184,8 +183,7 @@ class FederatedRecommender(EvaluatedModule):
         """Make the parameters for the data module's users and items.
 
         Raises:
-            InputError: If they are there already, for other numbers of users or items; or there are several processes
-                whose strategy expects gradients, or among which the method's clients cannot be divided.
+            InputError: If they are there already, for other numbers of users or items; or the processes do not do.
         """
         trainer = self.trainer
         require_federated(trainer)
