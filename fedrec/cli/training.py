@@ -212,7 +212,7 @@ class FederatedCLI(LightningCLI):
         """Train, from the start or from a run's last checkpoint."""
         self.trainer.fit(model, datamodule=datamodule, ckpt_path=self.checkpoint)
         if self.trainer.is_global_zero and self.recorder.best is not None:
-            print(f"best round {self.recorder.best_round}: val/ndcg_10 {self.recorder.best:.4f}")
+            print(f"best round {self.recorder.best_round}: {self.recorder.objective} {self.recorder.best:.4f}")
             print(f"next: fedrec test --resume {self.folder.path}{self._trust}")
 
     def validate(self, model: LightningModule, datamodule: LightningDataModule) -> None:
@@ -223,9 +223,12 @@ class FederatedCLI(LightningCLI):
             split = self.datamodule.split
             about = {"users": len(split.evaluated), "all_users": split.num_held_out}
             print(f"{self.checkpoint}: {split.selection_on} items of {said_users(about)}")
-            for k in CUTOFFS:
-                figures = (f"{name.upper()} {metrics[f'val/{name}_{k}']:.4f}" for name in ("hr", "ndcg", "mrr"))
-                print(f"@{k:<3}", *figures)
+            for ranking, name in {"": "sampled", "full_": "full"}.items():
+                if f"val/{ranking}hr_{CUTOFFS[0]}" not in metrics:
+                    continue
+                for k in CUTOFFS:
+                    of = (f"{m.upper()} {metrics[f'val/{ranking}{m}_{k}']:.4f}" for m in ("hr", "ndcg", "mrr"))
+                    print(f"{name} @{k:<3}", *of)
 
     def test(self, model: LightningModule, datamodule: LightningDataModule) -> None:
         """Measure a checkpoint on the test items, beside most popular items and the mean-private model."""

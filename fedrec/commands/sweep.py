@@ -44,6 +44,8 @@ def main(argv: Sequence[str]) -> int:
     sweeps = [read_sweep_file(path) for path in paths]
     if options.data is not None:
         sweeps = [sweep.with_data(options.data) for sweep in sweeps]
+    if options.select == "full":
+        sweeps = [sweep.selected_among_all() for sweep in sweeps]
     outs = _outs(options, sweeps, folder)
     if options.resume and not any(map(holds_sweep, outs)):
         raise InputError(f"--resume: {outs[0]} holds no sweep; leave --resume out to start one")
@@ -113,7 +115,7 @@ def _files(name: str) -> tuple[list[Path], Path | None]:
 
 def _outs(options: argparse.Namespace, sweeps: Sequence[SweepFile], folder: Path | None) -> list[Path]:
     """The folder of every sweep."""
-    about = f"_{options.data}" if options.data else ""
+    about = (f"_{options.data}" if options.data else "") + ("_full" if options.select == "full" else "")
     top = _out(options.out, f"{(folder or sweeps[0].path.with_suffix('')).name}{about}")
     return [top / sweep.path.stem for sweep in sweeps] if folder else [top]
 
@@ -150,7 +152,13 @@ def _parser() -> Parser:
         "file", metavar="FILE", help="sweep file, a folder of such, or the name of a shipped one, such as rho"
     )
     parser.add_argument("--data", help="run it on another data set, such as ml-100k: data/<DATA>.yaml in its command")
-    parser.add_argument("--out", help="folder of this sweep (default: sweep_runs/<name of the file>[_DATA])")
+    parser.add_argument(
+        "--select",
+        choices=("sampled", "full"),
+        default="sampled",
+        help="full: rounds and trials are chosen by the objective among all unseen items (default: as the file has it)",
+    )
+    parser.add_argument("--out", help="folder of this sweep (default: sweep_runs/<name of the file>[_DATA][_full])")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="trials at a time (default: 1)")
     parser.add_argument("--resume", action="store_true", help="go on with a sweep that was interrupted")
     return parser

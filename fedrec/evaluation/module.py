@@ -10,7 +10,7 @@ from fedrec.client.private import PrivateState
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.evaluation.baselines import popularity_score
 from fedrec.evaluation.histogram import RankHistogram
-from fedrec.evaluation.ranking import Tiles, evaluate, ranks_of_item, sampled_ranks
+from fedrec.evaluation.ranking import Tiles, evaluate, full_ranks, ranks_of_item, sampled_ranks
 from fedrec.evaluation.results import PROMOTED, test_metrics
 from fedrec.evaluation.scores import Score, Scorer
 from fedrec.models.recommender import Recommender
@@ -31,6 +31,7 @@ class EvaluatedModule(L.LightningModule):
         budget: Bytes of working memory.
         processes: The processes among which users are divided.
         logs_itself: Whether this module hands its metrics to the trainer's loggers.
+        ranks_all: Whether validation also ranks among all items that a user has not seen (``val/full_…``).
     """
 
     recommender: Recommender
@@ -41,10 +42,11 @@ class EvaluatedModule(L.LightningModule):
     budget: int
     processes: Processes
     logs_itself: bool
+    ranks_all = False
 
     def __init__(self) -> None:
         super().__init__()
-        self._validation_metrics = RankHistogram()
+        self._among_candidates, self._among_all = RankHistogram(), RankHistogram()
 
     def served(self, held_out: HeldOut) -> PrivateState:
         """The private state with which clients score, given what they have at hand."""
@@ -68,16 +70,21 @@ class EvaluatedModule(L.LightningModule):
         return Tiles.within(self.budget, self.recommender.working_floats()[0], self.device)
 
     def validation_step(self, held_out: HeldOut, batch_idx: int) -> None:
-        """Rank the selection items among their candidates."""
+        """Rank the selection items among their candidates and, where asked to, among all unseen items."""
         score = self.scorer(private=self.served(held_out))
         own = held_out.share(self.processes.rank, self.processes.world)
-        self._validation_metrics.update(sampled_ranks(score, own, self.tiles().candidates))
+        self._among_candidates.update(sampled_ranks(score, own, self.tiles().candidates))
+        if self.ranks_all:
+            self._among_all.update(full_ranks(score, own, self.tiles().items))
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the users of all processes."""
-        metrics = {f"val/{name}": value for name, value in self._validation_metrics.compute().items()}
-        self.log_dict(metrics, logger=self.logs_itself)
-        self._validation_metrics.reset()
+        for prefix, ranks in {"": self._among_candidates, "full_": self._among_all}.items():
+            if prefix and not self.ranks_all:
+                continue
+            metrics = {f"val/{prefix}{name}": value for name, value in ranks.compute().items()}
+            self.log_dict(metrics, logger=self.logs_itself)
+            ranks.reset()
 
     def test_step(self, held_out: HeldOut, batch_idx: int) -> dict[str, Tensor]:
         """Rank the test items, among candidates and among all unseen items: the model and two baselines.

@@ -13,6 +13,8 @@ from fedrec.runs.settings import METHOD, SEED, flat_settings
 RATES = ("model.client.lr", "model.client.upload.lr", "model.server.lr")
 FINGERPRINT = "fingerprint"
 _FLOAT32 = {"dtype": "float32"}  # what checkpoints are that do not say it
+# By what the best round is chosen; runs from before there was a choice do not say it.
+_SELECT, _SELECT_DEFAULT = "checkpoint.select", "sampled"
 # Where files are, what things are called, how much memory is used: nothing is computed from these. The content of a
 # file is told by the split's fingerprint.
 _WITHOUT_EFFECT = ("data.root", "data.path", "data.keep_split", "model.memory_budget_mib", METHOD)
@@ -21,12 +23,20 @@ _WITHOUT_EFFECT = ("data.root", "data.path", "data.keep_split", "model.memory_bu
 def deciding_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that decide a run's state: seed, recommender, client, server and data, by flat dotted keys.
 
+    By what the best round is chosen is among them where it is not what it is by default.
+
     Args:
         config: The resolved configuration.
+
+    Example:
+        >>> deciding_settings({"checkpoint": {"select": "full", "every_n_rounds": 3}, "data": {"negatives": 4}})
+        {'checkpoint.select': 'full', 'data.negatives': 4}
     """
-    return {
+    flat = flat_settings(config)
+    deciding = {name: flat[name] for name in (_SELECT,) if flat.get(name, _SELECT_DEFAULT) != _SELECT_DEFAULT}
+    return deciding | {
         name: value
-        for name, value in flat_settings(config).items()
+        for name, value in flat.items()
         if (name == SEED or name.partition(".")[0] in ("model", "data")) and name not in _WITHOUT_EFFECT
     }
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from fedrec.cli.rehearsal import Rehearsal
 from fedrec.errors import InputError
 from fedrec.evaluation.measures import CUTOFFS
-from fedrec.sweep.file import SweepFile
-from fedrec.tracking.recorder import OBJECTIVE
+from fedrec.sweep.file import SELECT_FULL, SweepFile
+from fedrec.tracking.recorder import OBJECTIVES
 
 
 def check_against_parser(sweep: SweepFile) -> None:
@@ -44,7 +44,12 @@ def check_against_parser(sweep: SweepFile) -> None:
 
 def _check_objective(sweep: SweepFile) -> None:
     """Training metrics are many and change with the method; a trial that does not log its objective ends the sweep."""
-    known = [f"{OBJECTIVE}_best", *(f"val/{name}_{k}" for name in ("hr", "ndcg", "mrr") for k in CUTOFFS)]
+    if sweep.metric.startswith("val/full_") and not sweep.among_all:
+        message = f"metric.name is {sweep.metric!r}, which fit logs where the command has the word {SELECT_FULL}"
+        raise sweep.error(message, "metric", "name")
+    best, rankings = ("full", ("", "full_")) if sweep.among_all else ("sampled", ("",))
+    measures = [f"{ranking}{name}" for ranking in rankings for name in ("hr", "ndcg", "mrr")]
+    known = [f"{OBJECTIVES[best]}_best", *(f"val/{name}_{k}" for name in measures for k in CUTOFFS)]
     if sweep.metric not in known and not sweep.metric.startswith("train/"):
         near = difflib.get_close_matches(sweep.metric, known, n=1)
         meant = f"; did you mean {near[0]}?" if near else f"; expected {known[0]}, or one of {', '.join(known[1:])}"

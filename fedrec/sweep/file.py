@@ -14,6 +14,7 @@ from fedrec.sweep.space import Dimension
 
 DATA = re.compile(r"data/[\w.-]+\.yaml")
 COMMAND_HEAD = ["${env}", "python", "-m", "fedrec", "fit"]
+SELECT_FULL = "--checkpoint.select=full"
 COMMAND_TAIL = ["--config", "${args_json_file}"]
 
 
@@ -78,6 +79,25 @@ class SweepFile:
         if not any(DATA.fullmatch(word) for word in command):
             raise self.error("--data: the command names no configuration data/….yaml to be replaced", "command")
         return replace(self, content={**self.content, "command": command})
+
+    def selected_among_all(self) -> SweepFile:
+        """The same question, its objective measured among all unseen items, by which the best round is chosen, too.
+
+        Raises:
+            InputError: If its objective is not the best of a metric among candidates.
+        """
+        metric = self.content["metric"]
+        if not re.fullmatch(r"val/(?!full_)\w+_best", self.metric):
+            message = f"--select full: metric.name is {self.metric!r}; expected val/ndcg_10_best"
+            raise self.error(message, "metric", "name")
+        name = self.metric.replace("val/", "val/full_", 1)
+        command = [*COMMAND_HEAD, *self.fit_arguments, SELECT_FULL, *COMMAND_TAIL]
+        return replace(self, content={**self.content, "metric": {**metric, "name": name}, "command": command})
+
+    @property
+    def among_all(self) -> bool:
+        """Whether trials also rank among all unseen items in validation, as the words of the command have it."""
+        return SELECT_FULL in self.fit_arguments
 
     @property
     def trusted(self) -> list[str]:

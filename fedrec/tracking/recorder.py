@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import wandb
 from lightning import LightningModule, Trainer
@@ -20,7 +20,7 @@ from fedrec.data.protocol.heldout import HeldOut
 from fedrec.errors import InputError, LostProcessError
 from fedrec.evaluation.baselines import popularity_score
 from fedrec.evaluation.measures import hit_rate, ndcg
-from fedrec.evaluation.ranking import sampled_ranks
+from fedrec.evaluation.ranking import full_ranks, sampled_ranks
 from fedrec.files import replacing
 from fedrec.runs.checkpoints import rounds_done
 from fedrec.runs.folder import RunFolder
@@ -29,13 +29,15 @@ from fedrec.runs.settings import ROUND
 from fedrec.stopping import Noted, handling, stop
 
 OBJECTIVE = "val/ndcg_10"
+OBJECTIVES = {"sampled": OBJECTIVE, "full": "val/full_ndcg_10"}  # by which the best round may be chosen
+TILE = 2**20  # pairs of a user and an item that are ranked by popularity at once
 
 
 class RoundRecorder(Checkpoint):
     """Records every round: first a row in ``metrics.csv`` and for the loggers, then the checkpoints that are due.
 
-    To the module's metrics of a round it adds the best ``val/ndcg_10`` so far (``val/ndcg_10_best``), what most popular
-    items score on the selection items (``val/popular_…``), and how far the model is above that (``val/gap_…``).
+    To the module's metrics of a round it adds the best value of the objective so far (``val/ndcg_10_best``), what most
+    popular items score on the selection items (``val/popular_…``), and how far the model is above that (``val/gap_…``).
 
     A run that is killed at any moment and resumed ends in the same bits as one that was never interrupted. Three rules
     make it so:
@@ -50,18 +52,25 @@ class RoundRecorder(Checkpoint):
 
     Args:
         every_n_rounds: ``last.ckpt`` is written after every n-th round. It is also written after a round with a new
-            best ``val/ndcg_10``, when training ends, and when a signal asks for the end.
+            best, when training ends, and when a signal asks for the end.
         upload_best: Whether ``best.ckpt`` goes to W&B as an artifact when training ends.
+        select: What the best round is best by: NDCG@10 of the selection items among their candidates (``sampled``,
+            ``val/ndcg_10``), or among all items that their users have not seen (``full``, ``val/full_ndcg_10``), among
+            which validation then ranks them, too. The two often disagree (Krichene and Rendle, KDD 2020).
 
     Attributes:
+        objective: The metric of which the best value is kept.
         best: Best value of the objective so far.
         best_round: Its round, counted from 1; 0 before there is one.
     """
 
-    def __init__(self, every_n_rounds: int = 1, upload_best: bool = False) -> None:
+    def __init__(
+        self, every_n_rounds: int = 1, upload_best: bool = False, select: Literal["sampled", "full"] = "sampled"
+    ) -> None:
         if every_n_rounds < 1:
             raise InputError(f"checkpoint.every_n_rounds={every_n_rounds}: expected at least 1")
         self.every_n_rounds, self.upload_best = every_n_rounds, upload_best
+        self.select, self.objective = select, OBJECTIVES[select]
         self.best: float | None = None
         self.best_round = 0
         self._saved = 0  # rounds in last.ckpt
@@ -85,8 +94,9 @@ class RoundRecorder(Checkpoint):
         self.best, self.best_round = state_dict["best"], state_dict["best_round"]
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Tell the module not to log rounds itself: here the loggers get each round whole, and under its number."""
+        """Tell the module what to rank among, and not to log rounds itself: here the loggers get each round whole."""
         pl_module.logs_itself = False  # type: ignore[assignment]
+        pl_module.ranks_all = self.select == "full"  # type: ignore[assignment]
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Note how many rounds the checkpoint has seen."""
@@ -108,7 +118,8 @@ class RoundRecorder(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on, a signal waits for the end of the round."""
-        self._popular = most_popular(HeldOut.of(trainer.datamodule.split, "validation"))  # type: ignore[attr-defined]
+        held_out = HeldOut.of(trainer.datamodule.split, "validation")  # type: ignore[attr-defined]
+        self._popular = most_popular(held_out, self.select == "full")
         self._signal = Noted()
         self._training.enter_context(handling(self._signal))
 
@@ -129,14 +140,14 @@ class RoundRecorder(Checkpoint):
         """Record the round."""
         number = trainer.current_epoch + 1
         row = {ROUND: float(number), **_figures(trainer.callback_metrics, self._evaluated)}
-        if OBJECTIVE in row:
+        if self.objective in row:
             row |= beside_popular(row, self._popular)
-        improved = OBJECTIVE in row and (self.best is None or row[OBJECTIVE] > self.best)
+        improved = self.objective in row and (self.best is None or row[self.objective] > self.best)
         if improved:
-            self.best, self.best_round = row[OBJECTIVE], number
+            self.best, self.best_round = row[self.objective], number
         if self.best is not None:
-            row[f"{OBJECTIVE}_best"] = self.best
-            pl_module.log(f"{OBJECTIVE}_best", self.best, logger=False)
+            row[f"{self.objective}_best"] = self.best
+            pl_module.log(f"{self.objective}_best", self.best, logger=False)
         seconds = {
             "time/round_seconds": time.perf_counter() - self._began,
             "time/evaluation_seconds": self._evaluation_seconds,
@@ -184,7 +195,7 @@ def _figures(metrics: Mapping[str, Tensor], evaluated: bool) -> dict[str, float]
     return {
         name: value.item()
         for name, value in metrics.items()
-        if name.startswith("train/") or (evaluated and name.startswith("val/") and name != f"{OBJECTIVE}_best")
+        if name.startswith("train/") or (evaluated and name.startswith("val/") and not name.endswith("_best"))
     }
 
 
@@ -199,14 +210,19 @@ def beside_popular(row: Mapping[str, float], popular: Mapping[str, float]) -> di
     return {f"val/popular_{name}": value for name, value in popular.items()} | gaps
 
 
-def most_popular(held_out: HeldOut) -> dict[str, float]:
+def most_popular(held_out: HeldOut, among_all: bool = False) -> dict[str, float]:
     """What most popular items score, by the metric's name.
 
     Args:
         held_out: The selection items.
+        among_all: Whether also among all items that their users have not seen.
     """
-    rank = sampled_ranks(popularity_score(held_out.popularity), held_out, tile=2**20)
-    return {"hr_10": float(hit_rate(rank, 10).mean()), "ndcg_10": float(ndcg(rank, 10).mean())}
+    score = popularity_score(held_out.popularity)
+    ranks = {"": sampled_ranks(score, held_out, TILE)} | (
+        {"full_": full_ranks(score, held_out, TILE)} if among_all else {}
+    )
+    measures = {"hr_10": hit_rate, "ndcg_10": ndcg}
+    return {f"{k}{name}": float(of(rank, 10).mean()) for k, rank in ranks.items() for name, of in measures.items()}
 
 
 def _same_file(source: Path, target: Path) -> None:

@@ -67,6 +67,7 @@ class TestReport(Callback):
             "settings": ", ".join(said(name, settings[name]) for name in SHORT_NAMES if name in settings),
             "checkpoint": self._checkpoint.name,
             "rounds": self._rounds,
+            "select": settings.get("checkpoint.select", "sampled"),
             "seed": pl_module.seed,
             "cost": spent(self._folder),
         }
@@ -84,8 +85,8 @@ def record_test(
     Args:
         folder: The run folder.
         about: What was measured: ``method``, ``settings`` in words, ``checkpoint`` (None for a reference), ``rounds``,
-            ``seed`` and ``cost``; a reference has ``tried``, all settings of which the best is measured; where an item
-            is promoted, ``promoted`` has its number and raw id.
+            ``select`` (by which ranking the round was chosen), ``seed`` and ``cost``; a reference has ``tried``, all
+            settings of which the best is measured; where an item is promoted, ``promoted`` has its number and raw id.
         split: On what.
         held_out: What was ranked, on the CPU.
         found: As :func:`fedrec.evaluation.ranking.evaluate` gives it, on the CPU.

@@ -114,4 +114,5 @@ def _chosen(about: Mapping[str, Any]) -> str:
     if not chosen:
         return text
     optimistic = " itself, as the paper does: optimistic" if about["selection_on"] == "test" else ""
-    return f"{text}, chosen on the {about['selection_on']} item{optimistic}"
+    among = " among all unseen items" if about.get("select") == "full" else ""
+    return f"{text}, chosen on the {about['selection_on']} item{among}{optimistic}"

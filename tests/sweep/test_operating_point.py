@@ -13,8 +13,10 @@ from fedrec.__main__ import main
 from fedrec.errors import InputError
 from fedrec.sweep.check import check_against_parser
 from fedrec.sweep.driver import Driver
+from fedrec.sweep.ledger import Trial
 from fedrec.sweep.reading import read_sweep_file
 from fedrec.sweep.search import number_of_trials
+from fedrec.sweep.winner import as_configuration
 from tests.compositions import names
 from tests.sweep.test_driver import GRID, STAND_IN
 
@@ -72,6 +74,31 @@ def test_a_folder_of_sweeps_is_run_and_each_leaves_its_winner(desk: Path, capsys
     assert head[1] == "# After data/ml-100k.yaml."
     assert yaml.safe_load((top / "c" / "best.yaml").read_text()) == {"x": 0.2}
     assert not (top / "b" / "best.yaml").exists()
+
+
+def test_trials_are_chosen_among_all_items_where_that_is_asked_for(desk: Path) -> None:
+    write(desk / "mine" / "a.yaml", metric={"name": "val/ndcg_10_best", "goal": "maximize"})
+    sweep = read_sweep_file(desk / "mine" / "a.yaml")
+    full = sweep.selected_among_all()
+    assert (full.metric, full.maximise) == ("val/full_ndcg_10_best", True)
+    assert full.fit_arguments == [*sweep.fit_arguments, "--checkpoint.select=full"]
+    best = Trial(3, "a-3", {"model.client.lr": 0.1}, state="finished", best=0.2)
+    winner = yaml.safe_load(as_configuration(full, best, 9))
+    assert winner == {"checkpoint.select": "full", "model.client.lr": 0.1}
+    assert yaml.safe_load(as_configuration(sweep, best, 9)) == {"model.client.lr": 0.1}
+
+
+@pytest.mark.parametrize("metric", ["train/loss", "val/hr_10", "val/full_ndcg_10_best"])
+def test_what_no_candidates_rank_is_not_chosen_among_all(desk: Path, metric: str) -> None:
+    write(desk / "mine" / "a.yaml", metric={"name": metric, "goal": "maximize"})
+    with pytest.raises(InputError, match=rf"line \d+: --select full: metric\.name is '{metric}'; expected val/"):
+        read_sweep_file(desk / "mine" / "a.yaml").selected_among_all()
+
+
+def test_an_objective_among_all_needs_its_word(desk: Path) -> None:
+    write(desk / "mine" / "a.yaml", metric={"name": "val/full_ndcg_10_best", "goal": "maximize"})
+    with pytest.raises(InputError, match=r"line \d+: metric\.name is .* has the word --checkpoint\.select=full"):
+        check_against_parser(read_sweep_file(desk / "mine" / "a.yaml"))
 
 
 def test_a_folder_without_sweeps_is_refused(desk: Path) -> None:
