@@ -19,6 +19,7 @@ from fedrec.errors import InputError
 from fedrec.evaluation.module import EvaluatedModule
 from fedrec.exchange import Broadcast, Upload
 from fedrec.models.recommender import Recommender, Uploads
+from fedrec.precision import require_precision
 from fedrec.processes import Processes
 from fedrec.runs.checkpoints import rounds_done
 from fedrec.runs.identity import FINGERPRINT, check_identity
@@ -187,6 +188,7 @@ class FederatedRecommender(EvaluatedModule):
         """
         trainer = self.trainer
         require_federated(trainer)
+        require_precision(trainer, self.client)
         check_processes(self.client, trainer.world_size)
         self.processes = Processes(trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
         data = self.trainer.datamodule  # type: ignore[attr-defined]

@@ -25,7 +25,7 @@ FLOORS = (
     ("fedrec.cli",),
     ("fedrec.canary", "fedrec.tracking"),
     ("fedrec.federation",),
-    ("fedrec.data.audit", "fedrec.data.datamodule", "fedrec.strategy"),
+    ("fedrec.data.audit", "fedrec.data.datamodule", "fedrec.precision", "fedrec.strategy"),
     ("fedrec.evaluation", "fedrec.composition"),
     ("fedrec.client", "fedrec.server"),
     ("fedrec.uploads",),
@@ -43,6 +43,7 @@ HOMES = {
         "canary.py",
         "federation.py",
         "evaluation/module.py",
+        "precision.py",
         "strategy.py",
         "data/federated.py",
         "runs/checkpoints.py",
@@ -52,7 +53,7 @@ HOMES = {
     "wandb": ("tracking/", "analysis/runs.py", "sweep/", "commands/sweep.py"),
 }
 TORCH_ONLY = ("models/",)
-STANDARD = {"__future__", "abc", "collections", "dataclasses", "math", "typing"}
+STANDARD = {"__future__", "abc", "collections", "contextlib", "contextvars", "dataclasses", "math", "typing"}
 
 
 def imported(file: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from fedrec.cli.messages import one_sentence
 from fedrec.data.datamodule import FederatedData
 from fedrec.errors import InputError
 from fedrec.federation import FederatedRecommender
+from fedrec.precision import check_precision
 from fedrec.tracking.predictions import PredictionWriter
 from fedrec.tracking.progress import RoundProgress
 from fedrec.tracking.recorder import RoundRecorder
@@ -58,8 +59,7 @@ def check_trainer(trainer: Namespace) -> None:
     Raises:
         InputError: Naming the option and what was expected.
     """
-    if trainer.precision not in (None, 32, "32", "32-true"):
-        raise InputError(f"trainer.precision={trainer.precision}: expected 32-true; rounds are computed in float32")
+    check_precision(trainer.precision)
     every = trainer.check_val_every_n_epoch
     if every is not None and every < 1:
         raise InputError(f"trainer.check_val_every_n_epoch={every}: expected a number of rounds, at least 1")

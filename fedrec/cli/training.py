@@ -30,6 +30,7 @@ from fedrec.errors import InputError
 from fedrec.evaluation.measures import CUTOFFS
 from fedrec.evaluation.results import said_users
 from fedrec.federation import FederatedRecommender
+from fedrec.precision import BFLOAT16, BFloat16Products
 from fedrec.runs.checkpoints import WholeCheckpoints, load_checkpoint, rounds_done
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.identity import check_settings, deciding_settings
@@ -167,11 +168,13 @@ class FederatedCLI(LightningCLI):
         ours: list[Callback] = [RunStart(self.folder, content, audit, use_wandb=given.logger in (None, True))]
         if self.subcommand == "test" and self.checkpoint:
             ours.append(TestReport(self.folder, self.checkpoint))
+        rounded = given.precision == BFLOAT16
         try:
             trainer = super().instantiate_trainer(
                 callbacks=[*ours, *_listed(given.callbacks)],
                 logger=[logger for logger in _listed(given.logger) if not isinstance(logger, bool)] or False,
-                plugins=[*_listed(given.plugins), WholeCheckpoints()],
+                plugins=[*_listed(given.plugins), WholeCheckpoints(), *([BFloat16Products()] if rounded else [])],
+                precision=None if rounded else given.precision,
                 enable_progress_bar=True,
                 **({"strategy": FederatedDDP()} if given.strategy == "ddp" else {}),
             )

@@ -27,6 +27,7 @@ class Client(ABC):
         continues: Whether clients go on in every round with their own copies of the shared parameters.
         needs_negatives: Whether nothing can be learnt from positives alone.
         whole: Whether uploads hold whole item tables among dense parameters, in place of rows.
+        by_gradients: Whether clients follow gradients of scores; else they solve for parameters, or count items.
         sends_numbers: Whether uploads hold numbers that steps on the way can act on; else lists of items alone.
     """
 
@@ -36,6 +37,7 @@ class Client(ABC):
     continues: bool = False
     needs_negatives: bool = True
     whole: bool = False
+    by_gradients: bool = True
     sends_numbers: bool = True
 
     def check(self, recommender: Recommender) -> None:  # noqa: B027

@@ -47,7 +47,7 @@ class FCF(Client):
         InputError: If ``alpha`` is not a finite number of at least 0, or ``lam`` not a finite number above 0.
     """
 
-    needs_negatives, whole = False, True
+    needs_negatives, whole, by_gradients = False, True, False
 
     def __init__(self, alpha: float = 1.0, lam: float = 1.0) -> None:
         if not 0 <= alpha < float("inf"):

@@ -39,8 +39,7 @@ class ItemLists(Client):
     Goes with a recommender that is not trained by gradients (:class:`~fedrec.models.ItemToItem`).
     """
 
-    sends_numbers = False
-    needs_negatives = False
+    sends_numbers = needs_negatives = by_gradients = False
 
     def check(self, recommender: Recommender) -> None:
         """See base class."""

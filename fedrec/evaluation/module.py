@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
+from functools import partial
+
 import lightning as L
 from torch import Tensor
 
@@ -111,4 +114,6 @@ class EvaluatedModule(L.LightningModule):
     def predict_step(self, held_out: HeldOut, batch_idx: int) -> Score:
         """Scores with the current parameters, from which :func:`~fedrec.evaluation.ranking.top_items` recommends."""
         score = self.scorer(private=self.served(held_out))
-        return score.__call__  # as a function: a frozen dataclass among the outputs is an error to Lightning
+        # It is called after this step, in the precision of now; and a frozen dataclass among outputs is an error to
+        # Lightning.
+        return partial(copy_context().run, score)

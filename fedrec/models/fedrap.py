@@ -18,6 +18,7 @@ from torch import Tensor
 
 from fedrec.errors import InputError
 from fedrec.models.linear import dot
+from fedrec.models.products import added_product, product
 from fedrec.models.recommender import Params, Pullback, Recommender, Uploads
 
 
@@ -77,7 +78,7 @@ class FedRAP(Recommender):
             dshared = {"common": down} if uploads else {}
             if not want_private:
                 return dshared, {}
-            weight = torch.baddbmm(dlogits[:, None] @ common, dlogits[:, None], private["personal"])[:, 0]
+            weight = added_product(product(dlogits[:, None], common), dlogits[:, None], private["personal"])[:, 0]
             own = down.clone() if uploads else down
             return dshared, {"score_weight": weight, "score_bias": dlogits.sum(1), "personal": own}
 

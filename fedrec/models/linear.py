@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fedrec.models.products import added_product, product, rounded, rounds
+
 # A factored gradient pays while R (out + in) * FACTORED_COST < out * in. Three products with the factors (norm,
 # forward, backward) replace one with the weight and several passes over it; measured on two cores, see `make bench`.
 FACTORED_COST = 2.0
@@ -73,20 +75,23 @@ def linear(x: Tensor, weight: Weight, bias: Tensor | None = None) -> Tensor:
         bias: ``[out]`` or ``[B, out]``.
     """
     if isinstance(weight, ShiftedWeight):
-        return torch.baddbmm(linear(x, weight.weight, bias), torch.bmm(x, weight.shift.right.mT), weight.shift.left)
-    if weight.dim() == 2 and (bias is None or bias.dim() == 1):
+        shift = weight.shift
+        return added_product(linear(x, weight.weight, bias), product(x, shift.right.mT), shift.left)
+    if weight.dim() == 2 and (bias is None or bias.dim() == 1) and not rounds():
         return torch.nn.functional.linear(x, weight, bias)
+    if bias is None:
+        return product(x, weight.mT)
     if len(x) == len(weight) and weight.dim() == 3:
-        return torch.bmm(x, weight.mT) if bias is None else torch.baddbmm(bias[..., None, :], x, weight.mT)
-    return x @ weight.mT if bias is None else x @ weight.mT + bias[..., None, :]
+        return added_product(bias[..., None, :], x, weight.mT)
+    return product(x, weight.mT) + bias[..., None, :]
 
 
 def linear_transposed(y: Tensor, weight: Weight) -> Tensor:
     """Pull rows back through :func:`linear`: ``[B, S, out] -> [B, S, in]``."""
     if isinstance(weight, ShiftedWeight):
         shift = weight.shift
-        return torch.baddbmm(linear_transposed(y, weight.weight), torch.bmm(y, shift.left.mT), shift.right)
-    return torch.bmm(y, weight) if weight.dim() == 3 else torch.nn.functional.linear(y, weight.mT)
+        return added_product(linear_transposed(y, weight.weight), product(y, shift.left.mT), shift.right)
+    return product(y, weight) if weight.dim() == 3 or rounds() else torch.nn.functional.linear(y, weight.mT)
 
 
 def dot(rows: Tensor, vector: Tensor, plus: Tensor) -> Tensor:
@@ -98,23 +103,24 @@ def dot(rows: Tensor, vector: Tensor, plus: Tensor) -> Tensor:
         plus: ``[B, S]``, or of size 1 where it is the same.
     """
     if vector.dim() == 1:
-        return torch.baddbmm(plus[:, None], vector.expand(len(rows), 1, -1), rows.mT)[:, 0]
+        return added_product(plus[:, None], vector.expand(len(rows), 1, -1), rows.mT)[:, 0]
     if len(rows) == 1:
-        return torch.addmm(plus, vector, rows[0].mT)
+        return added_product(plus, vector, rows[0].mT)
     # A vector times a matrix is faster than a matrix times a vector.
-    return torch.baddbmm(plus[:, None], vector[:, None], rows.mT)[:, 0]
+    return added_product(plus[:, None], vector[:, None], rows.mT)[:, 0]
 
 
 def weight_gradient(left: Tensor, right: Tensor) -> Gradient:
     """Per-client gradient of a weight from its factors ``[B, R, out]`` and ``[B, R, in]``, in the cheaper form."""
-    factors = OuterProducts(left, right)
     (rows, outputs), inputs = left.shape[1:], right.shape[2]
-    return factors if rows * (outputs + inputs) * FACTORED_COST < outputs * inputs else factors.dense()
+    if rows * (outputs + inputs) * FACTORED_COST < outputs * inputs:
+        return OuterProducts(rounded(left), rounded(right))
+    return product(left.mT, right)
 
 
 def summed_weight_gradient(left: Tensor, right: Tensor) -> Tensor:
     """Sum over clients of the weight gradient, ``[out, in]``: one product over all rows of all clients."""
-    return torch.mm(left.flatten(0, 1).mT, right.flatten(0, 1))
+    return product(left.flatten(0, 1).mT, right.flatten(0, 1))
 
 
 def by_client(factor: Tensor, value: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fedrec.errors import InputError
 from fedrec.models.linear import dot
+from fedrec.models.products import product
 from fedrec.models.recommender import Params, Pullback, Recommender, Uploads
 
 
@@ -73,7 +74,7 @@ class MF(Recommender):
             dshared = {"item": down * private["user"][:, None]} if uploads else {}
             if uploads and self.item_bias:
                 dshared["item_bias"] = down.clone()  # in memory of its own: a perturbation is written over it
-            return dshared, {"user": (dlogits[:, None] @ items)[:, 0]} if want_private else {}
+            return dshared, {"user": product(dlogits[:, None], items)[:, 0]} if want_private else {}
 
         return self.forward(shared, private), pullback
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fedrec.errors import InputError
 from fedrec.models.linear import dot, linear, linear_transposed, summed_weight_gradient, weight_gradient
+from fedrec.models.products import product
 from fedrec.models.recommender import Params, Pullback, Recommender, Uploads
 
 LARGEST_INPUT = 2**14
@@ -102,7 +103,7 @@ class NCF(Recommender):
 
     def item_features(self, shared: Params) -> Params:
         """The item half of the first layer, ``[J, 2^(n-1) d]``."""
-        return {"item_half": shared["item_mlp"] @ shared["layer1_item"].mT}
+        return {"item_half": product(shared["item_mlp"], shared["layer1_item"].mT)}
 
     def score_tables(self, shared: Params) -> Params:
         """GMF vectors and item halves: the MLP vectors are not needed beside their images."""
@@ -183,7 +184,7 @@ class NCF(Recommender):
 
 def _weighted_sum(weights: Tensor, rows: Tensor) -> Tensor:
     """Sum of a client's rows ``[B, S, D]`` with weights ``[B, S]``: ``[B, D]``."""
-    return torch.bmm(weights[:, None], rows)[:, 0]
+    return product(weights[:, None], rows)[:, 0]
 
 
 def _bias_gradient(delta: Tensor, uploads: Uploads) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fedrec.errors import InputError
 from fedrec.models.linear import dot
+from fedrec.models.products import product
 from fedrec.models.recommender import Params, Pullback, Recommender, Uploads
 
 
@@ -65,7 +66,7 @@ class PFedRec(Recommender):
             dshared = {"item": dlogits[..., None] * private["score_weight"][:, None]} if uploads else {}
             if not want_private:
                 return dshared, {}
-            return dshared, {"score_weight": (dlogits[:, None] @ items)[:, 0], "score_bias": dlogits.sum(1)}
+            return dshared, {"score_weight": product(dlogits[:, None], items)[:, 0], "score_bias": dlogits.sum(1)}
 
         return self.forward(shared, private), pullback
 

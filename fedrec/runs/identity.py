@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from fedrec.errors import InputError
-from fedrec.runs.settings import METHOD, SEED, flat_settings
+from fedrec.runs.settings import FLOAT32, METHOD, PRECISION, SEED, flat_settings
 
 # What may be another from one round to the next and leaves a state that means the same.
 RATES = ("model.client.lr", "model.client.upload.lr", "model.server.lr")
 FINGERPRINT = "fingerprint"
 _FLOAT32 = {"dtype": "float32"}  # what checkpoints are that do not say it
-# By what the best round is chosen; runs from before there was a choice do not say it.
-_SELECT, _SELECT_DEFAULT = "checkpoint.select", "sampled"
+# By what the best round is chosen, and in what rounds are computed: what runs from before there was a choice are.
+_USUAL: dict[str, tuple[Any, ...]] = {"checkpoint.select": ("sampled",), PRECISION: FLOAT32}
 # Where files are, what things are called, how much memory is used: nothing is computed from these. The content of a
 # file is told by the split's fingerprint.
 _WITHOUT_EFFECT = ("data.root", "data.path", "data.keep_split", "model.memory_budget_mib", METHOD)
 
 
 def deciding_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that decide a run's state: seed, recommender, client, server and data, by flat dotted keys.
+    """The settings that decide a run's state, by flat dotted keys: seed, recommender, client, server and data.
 
-    By what the best round is chosen is among them where it is not what it is by default.
+    By what the best round is chosen, and the precision, are among them where they are not what they are by default.
 
     Args:
         config: The resolved configuration.
@@ -33,7 +33,7 @@ def deciding_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         {'checkpoint.select': 'full', 'data.negatives': 4}
     """
     flat = flat_settings(config)
-    deciding = {name: flat[name] for name in (_SELECT,) if flat.get(name, _SELECT_DEFAULT) != _SELECT_DEFAULT}
+    deciding = {name: flat[name] for name, usual in _USUAL.items() if flat.get(name, usual[0]) not in usual}
     return deciding | {
         name: value
         for name, value in flat.items()

@@ -12,6 +12,8 @@ RUN, ROUND, SEED = "run", "round", "seed_everything"
 PROVENANCE = "provenance"  # versions and machine, beside the settings in W&B's configuration
 REFERENCE = "reference"  # in the configuration of a run that trains nothing: which reference it is
 FINGERPRINT = "data.fingerprint"  # in frames of runs and W&B's configuration: of data and protocol, no option
+PRECISION = "trainer.precision"
+FLOAT32 = (None, 32, "32", "32-true")  # its values that are one: rounds in float32
 METHOD = "model.method"  # the option that a method's configuration sets to its name
 
 # What is called by a short name where a setting is said in passing; these describe a run of any method.

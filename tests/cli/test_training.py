@@ -123,7 +123,18 @@ WRONG = {
     "checkpoint never": ([*FIT, "--checkpoint.every_n_rounds=0"], "checkpoint.every_n_rounds=0: expected at least 1"),
     "no such format": ([*FIT, "--recommend.output=x.txt"], "recommend.output=x.txt: expected a name that ends in .csv"),
     "no accelerator": ([*FIT, "--trainer.accelerator=foo"], "accelerator"),
-    "half precision": ([*FIT, "--trainer.precision=bf16-true"], "trainer.precision=bf16-true: expected 32-true"),
+    **{
+        f"precision {name}": (
+            [*FIT, f"--trainer.precision={name}"],
+            f"trainer.precision={name}: expected 32-true, or bf16-mixed for the products of scores alone; all else is "
+            "computed in float32",
+        )
+        for name in ("bf16-true", "16-mixed", "64-true")
+    },
+    "products of no scores": (
+        ["fit", "--config=data/synthetic.yaml", "--config=method/fcf.yaml", "--trainer.precision=bf16-mixed"],
+        "trainer.precision=bf16-mixed: model.client=FCF follows no gradients of scores; expected 32-true",
+    ),
     "evaluated never": (
         [*FIT, "--trainer.check_val_every_n_epoch=0"],
         "trainer.check_val_every_n_epoch=0: expected a number of rounds, at least 1",

@@ -13,7 +13,8 @@ from torch.testing import assert_close
 from fedrec.client import DeltaUpload, LocalTraining
 from fedrec.client.stores import OwnCopy
 from fedrec.exchange import OneTable
-from fedrec.models.linear import OuterProducts, ShiftedWeight, Weight
+from fedrec.models.linear import OuterProducts, ShiftedWeight, Weight, as_dense
+from fedrec.models.products import ROUNDING, bfloat16_products
 from fedrec.models.recommender import Params, Recommender
 from tests.small import federation, generator, like, normal, random_cohort, snapshot
 
@@ -189,6 +190,29 @@ class RecommenderContract:
             assert set(found) == set(expected)
             for name in expected:
                 assert_close(found[name], expected[name], **EXACT)
+
+    @pytest.mark.parametrize("uploads", ["summed", "per_client"])
+    def test_bfloat16_products_are_off_by_the_rounding_of_their_factors(self, uploads: Any) -> None:
+        """Where nothing is negative nothing cancels, and relative errors of factors multiply along a chain of products.
+
+        A gradient is a chain of at most 2 (layers + 1) products, forward and back.
+        """
+        shared, private = ({n: v.abs() for n, v in values.items()} for values in self.parameters())
+        items, dlogits = self.items(), normal(9, CLIENTS, ROWS).abs()
+        point, own = self.dense(shared) | self.rows(shared, items), self.own(private, items)
+
+        def found() -> Params:
+            logits, pullback = self.recommender.vjp(point, own)
+            of_shared, of_private = pullback(dlogits.clone(), uploads, True)
+            return {"logits": logits} | {n: as_dense(value) for n, value in {**of_shared, **of_private}.items()}
+
+        exact = found()
+        with bfloat16_products():
+            rounded = found()
+        products = 2 * (getattr(self.recommender, "layers", 0) + 1)
+        assert_close(rounded, exact, rtol=(1 + ROUNDING) ** (2 * products) - 1, atol=0)
+        assert not torch.equal(rounded["logits"], exact["logits"])
+        assert all(value.dtype == torch.float64 for value in rounded.values())
 
     # ------------------------------------------------------------------ in a federation
 
