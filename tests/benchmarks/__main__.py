@@ -26,8 +26,9 @@ from tests.benchmarks.shapes import SHAPES, Shape, run
 
 COLUMNS = (
     "data", "method", "ranks", "threads", "examples_per_round", "round_ms", "eval_ms", "loop_round_ms",
-    "lean_loop_round_ms", "loop_eval_ms", "round_ratio", "lean_round_ratio", "eval_ratio", "gflop_per_round", "gflops",
-    "sgemm_gflops", "fraction_of_sgemm", "pass_us", "ns_per_example", "peak_rss_mib",
+    "lean_loop_round_ms", "loop_eval_ms", "round_ratio", "lean_round_ratio", "eval_ratio", "plain_round_ms",
+    "plain_ratio", "gflop_per_round", "gflops", "sgemm_gflops", "fraction_of_sgemm", "pass_us", "ns_per_example",
+    "peak_rss_mib",
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import statistics
 from collections import defaultdict
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,7 @@ from fedrec.data.cohort import Cohort
 from fedrec.data.datamodule import FederatedData
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.evaluation.ranking import sampled_ranks
+from fedrec.models.products import bfloat16_products
 from fedrec.processes import Processes
 from fedrec.uploads import UserLevelPrivacy
 from tests.benchmarks.loop_process import loop_process
@@ -26,6 +27,7 @@ SGEMM_SIDE = 2048
 PRODUCTS = 20  # at least so many are timed for a row
 PASSES = 50
 ALONE = Processes()
+LOOPS = "loop_round_ms", "lean_loop_round_ms", "loop_eval_ms"
 Row = dict[str, Any]
 
 
@@ -70,25 +72,40 @@ class Rounds:
         cohorts: The rounds' cohorts, the same for all; of several processes, this one's share of each.
         held_out: What is evaluated.
         products: Matrix products that are timed after each round.
+        plain: The same without privacy and rounding, which takes turns with it; None: neither is measured.
+        rounded: Whether products are those of ``bf16-mixed``.
     """
 
-    def __init__(self, module: BareFederation, cohorts: list[Cohort], held_out: HeldOut, products: int) -> None:
+    def __init__(
+        self,
+        module: BareFederation,
+        cohorts: list[Cohort],
+        held_out: HeldOut,
+        products: int,
+        plain: BareFederation | None = None,
+        rounded: bool = False,
+    ) -> None:
         self.module, self.cohorts, self.held_out, self.products = module, cohorts, held_out, products
+        self.plain, self.precision = plain, bfloat16_products if rounded else nullcontext
         self.own = held_out.share(module.processes.rank, module.processes.world)
         self.processor = Processor(held_out.users.device)
         self.taken: dict[str, list[float]] = defaultdict(list)
 
     def production(self, number: int) -> None:
-        """Time a round, an elementwise pass, products and an evaluation."""
+        """Time a round, an elementwise pass, products and an evaluation; and a plain round beside them."""
         cohort, module = self.cohorts[number % len(self.cohorts)], self.module
         together = module.processes.world
-        with torch.no_grad():
+        with torch.no_grad(), self.precision():
             module.processes.largest(number)  # all begin at once
             self.taken["round_ms"].append(timed(lambda: module.training_step(cohort, 0)))
             self.taken["pass_us"].append(self.processor.pass_us())
             self.taken["sgemm_gflops"].extend(together * self.processor.gflops() for _ in range(self.products))
             module.processes.largest(number)
             self.taken["eval_ms"].append(timed(self._evaluate))
+        if self.plain is not None:
+            with torch.no_grad():
+                plain = timed(lambda: self.plain.training_step(cohort, 0))  # type: ignore[union-attr]
+            self.take({"plain_round_ms": plain, "plain_ratio": self.taken["round_ms"][-1] / plain})
 
     def _evaluate(self) -> None:
         scorer = self.module.scorer(private=self.module.served(self.held_out))
@@ -112,6 +129,7 @@ def measure(
     loop_repeats: int,
     processes: Processes = ALONE,
     privacy: UserLevelPrivacy | None = None,
+    rounded: bool = False,
 ) -> Row:
     """One row of the benchmark; production and loops take turns, medians are reported.
 
@@ -123,6 +141,7 @@ def measure(
         loop_repeats: Rounds of the loops, spread evenly between them; 0 leaves the loops out.
         processes: Those that train together, each of which measures; their device is where the round is.
         privacy: Clipping and noise, whose accountant is a part of the round.
+        rounded: Whether products are those of ``bf16-mixed``. With it, or with privacy, plain rounds take turns.
     """
     module, split, device = federation(method, privacy), data.split, processes.device
     module.initialise(split.num_users, split.num_items)
@@ -131,7 +150,12 @@ def measure(
     numbers = range(max(2, min(repeats, 5)))
     cohorts = [data.cohort(round_, 0, local_epochs, share).to(device) for round_ in numbers]
     examples = sum(processes.gather(statistics.mean(len(cohort.labels) for cohort in cohorts)))
-    rounds = Rounds(module, cohorts, HeldOut.of(split, "test").to(device), products=-(-PRODUCTS // repeats))
+    plain = federation(method) if privacy or rounded else None
+    if plain is not None:
+        plain.initialise(split.num_users, split.num_items)
+        plain.to(device)
+    tested, products = HeldOut.of(split, "test").to(device), -(-PRODUCTS // repeats)
+    rounds = Rounds(module, cohorts, tested, products, plain, rounded)
     for number in range(3):
         rounds.production(number)  # the first ones touch memory
     peak = peak_mib(device)  # production's alone
@@ -157,7 +181,7 @@ def measure(
         "clients_per_round": len(cohorts[0].everywhere),
         "examples_per_round": round(examples),
         "peak_rss_mib": peak,
-        **dict.fromkeys(("loop_round_ms", "lean_loop_round_ms", "loop_eval_ms")),
+        **dict.fromkeys((*LOOPS, "plain_round_ms", "plain_ratio")),
         **rounds.medians(),
     }
     return row | _derived(row, gflop_per_round(examples) if method == "fedrecgel" else None)

@@ -34,6 +34,7 @@ class Shape:
         ranks: Processes that train together.
         threads: Threads of each of them; None: what the command says.
         noise: Noise multiplier of user-level privacy; None: no privacy.
+        rounded: Whether products are those of ``bf16-mixed``.
     """
 
     data: Callable[..., FederatedData]
@@ -44,6 +45,7 @@ class Shape:
     ranks: int = 1
     threads: int | None = None
     noise: float | None = None
+    rounded: bool = False
 
     def data_module(self) -> FederatedData:
         """The data with the method's client fraction and negatives."""
@@ -84,14 +86,14 @@ RANKS = {
     for name in ("filmtrust", "ml-100k")
     for ranks, threads in ((1, 1), (1, 2), (2, 1))
 }
-# What clipping, noise and accounting cost a round: the same Poisson cohorts without and with them.
+# What clipping, noise and accounting cost a round, and rounding: the same rounds without take turns.
 COINS: dict[str, Any] = {**FAIR, "availability": Availability("poisson")}
 PRIVACY = {
-    f"privacy, ml-100k, {name}, {said}": Shape(MovieLens100K, name, COINS, 20, noise=noise)
+    f"privacy, ml-100k, {name}": Shape(MovieLens100K, name, COINS, 20, noise=1.0)
     for name in ("fedncf", "fedrecgel", "pfedrec")
-    for said, noise in (("plain", None), ("private", 1.0))
 }
-SHAPES = REAL | EVERY | GROWTH | RANKS | PRIVACY
+ROUNDED = {f"bf16, {name}": replace(shape, loops=0, rounded=True) for name, shape in REAL.items()}
+SHAPES = REAL | EVERY | GROWTH | RANKS | PRIVACY | ROUNDED
 
 
 def run(name: str, shape: Shape, threads: int, device: str = "cpu", rank: int = 0, meeting: str = "") -> Row:
@@ -112,4 +114,4 @@ def run(name: str, shape: Shape, threads: int, device: str = "cpu", rank: int = 
         distributed.init_process_group("gloo", f"file://{meeting}", patience, shape.ranks, rank)
     processes = Processes(rank, shape.ranks, device)
     privacy = None if shape.noise is None else UserLevelPrivacy(noise_multiplier=shape.noise)
-    return measure(name, data, shape.method, shape.repeats, shape.loops, processes, privacy)
+    return measure(name, data, shape.method, shape.repeats, shape.loops, processes, privacy, shape.rounded)
