@@ -111,17 +111,19 @@ class Central(Client):
     ) -> ClientUpdates:
         """See base class."""
         kept = finite([*own.dense.values(), *own.optimizer.moments.values()], len(bucket.clients))
+        who = kept.nonzero()[:, 0]  # once: how many there are, a GPU has to be asked
         batches, examples = self._batches(recommender, origin, own, bucket.max_entries), origin.common
         loss = torch.zeros(len(bucket.clients), dtype=torch.float64, device=bucket.clients.device)
         for epoch, order in enumerate(examples["order"]):
-            order = order[kept[examples["client"][order]]]
+            if len(who) < len(kept):
+                order = order[kept[examples["client"][order]]]
             clients, items = examples["client"][order], examples["items"][epoch % len(examples["items"])][order]
             losses = batches.run(items, clients, examples["labels"][order].to(origin.dtype), self.batch_size)
             loss.index_add_(0, clients, losses.double())
-        after = [value[kept] if name in own.dense else value for name, value in batches.values.items()]
-        if not all(bool(value.isfinite().all()) for value in (loss[kept], *after)):
-            kept = torch.zeros_like(kept)  # whose examples did it cannot be told
-        return self._updates(batches, origin, own, bucket, kept, loss[kept])
+        after = [value[who] if name in own.dense else value for name, value in batches.values.items()]
+        if not torch.stack([value.isfinite().all() for value in (loss[who], *after)]).all():
+            who = who[:0]  # whose examples did it cannot be told
+        return self._updates(batches, origin, own, bucket, who, loss[who])
 
     def _batches(self, recommender: Recommender, origin: Origin, own: Own, width: int) -> MixedBatches:
         shared = _moments(own).state()
@@ -130,21 +132,21 @@ class Central(Client):
         return MixedBatches(recommender, values, self.optimizer, self.lr, state, width)
 
     def _updates(
-        self, batches: MixedBatches, origin: Origin, own: Own, bucket: Bucket, kept: Tensor, loss: Tensor
+        self, batches: MixedBatches, origin: Origin, own: Own, bucket: Bucket, who: Tensor, loss: Tensor
     ) -> ClientUpdates:
-        """What the clients that are ``kept [C]`` hand in."""
-        clients, values, state = bucket.clients[kept], batches.values, batches.state()
+        """What the clients at the places ``who`` of the bucket hand in."""
+        clients, values, state = bucket.clients[who], batches.values, batches.state()
         start = one_for_all(origin.tables, "Central") | origin.dense
         # Every client has the same difference: their sum is it times their number.
         sent = {name: (value - values[name]) * len(clients) for name, value in start.items()}
-        private = {name: values[name][kept] for name in own.dense}
-        moments = {name: state.moments[name][kept] for name in own.optimizer.moments}
+        private = {name: values[name][who] for name in own.dense}
+        moments = {name: state.moments[name][who] for name in own.optimizer.moments}
         none = clients.new_empty(len(clients), 0)
         copy = Copy(none, none.sum(1), _moments(own).handed_in(state), {})
         keeps = OwnUpdate(clients, private, OptimizerState(moments, state.steps.expand(len(clients))), None, copy)
         upload = Upload(clients, sent, {}, none, none.sum(1), origin.num_items, per_client=False)
-        moved = norm([value - own.dense[name][kept] for name, value in private.items()]).expand(len(clients))
-        sizes = {"examples": bucket.examples[kept], "blocks": bucket.blocks[kept]}
+        moved = norm([value - own.dense[name][who] for name, value in private.items()]).expand(len(clients))
+        sizes = {"examples": bucket.examples[who], "blocks": bucket.blocks[who]}
         needed = sizes["blocks"] * operations(origin, own)
         return ClientUpdates(upload, keeps, Figures.of_one_loss(loss, **sizes, private_step=moved, operations=needed))
 

@@ -98,10 +98,11 @@ class FCF(Client):
         problem = self._problem(origin, bucket)
         users = problem.solution()
         loss = problem.loss(users)
-        chosen = loss.isfinite()
+        finite = loss.isfinite()
+        chosen = finite.nonzero()[:, 0]
         sent = problem.only(chosen).gradient(users[chosen], uploads)
         if not sent.isfinite().all():  # a sum does not tell whose numbers are too large
-            chosen &= problem.bounded(users)
+            chosen = (finite & problem.bounded(users)).nonzero()[:, 0]
             sent = problem.only(chosen).gradient(users[chosen], uploads)
         clients, users, loss = bucket.clients[chosen], users[chosen], loss[chosen]
         # Every client needs and sends the rows of all items, of whom none is listed.

@@ -59,7 +59,7 @@ class LeastSquares:
         return 2.0 * (num_items + own) * dim**2 + 4.0 * num_items * dim + dim**3 / 3
 
     def only(self, chosen: Tensor) -> LeastSquares:
-        """The objectives of some of the clients, those where ``chosen [B]`` is True."""
+        """The objectives of some of the clients, at the places ``chosen``."""
         return replace(self, items=self.items[chosen], counts=self.counts[chosen])
 
     def solution(self) -> Tensor:

@@ -117,9 +117,10 @@ def mixed_examples(cohort: Cohort, epochs: int) -> Params:
         ``order`` ``int64 [epochs, T]``, by keys that are a function of (seed, round, epoch, client, place).
     """
     sizes = cohort.offsets.diff()
-    client = torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)
+    everyone, total = torch.arange(len(sizes), device=sizes.device), len(cohort.labels)
+    client = torch.repeat_interleave(everyone, sizes, output_size=total)
     place = torch.arange(len(client), device=sizes.device) - cohort.offsets[:-1][client]
-    who = cohort.clients[client].cpu().numpy(), place.cpu().numpy()
+    who = tuple(torch.stack((cohort.clients[client], place)).cpu().numpy())
     keys = np.stack([hash_u64(cohort.seed, "mixed examples", cohort.round, epoch, *who) for epoch in range(epochs)])
     order = torch.from_numpy(np.argsort(keys, axis=1, kind="stable")).to(client.device)
     return {"client": client, "items": cohort.items, "labels": cohort.labels, "order": order}

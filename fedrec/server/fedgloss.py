@@ -11,17 +11,14 @@ same in all rounds, where theirs grows in the first ones. The norm is over all s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from fedrec.errors import InputError
 from fedrec.models.recommender import Params
 from fedrec.server.extras import Extra
 from fedrec.server.mean import MeanServer
 from fedrec.server.optimizers import Kind
-from fedrec.uploads import UploadPath
 
 
 class FedGloSS(MeanServer):
@@ -58,13 +55,12 @@ class FedGloSS(MeanServer):
         scale = self.rho / norm if norm else norm
         return {name: value + scale * last[name] for name, value in values.items()}
 
-    def step(self, optimizer: Any, round_: int, uploads: UploadPath | None = None) -> Tensor:
-        """See base class; remembers along what it stepped."""
-        norm = super().step(optimizer, round_, uploads)
-        for name, value in self.shared.items():
-            if value.grad is not None:  # what nobody has ever uploaded has none
-                self.get_buffer(_last(name)).copy_(value.grad)
-        return norm
+    def gradient(self, aggregate: Params) -> Params:
+        """See base class: as it is. A step along it follows; a round without one forgets nothing."""
+        along = super().gradient(aggregate)
+        for name, value in along.items():
+            self.get_buffer(_last(name)).copy_(value)
+        return along
 
 
 def _last(name: str) -> str:

@@ -12,15 +12,11 @@ Models are evaluated at theta.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-from torch import Tensor
 
 from fedrec.errors import InputError
 from fedrec.models.recommender import Params
 from fedrec.server.extras import Extra
 from fedrec.server.mean import MeanServer
-from fedrec.uploads import UploadPath
 
 
 class FedNSAM(MeanServer):
@@ -53,13 +49,11 @@ class FedNSAM(MeanServer):
             return values
         return {name: value + gamma * (value - self.get_buffer(_before(name))) for name, value in values.items()}
 
-    def step(self, optimizer: Any, round_: int, uploads: UploadPath | None = None) -> Tensor:
-        """See base class; remembers from where it stepped."""
-        before = {name: value.clone() for name, value in self.parameters_now().items()}
-        norm = super().step(optimizer, round_, uploads)
-        for name, value in before.items():
+    def gradient(self, aggregate: Params) -> Params:
+        """See base class: as it is. A step follows, and from here; a round without one forgets nothing."""
+        for name, value in self.parameters_now().items():
             self.get_buffer(_before(name)).copy_(value)
-        return norm
+        return super().gradient(aggregate)
 
 
 def _before(name: str) -> str:

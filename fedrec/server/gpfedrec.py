@@ -137,14 +137,15 @@ class GraphServer(MeanServer):
                 self.get_buffer(f"held_{name}")[clients] = sent[name] - change
             known[clients] = True
         self._received.clear()
-        graph[known[:, None] & known] = self._neighbours(known).flatten()
-        weights = graph[known].mean(0)
+        who = known.nonzero()[:, 0]  # once: how many there are, a GPU has to be asked
+        graph[who[:, None], who] = self._neighbours(who)
+        weights = graph[who].mean(0)
         means = {n: (weights @ self._flat(n)).view_as(sent[n]) for n in self.item_tables}
         return super().direction() | {name: self.shared[name].detach() - mean for name, mean in means.items()}
 
-    def _neighbours(self, known: Tensor) -> Tensor:
-        """Weights of the users' neighbours after all layers, ``[K, K]`` for the K users of the graph."""
-        of_all = cosines([self._flat(name) for name in self.item_tables])[known][:, known]
+    def _neighbours(self, who: Tensor) -> Tensor:
+        """Weights of the users' neighbours after all layers, ``[K, K]`` for the users ``who [K]`` of the graph."""
+        of_all = cosines([self._flat(name) for name in self.item_tables])[who][:, who]
         if not bool(of_all.isfinite().all()):
             raise DivergenceError("the products of the clients' item tables overflow; lower the learning rates")
         return smoothing(of_all if self.similarity == "cosine" else 1 - of_all, self.threshold, self.mp_layers)

@@ -34,6 +34,13 @@ def received(sent: Broadcast) -> Params:
     return {**sent.dense, **tables}
 
 
+class Withheld:
+    """A way on which a round's sum is refused."""
+
+    def on_server(self, aggregate: Params) -> Params:
+        return {}
+
+
 def mean(number: int) -> Params:
     """What :func:`~tests.server.test_momentum.one_round` averages."""
     parts = uploads(10 * number, 1 + number % 3)
@@ -77,6 +84,20 @@ def test_fednsam_is_its_formula() -> None:
             values[name] = theta + momentum[name]
 
     played(begun(FedNSAM(0.85)), 4, check)
+
+
+@pytest.mark.parametrize("kind", [lambda: FedGloSS(0.3), lambda: FedNSAM()])
+def test_a_round_whose_sum_is_withheld_is_as_if_it_had_not_been(kind: Callable[[], MeanServer]) -> None:
+    """Neither the momentum nor where the last step came from is forgotten."""
+    whole, rest = begun(kind()), begun(kind())
+    made = whole.make_optimizer(), rest.make_optimizer()
+    for number in range(3):
+        for server, optimizer in zip((whole, rest), made, strict=True):
+            one_round(server, optimizer, number)
+        whole.begin_round()
+        assert whole.step(made[0], number, Withheld()).isnan()  # type: ignore[arg-type]
+        expected, found = (received(server.broadcast(number + 1, NOBODY)) for server in (rest, whole))
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
 @pytest.mark.parametrize(

@@ -63,8 +63,6 @@ class FullTables(Store):
     def end_round(self, broadcast: Broadcast) -> None:
         """See base class; rows that are not listed are as the clients' tables were when the round began."""
         for clients, copy in self._handed_in:
-            real = copy.real()
-            owners, items = clients[:, None].expand_as(copy.items)[real], copy.items[real]
             renewed = clients[~self.taken[clients]] if copy.continues else clients
             for name, rows in copy.rows.items():
                 table = self.get_buffer(f"table_{name}")
@@ -72,7 +70,9 @@ class FullTables(Store):
                     table[renewed] = broadcast.tables[name].rows(renewed, _all_items(table))
                 if name in copy.scale:
                     table[clients] *= by_client(copy.scale[name], table)
-                table[owners, items] = rows[real]
+                real = copy.real().flatten().nonzero()[:, 0]
+                owners = clients.repeat_interleave(copy.items.shape[1])[real]
+                table[owners, copy.items.flatten()[real]] = rows.flatten(0, 1)[real]
             for name, tables in copy.dense.items():
                 self.get_buffer(f"table_{name}").index_copy_(0, clients, tables)
             self.taken[clients] = True

@@ -88,15 +88,17 @@ class TunedRows(Store):
         renewed = clients[self.table_of[clients] < 0] if self._continues else clients
         held = len(next(iter(self.versions.values()), ()))
         self.table_of[renewed] = held
-        needed, place = torch.unique(self.table_of[self.table_of >= 0], return_inverse=True)
-        self.table_of[self.table_of >= 0] = place  # tables that no client needs any more are dropped
+        owners = (self.table_of >= 0).nonzero()[:, 0]
+        needed, place = torch.unique(self.table_of[owners], return_inverse=True)
+        self.table_of[owners] = place  # tables that no client needs any more are dropped
+        older = needed[: len(needed) - bool(len(renewed))]  # this round's table is the last
         for name, table in broadcast.tables.items():
             if not isinstance(table, OneTable):
                 raise InputError(
                     "model.client.store=TunedRows: the server sends a table per client, FullTables keeps it"
                 )
             weight = table.weight[None]
-            still = self.versions.get(name, weight[:0])[needed[needed < held]]
+            still = self.versions.get(name, weight[:0])[older]
             self.versions[name] = torch.cat([still, weight]) if len(renewed) else still
         self.own.merge(forget=renewed, others=len(renewed) < len(clients))
 
