@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from lightning import Trainer
 from lightning.pytorch.plugins.precision import Precision
@@ -17,7 +18,7 @@ from fedrec.errors import InputError
 from fedrec.models.products import bfloat16_products
 from fedrec.runs.settings import FLOAT32
 
-BFLOAT16 = "bf16-mixed"
+BFLOAT16: Final = "bf16-mixed"
 
 
 class BFloat16Products(Precision):

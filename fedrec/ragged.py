@@ -106,9 +106,9 @@ class RaggedRows(nn.Module):
         new = torch.cat([keys for keys, _ in parts])
         stay = torch.ones_like(self.keys, dtype=torch.bool)
         if forget is not None:
-            stay &= ~torch.isin(self.owners(), forget)
+            stay &= ~_among(self.owners(), forget)
         if others:
-            stay &= ~torch.isin(self.keys, new)
+            stay &= ~_among(self.keys, new)
         stay = stay.nonzero()[:, 0]
         number, row = len(stay) + len(new), sum(x.shape[1] * x.element_size() for x in parts[0][1].values())
         self.limit.check(number * (row + self.keys.element_size()), f"what clients keep, {number:,} item rows,")
@@ -128,3 +128,11 @@ class RaggedRows(nn.Module):
     def num_bytes(self) -> int:
         """Bytes of keys and rows."""
         return sum(value.numel() * value.element_size() for value in (self.keys, *self.rows.values()))
+
+
+def _among(values: Tensor, some: Tensor) -> Tensor:
+    """Which values are among some, ``bool``; for ``torch.isin`` a GPU is asked how many there are."""
+    if not len(some):
+        return torch.zeros_like(values, dtype=torch.bool)
+    ordered = some.sort().values
+    return ordered[torch.searchsorted(ordered, values).clamp_(max=len(some) - 1)] == values

@@ -22,7 +22,16 @@ import fedrec
 FEDREC = Path(fedrec.__file__).parent
 DEVICE = torch.device("meta")  # PyTorch knows it, and guards it, without a GPU
 # What reads a result on the host, or needs its size there: every call is a wait for the device.
-WAITING = {"_local_scalar_dense", "nonzero", "_unique2", "unique_consecutive", "masked_select", "bincount", "equal"}
+WAITING = {
+    "_local_scalar_dense",
+    "nonzero",
+    "_unique2",
+    "unique_consecutive",
+    "masked_select",
+    "bincount",
+    "equal",
+    "isin",
+}
 
 
 class Pretended(Tensor):

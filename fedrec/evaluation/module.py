@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextvars import copy_context
-from functools import partial
 
 import lightning as L
 from torch import Tensor
@@ -116,4 +115,5 @@ class EvaluatedModule(L.LightningModule):
         score = self.scorer(private=self.served(held_out))
         # It is called after this step, in the precision of now; and a frozen dataclass among outputs is an error to
         # Lightning.
-        return partial(copy_context().run, score)
+        context = copy_context()
+        return lambda users, items: context.run(score, users, items)

@@ -48,7 +48,7 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     if batched or left.dim() == right.dim() == 2:
         return _times(left, right)
     if right.dim() == 2:
-        return _times(left.flatten(0, 1), right).unflatten(0, left.shape[:2])
+        return _times(left.flatten(0, 1), right).view(*left.shape[:2], -1)
     clients = max(len(left), len(right))
     return _times(left.expand(clients, -1, -1), right.expand(clients, -1, -1))
 

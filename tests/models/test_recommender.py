@@ -49,6 +49,7 @@ class BiasedFactors(Recommender):
 
 class TestBiasedFactors(RecommenderContract):
     recommender = BiasedFactors()
+    multiplies_matrices = False
 
     def logit(self, shared: Params, private: Params, item: int) -> float:
         product = float(private["user"] @ shared["factors"][item])
