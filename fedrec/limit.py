@@ -26,7 +26,9 @@ class Limit:
 
     def __post_init__(self) -> None:
         if not 0 < self.mib < float("inf"):
-            raise InputError(f"{self.store}.limit_mib={self.mib}: expected a finite number of MiB above 0")
+            raise InputError(
+                f"{self.option or self.store}.limit_mib={self.mib}: expected a finite number of MiB above 0"
+            )
 
     def check(self, needed: float, what: str) -> None:
         """Refuse what is about to be allocated.

@@ -19,7 +19,8 @@ TABLES = {"e": torch.zeros(256, 2)}
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("limit", [0.0, -1.0, float("nan"), float("inf")])
 def test_limits_out_of_range_are_refused(kind: Any, limit: float) -> None:
-    with pytest.raises(InputError, match=rf"{kind.__name__}\.limit_mib="):
+    named = {DecayedRows: r"model\.client\.table_store", FullTables: "FullTables"}.get(kind, r"model\.client\.store")
+    with pytest.raises(InputError, match=rf"^{named}\.limit_mib="):
         kind(limit)
 
 

@@ -42,7 +42,8 @@ def settings(frame: pd.DataFrame) -> pd.Series[Any]:
         frame: Runs.
 
     Returns:
-        Categories in reading order, aligned with the rows; runs of one name differ in the seed alone.
+        Categories in reading order, aligned with the rows; runs of one name differ in the seed alone. A part that a run
+        has not (``model.privacy: null``, an empty list of upload steps) is not said.
 
     Example:
         >>> method = {"model.method": "FedRecGEL", "model.recommender": "NCF"}
@@ -52,9 +53,28 @@ def settings(frame: pd.DataFrame) -> pd.Series[Any]:
     """
     names = methods(frame).astype(str)
     for _, rows in frame.groupby(names, sort=False):
-        for column in varying_settings(rows):
-            names.loc[rows.index] = names.loc[rows.index] + ", " + rows[column].map(partial(said, column))
+        for column, has in _named_settings(rows).items():
+            words = ", " + rows[column].map(partial(said, column))
+            names.loc[rows.index] = names.loc[rows.index] + words.where(has, "")
     return _in_order(names, frame.index)
+
+
+def _named_settings(rows: pd.DataFrame) -> dict[str, pd.Series[bool]]:
+    """Which settings the names of some runs say, each with the rows that have it.
+
+    Of a part that some runs do not have (``model.privacy``), settings that vary among those that have it say that it is
+    there; if there are none, the part does.
+    """
+    named = {column: rows[column].ne("[]") for column in varying_settings(rows)}
+    for part in [*named]:
+        has, inner = rows[part].notna(), [column for column in rows if column.startswith(f"{part}.")]
+        if inner and not has.all():
+            varying = [column for column in inner if rows.loc[has, column].nunique(dropna=False) > 1]
+            named = {column: rule for column, rule in named.items() if column not in inner}
+            named |= dict.fromkeys([part, *varying], has)
+            if varying and rows[part].nunique() == 1:
+                del named[part]
+    return named
 
 
 def settings_of_runs(frame: pd.DataFrame) -> pd.Series[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from fedrec.claims.figures import Figure
 from fedrec.claims.verdict import Asserted
+from fedrec.evaluation.table import POPULAR
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Claim:
         protocol: The protocol of its authors.
         seeds: Training seeds.
         run: The method that it is about: A.
-        than: The method that A is held against: B; None: the claim is of a figure.
+        than: The method that A is held against: B; None: there is none.
+        over_popular: Whether A is held against most popular items, which every test ranks by, too.
         figure: What is measured.
         asserted: What it is, or by how much A is above B.
     """
@@ -51,8 +53,14 @@ class Claim:
     seeds: tuple[int, ...]
     run: Setting
     than: Setting | None
+    over_popular: bool
     figure: Figure
     asserted: Asserted
+
+    @property
+    def other(self) -> str | None:
+        """Name of what A is held against; None: the claim is of a figure."""
+        return self.than.method if self.than else POPULAR if self.over_popular else None
 
 
 @dataclass(frozen=True)

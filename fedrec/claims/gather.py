@@ -75,7 +75,7 @@ def _row(plan: Plan, claim: Claim, protocol: str) -> dict[str, Any]:
         "source": claim.source,
         "data": claim.data,
         "method": claim.run.method,
-        "than": claim.than.method if claim.than else None,
+        "than": claim.other,
         "metric": claim.figure.name,
         "value": asserted.value,
         "by": asserted.by,
@@ -104,6 +104,8 @@ def _measured(plan: Plan, claim: Claim, protocol: str) -> dict[str, Any]:
     if claim.figure.measure:
         popular = _values(plan, claim, claim.run, protocol, POPULAR)
         row |= {"popular": _digits(popular.mean()), **_interval("over_popular", own - popular)}
+        if claim.over_popular:
+            row |= _interval("other", popular) | _interval("difference", own - popular)
         if repeat:
             row["repeat"] = _digits(claim.figure.of(repeat.folder.path).mean())
     about = read_results(runs[0].folder.test)

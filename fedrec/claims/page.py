@@ -9,6 +9,9 @@ import pandas as pd
 
 from fedrec.claims import verdict as rules
 from fedrec.claims.figures import figure_named
+from fedrec.evaluation.table import POPULAR
+
+BAR = r"\|"  # a bar within a cell; bare, it would end the cell
 
 RULES = f"""\
 Every ± is half of a 95 % interval over users and training seeds. A claim is first measured under its authors' protocol.
@@ -44,7 +47,8 @@ def page(title: str, table: pd.DataFrame, quick: bool = False) -> str:
         about = f"`{first['claim']}`: {first['says']} ({first['source']})"
         measured = f"{first['protocol']}: {_measured(first)}"
         fair = "the same" if first["protocol"] == last["protocol"] else _measured(last)
-        lines.append(f"| {about} | {_claimed(first)} | {measured} | {fair} | **{first['verdict']}** |")
+        cells = [about, _claimed(first), measured, fair, f"**{first['verdict']}**"]
+        lines.append(f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |")
     return "\n".join([*lines, "", RULES])
 
 
@@ -69,7 +73,7 @@ def _measured(row: Mapping[str, Any]) -> str:
     if pd.notna(row["difference"]):
         difference = f"{row['difference']:+.4f} ± {row['difference_half']:.4f}"
         parts.append(f"{row['than']} {row['other']:.4g}, difference {difference}")
-    if pd.notna(row["over_popular"]):
+    if pd.notna(row["over_popular"]) and row["than"] != POPULAR:
         over = f"{row['over_popular']:+.4f} ± {row['over_popular_half']:.4f}"
         parts.append(f"most popular {row['popular']:.4g}, over it {over}")
     if pd.notna(row["repeat"]):

@@ -12,12 +12,15 @@ from fedrec.claims.figures import NAMES, figure_named
 from fedrec.claims.file import Claim, ClaimsFile, Setting
 from fedrec.claims.verdict import Asserted
 from fedrec.cli.arguments import configuration_path
+from fedrec.cli.values import SEEDS
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.errors import InputError
+from fedrec.evaluation.table import POPULAR
 from fedrec.runs.settings import said
 from fedrec.sweep.document import Lines, read_document
 
-DEFAULTS = ("source", "data", "protocol", "seeds", "run", "metric", "tolerance")  # for all claims of a file
+# For all claims of a file; a claim's own stands instead, options beside them.
+DEFAULTS = ("source", "data", "protocol", "seeds", "run", "metric", "tolerance", "options")
 OWN = ("says", "than", "value", "by", "each")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _OPTION = re.compile(r"[a-z_]+(\.[a-z_+]+)*")
@@ -75,8 +78,8 @@ class _Reader:
             raise self.error(at, f"the name of a configuration ({error})", name) from None
         return name
 
-    def setting(self, value: Any, at: tuple[str, ...]) -> Setting:
-        """A method, by its name or with configurations and options."""
+    def setting(self, value: Any, at: tuple[str, ...], shared: Mapping[str, Any]) -> Setting:
+        """A method, by its name or with configurations and options, which win over those that are ``shared``."""
         content = {"method": value} if isinstance(value, str) else value
         content = self.mapping(content, at, ("method", "configs", "options"))
         method = self.text(content.get("method"), (*at, "method"), "the name of a method, such as fedncf")
@@ -87,7 +90,8 @@ class _Reader:
         for config in configs:
             text = self.text(config, (*at, "configs"), "names of configurations")
             self.configuration(text, (*at, "configs"), text)
-        return Setting(method, tuple(configs), self.options(content.get("options", {}), (*at, "options")))
+        own = self.options(content.get("options", {}), (*at, "options"))
+        return Setting(method, tuple(configs), {**shared, **own})
 
     def options(self, value: Any, at: tuple[str, ...]) -> dict[str, Any]:
         """Options of ``fedrec fit`` with their values."""
@@ -104,8 +108,9 @@ def read_claims(path: Path) -> ClaimsFile:
 
     Args:
         path: YAML file: ``title``, what all claims share (:data:`DEFAULTS`) and ``claims``, by their names. A claim has
-            ``says`` and ``value``, or ``than`` and, if it says so, ``by``; ``each: {option: values}`` makes it a claim
-            for every value.
+            ``says`` and ``value``, or ``than`` (a method, or ``most popular``) and, if it says so, ``by``; ``each:
+            {option: values}`` makes it a claim for every value. ``options``, of the file and of a claim, are those of
+            all its runs, ``run`` and ``than``; the claim's win over the file's, a run's own over both.
 
     Raises:
         InputError: If the file cannot be read or something in it means nothing, with file, line and key.
@@ -130,7 +135,11 @@ def _claims(reader: _Reader, name: str, shared: Mapping[str, Any], own: Any) -> 
     """A claim, or one for each of some values."""
     at = ("claims", name)
     own = reader.mapping(own, at, (*DEFAULTS, *OWN))
-    content = {**shared, **own}
+    options = {
+        **reader.options(shared.get("options", {}), ("options",)),
+        **reader.options(own.get("options", {}), (*at, "options")),
+    }
+    content = {**shared, **own, "options": options}
 
     def place(key: str) -> tuple[str, ...]:
         return (*at, key) if key in own or key not in shared else (key,)
@@ -159,9 +168,14 @@ def _claim(reader: _Reader, name: str, content: Mapping[str, Any], place: Any) -
         raise reader.error(place("protocol"), f"one of {', '.join(PRESETS)}", protocol)
     seeds = content.get("seeds")
     listed = seeds if isinstance(seeds, list) else []
-    if not listed or any(type(seed) is not int or seed < 0 for seed in listed) or len(set(listed)) < len(listed):
-        raise reader.error(place("seeds"), "different whole numbers, such as [0, 1, 2]", seeds)
-    than = reader.setting(content["than"], place("than")) if "than" in content else None
+    whole = all(type(seed) is int and 0 <= seed < SEEDS for seed in listed)
+    if not listed or not whole or len(set(listed)) < len(listed):
+        raise reader.error(place("seeds"), f"different whole numbers below {SEEDS:,}, such as [0, 1, 2]", seeds)
+    over_popular = content.get("than") == POPULAR
+    if over_popular and figure.measure is None:
+        raise reader.error(place("metric"), f"a figure that {POPULAR} items have, such as {NAMES[0]}", metric)
+    trained = "than" in content and not over_popular
+    than = reader.setting(content["than"], place("than"), content["options"]) if trained else None
     return Claim(
         name,
         reader.text(content.get("says"), place("says"), "the claim in words"),
@@ -169,8 +183,9 @@ def _claim(reader: _Reader, name: str, content: Mapping[str, Any], place: Any) -
         data,
         protocol,
         tuple(listed),
-        reader.setting(content.get("run"), place("run")),
+        reader.setting(content.get("run"), place("run"), content["options"]),
         than,
+        over_popular,
         figure,
         _asserted(reader, content, place, figure.measure is not None),
     )
@@ -185,5 +200,5 @@ def _asserted(reader: _Reader, content: Mapping[str, Any], place: Any, ranking: 
         by = reader.number(content["by"], place("by"), 0) if "by" in content else None
         return Asserted(by=by, tolerance=tolerance)
     if "by" in content or not ranking:
-        raise reader.error(place("than"), "the method that this one is held against")
+        raise reader.error(place("than"), f"the method that this one is held against, or {POPULAR}")
     return Asserted(value=reader.number(content["value"], place("value")), tolerance=tolerance)

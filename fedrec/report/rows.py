@@ -41,10 +41,10 @@ def result_rows(folder: Path, commands: Mapping[str, Sequence[str]]) -> pd.DataF
         commands: Arguments of ``fedrec`` that made a run, by its id.
 
     Returns:
-        One row per run, in order of methods and seeds: ``method`` (and whatever else differs within a method), ``run``,
-        ``data``, ``protocol``, ``configuration`` (a hash of all settings that decide a run's state, but the seed, and
-        of the number of rounds), ``fingerprint`` (of data and protocol; blank where the test did not write it),
-        ``seed``, ``rounds`` (trained), ``best_round``, ``users``; every measure of :data:`MEASURES` of the model, of
+        One row per run, in order of methods and seeds: ``method`` (and what else differs within a method on one data
+        set), ``run``, ``data``, ``protocol``, ``configuration`` (a hash of all settings that decide a run's state, but
+        the seed, and of the number of rounds), ``fingerprint`` (of data and protocol; blank where the test did not
+        write it), ``seed``, ``rounds`` (trained), ``best_round``, ``users``; every measure of :data:`MEASURES` of the model, of
         most popular items and of the mean-private model by the name of its metric (``hr_10``, ``popular_full_hr_10``),
         and half of its 95 % interval over users (``hr_10_half``); costs of one client and round as
         :func:`fedrec.runs.costs.spent` names them; ``command`` (without where files are) and ``date`` of the test.
@@ -56,7 +56,8 @@ def result_rows(folder: Path, commands: Mapping[str, Sequence[str]]) -> pd.DataF
     if not tested:
         raise InputError(f"{folder}: no run was tested")
     configs = [load_plain(run.config) for run in tested]
-    names = settings(pd.DataFrame([{RUN: run.id, **flat_settings(c)} for run, c in zip(tested, configs, strict=True)]))
+    frame = pd.DataFrame([{RUN: run.id, **flat_settings(c)} for run, c in zip(tested, configs, strict=True)])
+    names = pd.concat([settings(rows).astype(str) for _, rows in frame.groupby("data", dropna=False)]).sort_index()
     rows = [
         {METHOD: name, **_row(run, config), "command": _said(commands.get(run.id, []))}
         for name, run, config in zip(names, tested, configs, strict=True)

@@ -92,13 +92,36 @@ def said(setting: str, value: Any) -> str:
     Example:
         >>> said("model.client.lr", 0.10), said("model.client.loss_block", 128), said("data.path", None)
         ('client lr 0.1', 'loss block 128', 'path null')
+        >>> said("model.uploads", [{"class_path": "fedrec.uploads.TopK", "init_args": {"ratio": 0.1, "number": None}}])
+        'uploads TopK ratio 0.1'
     """
     name = SHORT_NAMES.get(setting, setting.rpartition(".")[2].replace("_", " "))
     if value is None or value != value:
         return f"{name} null"
     if isinstance(value, bool):
         return f"{name} {str(value).lower()}"
+    if parts := _parts(value):
+        return f"{name} {', '.join(map(_part, parts))}"
     return f"{name} {value:g}" if isinstance(value, Real) else f"{name} {value}"
+
+
+def _parts(value: Any) -> list[Mapping[str, Any]]:
+    """A list of classes with arguments, such as upload steps, or its JSON text; empty if it is anything else."""
+    if isinstance(value, str) and value.startswith('[{"class_path"'):
+        value = json.loads(value)
+    listed = value if isinstance(value, list) else []
+    return listed if all(isinstance(part, Mapping) and "class_path" in part for part in listed) else []
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    """A class with its arguments in few words: those that are null, and how much memory it may take, are left out."""
+    words = [part["class_path"].rpartition(".")[2]]
+    for key, value in sorted((part.get("init_args") or {}).items()):
+        if inner := _parts(value):
+            words.append(f"({', '.join(map(_part, inner))})")
+        elif value is not None and key != "limit_mib":
+            words.append(said(key, value))
+    return " ".join(words)
 
 
 def is_metric(column: str) -> bool:

@@ -50,7 +50,7 @@ class ErrorFeedback(UploadStep):
                 "Quantise"
             )
         self.steps = nn.ModuleList(steps)
-        self.limit = Limit("ErrorFeedback", limit_mib, "model.uploads")
+        self.limit = Limit("ErrorFeedback", limit_mib, "model.uploads: ErrorFeedback")
 
     def _steps(self) -> list[UploadStep]:
         return list(self.steps)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -100,5 +101,13 @@ class UploadPath(nn.ModuleList):
         return direction
 
     def metrics(self) -> dict[str, float]:
-        """Figures of the round, by the names under which they are logged."""
-        return {f"train/{name}": value for step in self for name, value in step.metrics().items()}
+        """Figures of the round, by the names under which they are logged.
+
+        Where several steps have figures of one name (``clipped``, of two clips), it ends in their number, from 1.
+        """
+        found = [(name, value) for step in self for name, value in step.metrics().items()]
+        often, seen, metrics = Counter(name for name, _ in found), Counter[str](), {}
+        for name, value in found:
+            seen[name] += 1
+            metrics[f"train/{name}" + f"_{seen[name]}" * (often[name] > 1)] = value
+        return metrics

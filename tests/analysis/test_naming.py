@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fedrec.analysis import load_runs
 from fedrec.analysis.naming import methods, reading_order, settings, varying_settings
+from fedrec.runs.settings import said
 from tests.analysis.folders import config, write_run
 
 
@@ -66,3 +67,32 @@ def test_numbers_within_names_are_ordered_by_size(values: list[float]) -> None:
     assert all(one <= two + 1e-9 for one, two in itertools.pairwise(sizes))
     assert len(in_order) == len(set(in_order))
     assert reading_order(values) == sorted(set(values))
+
+
+def test_a_part_that_a_run_has_not_is_not_said() -> None:
+    privacy = ["UserLevelPrivacy", None, "UserLevelPrivacy", "UserLevelPrivacy"]
+    columns = {
+        "model.recommender": "NCF",
+        "model.privacy": privacy,
+        "model.privacy.epsilon": [8.0, None, None, 2.0],
+        "model.privacy.noise_multiplier": [None, None, 1.0, None],
+        "model.privacy.bound": [0.2, None, 0.2, 0.2],
+        "model.uploads": ["[]", '[{"class_path": "a.TopK", "init_args": {"ratio": 0.1, "number": null}}]', "[]", "[]"],
+    }
+    frame = pd.DataFrame(columns)
+    assert settings(frame).tolist() == [
+        "NCF, epsilon 8, noise multiplier null",
+        "NCF, uploads TopK ratio 0.1",
+        "NCF, epsilon null, noise multiplier 1",
+        "NCF, epsilon 2, noise multiplier null",
+    ]
+    fixed = frame.drop(2)
+    assert settings(fixed).tolist() == ["NCF, epsilon 8", "NCF, uploads TopK ratio 0.1", "NCF, epsilon 2"]
+    assert settings(fixed[:2]).tolist() == ["NCF, privacy UserLevelPrivacy", "NCF, uploads TopK ratio 0.1"]
+
+
+def test_steps_around_steps_are_said_in_few_words() -> None:
+    inner = [{"class_path": "a.TopK", "init_args": {"ratio": 0.01}}, {"class_path": "a.Quantise"}]
+    step = {"class_path": "a.ErrorFeedback", "init_args": {"limit_mib": 9.0, "steps": inner}}
+    assert said("model.uploads", [step]) == "uploads ErrorFeedback (TopK ratio 0.01, Quantise)"
+    assert said("model.betas", [0.9, 0.99]) == "betas [0.9, 0.99]"

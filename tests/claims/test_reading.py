@@ -51,6 +51,7 @@ REFUSED = {
     "name": ("  high:", "  High one:", r"line 8: claims\.High one is 'High one'; expected a name of small letters"),
     "protocol": ("protocol: fedrecgel", "protocol: best", r"line 3: protocol is 'best'; expected one of fair"),
     "seeds": ("[0, 1]", "[0, 0]", r"line 4: seeds is \[0, 0\]; expected different whole numbers"),
+    "a seed that fit refuses": ("[0, 1]", "[4294967296]", r"line 4: seeds is \[4294967296\]; .* below 4,294,967,296,"),
     "negative seed": ("[0, 1]", "[-1]", r"line 4: seeds is \[-1\]"),
     "seeds no list": ("[0, 1]", "3", r"line 4: seeds is 3; expected different whole numbers"),
     "data": ("data: filmtrust", "data: filmtrast", r"line 6: data is 'filmtrast'; expected the name"),
@@ -66,6 +67,21 @@ REFUSED = {
     "by without than": ("value: 0.918", "value: 0.918\n    by: 1", r"claims\.high\.than is missing; expected"),
     "negative tolerance": ("tolerance: 0.01", "tolerance: -1", r"line 12: claims\.high\.tolerance is -1; .*least 0"),
     "each of one": ("[0.05, 0.1]", "0.05", r"line 19: claims\.better\.each\.model.* is 0\.05; .* list"),
+    "options of a file": (
+        "source: a",
+        "options: [1]\nsource: a",
+        r"line 2: options is \[1\]; expected options of fedrec",
+    ),
+    "option of a claim": (
+        "    than: fedncf",
+        "    options: {rho private: 1}\n    than: fedncf",
+        r"line 16: claims\.better\.options\.rho private is .*expected the dotted",
+    ),
+    "most popular items have no such figure": (
+        "metric: sampled HR@10\n    value: 0.918",
+        "metric: unsteadiness of NDCG@10\n    than: most popular",
+        r"line 10: claims\.high\.metric is 'unsteadiness .*; expected a figure that most popular items have",
+    ),
     "no option": ("model.client.rho_private:", "rho private:", r"options\.rho private is .*expected the dotted"),
     "value of a run": (
         "metric: sampled HR@10",
@@ -91,6 +107,44 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert better[1].than == Setting("fedncf")
     options = {"model.client.rho_private": 0.0, "model.client.rho_shared": 0.1}
     assert better[1].run == Setting("fedrecgel", ("tuned/filmtrust_fedrecgel.yaml",), options)
+
+
+def test_options_of_the_file_and_of_a_claim_are_those_of_all_its_runs(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "    than: fedncf", "    options: {model.client.lr: 0.2, data.negatives: 3}\n    than: fedncf"
+    )
+    shared = "options: {model.client.rho_private: 9.0, model.client.lr: 0.1, model.server.lr: 0.3}\n"
+    path.write_text(shared + path.read_text())
+    high, better, _ = read_claims(path).claims
+    assert high.run.options == {"model.client.rho_private": 9.0, "model.client.lr": 0.1, "model.server.lr": 0.3}
+    of_claim = {"model.client.lr": 0.2, "model.server.lr": 0.3, "data.negatives": 3}
+    assert better.than is not None
+    assert better.than.options == {"model.client.rho_private": 9.0, **of_claim}
+    assert better.run.options == {"model.client.rho_private": 0.0, "model.client.rho_shared": 0.05, **of_claim}
+
+
+def test_options_that_are_shared_name_the_same_runs_as_options_that_are_repeated(tmp_path: Path) -> None:
+    repeated = write(
+        tmp_path,
+        GOOD[GOOD.index("    run: {") : GOOD.index("    metric: full")],
+        "    run: {method: fedrecgel, options: {data.negatives: 3, model.client.lr: 0.2}}\n"
+        "    than: {method: fedncf, options: {model.client.lr: 0.2, data.negatives: 3}}\n",
+    )
+    names = [job.name for job in Plan(read_claims(repeated), tmp_path, [], False).jobs()]
+    text = repeated.read_text().replace("data.negatives: 3, ", "").replace(", data.negatives: 3", "")
+    repeated.write_text(text.replace("  better:\n", "  better:\n    options: {data.negatives: 3}\n"))
+    assert [job.name for job in Plan(read_claims(repeated), tmp_path, [], False).jobs()] == names
+
+
+def test_most_popular_items_are_no_run_of_their_own(tmp_path: Path) -> None:
+    with_fedncf = read_claims(write(tmp_path))
+    with_popular = read_claims(write(tmp_path, "than: fedncf", "than: most popular"))
+    claim = with_popular.claims[1]
+    assert (claim.than, claim.over_popular, claim.other) == (None, True, "most popular")
+    assert claim.asserted == Asserted(by=0.01)
+    runs, fewer = ({job.name for job in Plan(file, tmp_path, [], False).jobs()} for file in (with_fedncf, with_popular))
+    assert fewer < runs
+    assert all("-fedncf-" in name for name in runs - fewer)
 
 
 @pytest.mark.parametrize("fault", REFUSED)

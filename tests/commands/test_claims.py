@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
@@ -30,6 +31,7 @@ claims:
   all: {says: all are hits, run: fedncf, metric: sampled HR@10, value: 9.0}
   better: {says: it is better, run: fedrecgel, than: fedncf, metric: sampled HR@10}
   steadier: {says: it is steadier, run: fedrecgel, than: fedncf, metric: unsteadiness of NDCG@10, by: 0.1}
+  popular: {says: half | all are hits, run: fedncf, than: most popular, metric: sampled HR@10}
   cut: {says: half are hits, run: pfedrec, metric: sampled HR@10, value: 0.5}
 """
 
@@ -49,28 +51,38 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_claims_are_replayed_go_on_and_end_with_a_page(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mine.yaml", "--parallel", "2"]) == 1  # PFedRec's first training is cut off
     out = capsys.readouterr().out
-    assert out.startswith("5 claims, 13 runs, 13 of them left to do\n")
+    assert out.startswith("6 claims, 13 runs, 13 of them left to do\n")
     assert "cut: not measured" in out
     assert main(["mine.yaml", "--parallel", "2"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("5 claims, 13 runs, 4 of them left to do\n")
+    assert out.startswith("6 claims, 13 runs, 4 of them left to do\n")
     said = dict(line.split(": ") for line in out.splitlines() if line.split(":")[0] in FILE and "done" not in line)
     assert said == {
         "half": "explained by repeats",  # whose stand-in ranks as all do
         "all": "not reproduced",
         "better": "within noise",
         "steadier": "within noise",
+        "popular": "within noise",  # one of two users, in every seed
         "cut": "explained by repeats",
     }
     folder = desk / "claim_runs" / "mine"
     table = read_rows(folder / "claims.csv")
-    assert table["protocol"].tolist() == ["fedrecgel", "fair"] * 5
+    assert table["protocol"].tolist() == ["fedrecgel", "fair"] * 6
     # The page and its verdicts follow from the numbers in the file.
     assert page("Stand-ins", table) == (folder / "claims.md").read_text()
     for name, rows in table.groupby("claim"):
         assert verdict_of(rows.to_dict("records")) == said[str(name)]
-    assert "5 claims: 1 not reproduced, 2 within noise, 2 explained by repeats." in (folder / "claims.md").read_text()
+    assert "6 claims: 1 not reproduced, 3 within noise, 2 explained by repeats." in (folder / "claims.md").read_text()
     assert len(pd.read_csv(folder / "results.csv")) == 13
+    # Held against most popular items, a method is measured once, user by user.
+    popular = table[table["claim"] == "popular"]
+    assert popular["than"].eq("most popular").all()
+    for name, same in (("difference", "over_popular"), ("difference_half", "over_popular_half"), ("other", "popular")):
+        assert popular[name].tolist() == popular[same].tolist()
+    line = next(line for line in (folder / "claims.md").read_text().splitlines() if "`popular`" in line)
+    assert line.count("most popular") == 3  # what is claimed, and once under each protocol
+    assert r"half \| all are hits" in line
+    assert len(re.split(r"(?<!\\)\|", line)) == 7  # five cells
 
     assert main(["mine.yaml"]) == 0
     assert "13 runs, 0 of them left to do" in capsys.readouterr().out
@@ -86,7 +98,7 @@ def test_quick_runs_stand_apart_and_say_what_they_are(desk: Path) -> None:
     ("options", "message"),
     [
         (["mine.yaml", "--parallel", "0"], "--parallel 0: expected at least 1"),
-        (["theirs"], "theirs: no such file, and not one of the shipped claims: fedrecgel, leak, qb-article"),
+        (["theirs"], "theirs: no such file, and not one of the shipped claims: clients, compression, fedrecgel, leak,"),
         ([], "the following arguments are required: FILE"),
     ],
 )

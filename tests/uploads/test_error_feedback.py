@@ -147,9 +147,17 @@ def test_around_steps_that_lose_nothing_it_changes_nothing(steps: list[Any]) -> 
     assert all(torch.equal(sent, numbers(upload(*given))) for sent, given in zip(found, ROUNDS, strict=True))
 
 
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_limit_out_of_range_is_refused_by_the_name_of_its_option(limit: float) -> None:
+    with pytest.raises(InputError, match=r"model\.uploads: ErrorFeedback\.limit_mib=.*: expected a finite number"):
+        ErrorFeedback(lossy(), limit_mib=limit)
+
+
 def test_what_takes_more_than_the_limit_is_refused_before_it_is_allocated() -> None:
     dense, row = USERS * 12 * 4, 5 * 4 + 8  # float32 at first; a row of both tables and its key
-    with pytest.raises(InputError, match=r"ErrorFeedback: what 20 clients keep of dense parameters takes"):
+    with pytest.raises(
+        InputError, match=r"what 20 clients keep of dense parameters takes .* above model\.uploads: Err"
+    ):
         ErrorFeedback(lossy(), limit_mib=(dense - 1) / 2**20).initialise(SHAPES, TABLES, USERS, 0)
     step = ErrorFeedback(lossy(), limit_mib=(dense + 9 * (row + 20)) / 2**20)  # rows are float64 in this test
     begun(step)

@@ -12,7 +12,7 @@ from fedrec.errors import InputError
 from fedrec.federation import FederatedRecommender
 from fedrec.models import NCF
 from fedrec.server import MeanServer, RowFrequency
-from fedrec.uploads import Clip, LocalNoise, UploadPath, UploadStep, UserLevelPrivacy
+from fedrec.uploads import Clip, Exchange, LocalNoise, UploadPath, UploadStep, UserLevelPrivacy
 from tests.compositions import composition, names
 from tests.uploads.problems import SHAPES, TABLES, USERS
 
@@ -38,6 +38,20 @@ def test_working_memory_is_of_all_steps_and_of_whole_tables_once_there_are_some(
     tables, dense = 7 * 3, 4 + 1
     assert path.working_floats(whole=False) == (3, dense + 8 * (dense + tables) + dense + tables)
     assert path.working_floats(whole=True) == (0, 10 * (dense + tables))
+
+
+def test_steps_of_one_kind_do_not_overwrite_each_others_figures() -> None:
+    path = UploadPath([Clip(2.0), Clip(1.0, order=1)])
+    path.begin_round(Exchange(0, 0, torch.arange(2), 2.0))
+    for bound, step in zip((0.5, 3.0), path, strict=True):
+        step.tally.add(torch.tensor([1.0, 2.0], dtype=torch.float64), bound)  # type: ignore[union-attr]
+    assert path.metrics() == {
+        "train/clipped_1": 1.0,
+        "train/upload_norm_1": 1.5,
+        "train/clipped_2": 0.0,
+        "train/upload_norm_2": 1.5,
+    }
+    assert [*UploadPath([Clip(1.0)]).metrics()] == ["train/clipped", "train/upload_norm"]
 
 
 # Without a mean over the clients of a round, numbers on the way, or with rows that one number stands for: why not.
