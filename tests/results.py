@@ -1,8 +1,8 @@
 """README's tables, generated from the committed results: ``make results``.
 
-Between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` stands the table of ``notebooks/results/NAME.csv``.
-``make results FROM="methods/filmtrust claim_runs/leak"`` first takes over what ``fedrec methods`` and ``fedrec claims``
-left in these two: a row per run, and pages of claims with their numbers.
+Between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` stand the tables of ``notebooks/results/NAME.csv``,
+one for every data set and protocol in it. ``make results FROM="methods/filmtrust claim_runs/leak"`` first takes over what
+``fedrec methods`` and ``fedrec claims`` left in these two: a row per run, and pages of claims with their numbers.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import shutil
 import sys
 from pathlib import Path
 
+import pandas as pd
+
+from fedrec.report.disclosure import AFTER, disclosure_markdown
 from fedrec.report.methods import markdown, method_table
-from fedrec.report.rows import read_rows
+from fedrec.report.rows import FINGERPRINT, read_rows
 
 ROOT = Path(__file__).parents[1]
 README, RESULTS = ROOT / "README.md", ROOT / "notebooks" / "results"
@@ -21,8 +24,23 @@ PLACE = re.compile(r"(<!-- results: ([\w.-]+) -->\n)(.*?)(<!-- end of results --
 
 
 def generated(name: str) -> str:
-    """The table of a file of results, as Markdown."""
-    return f"\n{markdown(method_table(read_rows(RESULTS / f'{name}.csv')))}\n"
+    """The tables of a file of results, as Markdown; with a headline each where there are several."""
+    rows = pd.read_csv(RESULTS / f"{name}.csv")
+    if AFTER in rows:
+        parts = [(part, disclosure_markdown(part)) for _, part in rows.groupby("data", sort=False)]
+    else:
+        rows = read_rows(RESULTS / f"{name}.csv")
+        # References have no fingerprint of their own run; a file of one data set is one table.
+        groups = (
+            rows.groupby(FINGERPRINT, sort=False, dropna=False) if rows[FINGERPRINT].nunique() > 1 else [("", rows)]
+        )
+        parts = [(part, markdown(method_table(part))) for _, part in groups]
+    heads = [f"{_about(part)}:\n\n" * (len(parts) > 1) for part, _ in parts]
+    return "".join(f"\n{head}{table}" for head, (_, table) in zip(heads, parts, strict=True)) + "\n"
+
+
+def _about(rows: pd.DataFrame) -> str:
+    return f"{rows['data'].iloc[0]}, protocol `{rows['protocol'].iloc[0]}`"
 
 
 def rendered(text: str) -> str:

@@ -24,11 +24,13 @@ import json, sys
 import fedrec
 from fedrec.__main__ import main
 from fedrec.cli.arguments import configuration_path, shipped_configurations
+from fedrec.report.committed import committed
 print(json.dumps({
     "file": fedrec.__file__,
     "configurations": {name: str(configuration_path(name)) for name in shipped_configurations()},
     "sweeps": {name: main(["sweep", name, "--resume", "--out", "none"]) for name in sys.argv[1:]},
     "notebooks": main(["notebooks", "mine"]),
+    "results": len(committed("methods_filmtrust")),
 }))
 """
 
@@ -70,6 +72,7 @@ def test_wheel_holds_what_is_shipped_and_nothing_else(wheel: Path) -> None:
         | {f"fedrec/shipped/claims/{name}" for name in shipped("claims", "*.yaml")}
         | {f"fedrec/shipped/sweeps/{name}" for name in shipped("sweeps", "*.yaml")}
         | {f"fedrec/shipped/notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
+        | {f"fedrec/shipped/notebooks/results/{name}" for name in shipped("notebooks/results", "*.csv")}
     )
 
 
@@ -88,6 +91,7 @@ def test_installed_package_finds_configurations_sweeps_and_notebooks(wheel: Path
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert Path(found["file"]).is_relative_to(target)
+    assert found["results"] > 1
     assert set(found["configurations"]) == shipped("fedrec/configs", "*.yaml")
     assert all(Path(path).is_relative_to(target) for path in found["configurations"].values())
     # Each was found and read; what is missing is a sweep to go on with.

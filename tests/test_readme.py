@@ -6,10 +6,11 @@ import csv
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from fedrec.claims.page import page
-from fedrec.report.rows import read_rows
+from fedrec.report.rows import read_rows, write_rows
 from tests import results, small_runs
 from tests.compositions import names
 
@@ -70,4 +71,16 @@ def test_the_tables_of_results_are_those_of_the_committed_results() -> None:
     text = README.read_text(encoding="utf-8")
     assert results.rendered(text) == text, "make results"
     names = {found[2] for found in results.PLACE.finditer(text)}
-    assert names == {path.stem for path in results.RESULTS.glob("methods_*.csv")}
+    assert names >= {path.stem for path in results.RESULTS.glob("methods_*.csv")}
+
+
+def test_a_table_of_results_has_a_part_for_every_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = [read_rows(results.RESULTS / f"methods_{data}.csv") for data in ("filmtrust", "ml-100k")]
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    write_rows(pd.concat(shown), tmp_path / "runs_both.csv")
+    for name, rows in zip(("methods_one", "methods_other"), shown, strict=True):
+        write_rows(rows, tmp_path / f"{name}.csv")
+    both, one, other = (results.generated(name) for name in ("runs_both", "methods_one", "methods_other"))
+    assert both == f"\nfilmtrust, protocol `fair`:\n{one[:-1]}\nml-100k, protocol `fair`:\n{other}"
+    write_rows(pd.concat(shown).assign(hr_10=0.0), tmp_path / "runs_both.csv")
+    assert results.generated("runs_both") != both

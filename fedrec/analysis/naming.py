@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from fedrec.analysis.columns import experiment_settings, require
-from fedrec.runs.settings import METHOD, RUN, SEED, SHORT_NAMES, method_name, said
+from fedrec.runs.settings import METHOD, RUN, SEED, SHORT_NAMES, method_name, parts, said
 
 SETTING = "setting"
 _COMPOSITION = ["model.recommender", "model.client", "model.server"]
@@ -65,10 +65,11 @@ def _named_settings(rows: pd.DataFrame) -> dict[str, pd.Series[bool]]:
     Of a part that some runs do not have (``model.privacy``), settings that vary among those that have it say that it is
     there; if there are none, the part does.
     """
-    named = {column: rows[column].ne("[]") for column in varying_settings(rows)}
+    named = {column: pd.Series(True, rows.index) for column in varying_settings(rows)}
     for part in [*named]:
-        has, inner = rows[part].notna(), [column for column in rows if column.startswith(f"{part}.")]
-        if inner and not has.all():
+        has = rows[part].notna() & rows[part].ne("[]")
+        inner = [column for column in rows if column.startswith(f"{part}.")]
+        if not has.all() and (inner or rows[part].map(parts).any()):
             varying = [column for column in inner if rows.loc[has, column].nunique(dropna=False) > 1]
             named = {column: rule for column, rule in named.items() if column not in inner}
             named |= dict.fromkeys([part, *varying], has)

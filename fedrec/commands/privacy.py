@@ -39,15 +39,21 @@ def main(argv: Sequence[str]) -> int:
         InputError: If the only run cannot be measured.
     """
     options = _parser().parse_args(argv)
-    status = 0
+    status, measured = 0, []
     for run in options.runs:
         try:
             measure(Path(run), options)
+            measured.append(Path(run))
         except InputError as error:
             if len(options.runs) == 1:
                 raise
             print("fedrec: error:", *str(error).splitlines(), file=sys.stderr)  # the others can still be measured
             status = 2
+    if options.csv and measured:
+        from fedrec.report.disclosure import disclosure_rows
+        from fedrec.report.rows import write_rows
+
+        write_rows(disclosure_rows(measured), options.csv)
     return status
 
 
@@ -64,6 +70,7 @@ def _parser() -> Parser:
         "--round", type=int, metavar="N", help="whose cohort trains, from 1 (default: the round after the checkpoint)"
     )
     parser.add_argument("--checkpoint", choices=["best", "last"], default="best", help="default: best")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write a row for every run and stage, to compare")
     parser.add_argument("--data.root", dest="root", metavar="DIR", help="folder with <data set>/<file>")
     parser.add_argument(
         "--trust",

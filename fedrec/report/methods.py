@@ -62,11 +62,21 @@ def method_table(rows: pd.DataFrame, mix_fingerprints: bool = False) -> pd.DataF
 def _measured(own: pd.DataFrame, measure: Measure, model: str) -> dict[str, float]:
     """A measure's mean over a method's runs and half of its interval."""
     name = measure.name(model).removeprefix("test/")
-    values = own[name]
-    half = own[f"{name}_half"].iloc[0]
+    mean, half = mean_and_half(own[name], own[f"{name}_half"])
+    return {measure.label: mean, f"{measure.label} ±": half}
+
+
+def mean_and_half(values: pd.Series[Any], halves: pd.Series[Any]) -> tuple[float, float]:
+    """A mean over seeds and half of its 95 % interval, Student's, or over users where no seed changes the figure.
+
+    Args:
+        values: The figure of every seed.
+        halves: Half of its 95 % interval over users.
+    """
+    half = halves.iloc[0]
     if values.nunique() > 1:
-        half = stdtrit(len(own) - 1, 0.975) * values.std() / len(own) ** 0.5
-    return {measure.label: values.mean(), f"{measure.label} ±": half}
+        half = stdtrit(len(values) - 1, 0.975) * values.std() / len(values) ** 0.5
+    return float(values.mean()), float(half)
 
 
 def markdown(table: pd.DataFrame) -> str:

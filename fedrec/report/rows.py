@@ -44,10 +44,11 @@ def result_rows(folder: Path, commands: Mapping[str, Sequence[str]]) -> pd.DataF
         One row per run, in order of methods and seeds: ``method`` (and what else differs within a method on one data
         set), ``run``, ``data``, ``protocol``, ``configuration`` (a hash of all settings that decide a run's state, but
         the seed, and of the number of rounds), ``fingerprint`` (of data and protocol; blank where the test did not
-        write it), ``seed``, ``rounds`` (trained), ``best_round``, ``users``; every measure of :data:`MEASURES` of the model, of
-        most popular items and of the mean-private model by the name of its metric (``hr_10``, ``popular_full_hr_10``),
-        and half of its 95 % interval over users (``hr_10_half``); costs of one client and round as
-        :func:`fedrec.runs.costs.spent` names them; ``command`` (without where files are) and ``date`` of the test.
+        write it), ``seed``, ``rounds`` (trained), ``best_round``, ``users``; every measure of :data:`MEASURES` of the
+        model, of most popular items and of the mean-private model by the name of its metric (``hr_10``,
+        ``popular_full_hr_10``), and half of its 95 % interval over users (``hr_10_half``); costs of one client and
+        round as :func:`fedrec.runs.costs.spent` names them; ``command`` (without where files are) and ``date`` of the
+        test.
 
     Raises:
         InputError: If no run was tested, or a file of a run is damaged.

@@ -100,13 +100,20 @@ def said(setting: str, value: Any) -> str:
         return f"{name} null"
     if isinstance(value, bool):
         return f"{name} {str(value).lower()}"
-    if parts := _parts(value):
-        return f"{name} {', '.join(map(_part, parts))}"
+    if listed := parts(value):
+        return f"{name} {', '.join(map(_part, listed))}"
     return f"{name} {value:g}" if isinstance(value, Real) else f"{name} {value}"
 
 
-def _parts(value: Any) -> list[Mapping[str, Any]]:
-    """A list of classes with arguments, such as upload steps, or its JSON text; empty if it is anything else."""
+def parts(value: Any) -> list[Mapping[str, Any]]:
+    """The classes with their arguments, such as upload steps, that a value or its JSON text lists.
+
+    Args:
+        value: A setting's value.
+
+    Returns:
+        The list; empty if the value is anything else.
+    """
     if isinstance(value, str) and value.startswith('[{"class_path"'):
         value = json.loads(value)
     listed = value if isinstance(value, list) else []
@@ -117,7 +124,7 @@ def _part(part: Mapping[str, Any]) -> str:
     """A class with its arguments in few words: those that are null, and how much memory it may take, are left out."""
     words = [part["class_path"].rpartition(".")[2]]
     for key, value in sorted((part.get("init_args") or {}).items()):
-        if inner := _parts(value):
+        if inner := parts(value):
             words.append(f"({', '.join(map(_part, inner))})")
         elif value is not None and key != "limit_mib":
             words.append(said(key, value))

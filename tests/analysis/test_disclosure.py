@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -22,6 +23,7 @@ from fedrec.analysis.disclosure import GUESSES, areas_under_curve, disclosure, r
 from fedrec.analysis.loaded import LoadedRun, load_run
 from fedrec.errors import InputError
 from fedrec.exchange import Upload
+from fedrec.report.disclosure import disclosure_markdown, disclosure_rows
 from fedrec.runs.round_table import read_rounds
 from tests import small_runs
 from tests.server.robust import ITEMS, TABLES, uploads, whole
@@ -160,6 +162,35 @@ def test_the_command_leaves_a_table_and_two_files(tmp_path: Path, capsys: pytest
     assert [float(row["longest, all others"]) for row in rows] == pytest.approx(
         found.areas[:, :, 1].flatten(), abs=1e-6
     )
+
+
+def test_several_runs_leave_a_row_for_every_run_and_stage(tmp_path: Path) -> None:
+    steps = "--model.uploads=[{class_path: TopK, init_args: {ratio: 0.2}}]"
+    folders = [fitted(tmp_path, *more, f"--seed_everything={seed}") for more in ((), (steps,)) for seed in (0, 1)]
+    file = tmp_path / "found.csv"
+    assert main(["privacy", *map(str, folders), "--checkpoint", "last", "--csv", str(file)]) == 0
+    rows = pd.read_csv(file)
+    stages = [("FedMF", "local training"), ("FedMF, uploads TopK ratio 0.2", "local training")]
+    expected = [(*stages[0], 0), (*stages[0], 1)]
+    expected += [(stages[1][0], after, seed) for seed in (0, 1) for after in ("local training", "TopK")]
+    assert list(zip(rows["method"], rows["after"], rows["seed"], strict=True)) == expected
+    for folder in folders:
+        told = json.loads((folder / "disclosure.json").read_text())["areas"]
+        own = rows[rows["run"] == folder.name]
+        assert own[list(GUESSES)].to_numpy().flatten() == pytest.approx([one["area"] for one in told], rel=1e-5)
+        halves = [(one["interval"][1] - one["interval"][0]) / 2 for one in told]
+        assert own[[f"{guess} half" for guess in GUESSES]].to_numpy().flatten() == pytest.approx(halves, rel=1e-5)
+    # Over two seeds, Student's quantile with one degree of freedom is 12.706; the half difference is the mean's error.
+    lines = disclosure_markdown(rows).splitlines()
+    assert len(lines) == 2 + 1 + 2
+    first, second = rows.loc[:1, "longest, all others"]
+    mean, half = (first + second) / 2, 12.706 * abs(first - second) / 2
+    assert f"| {mean:.3f} ± {half:.3f} |" in lines[2]
+
+
+def test_a_run_that_was_not_measured_has_no_row(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"not measured; expected `fedrec privacy .*` first"):
+        disclosure_rows([fitted(tmp_path)])
 
 
 def test_what_cannot_be_guessed_from_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

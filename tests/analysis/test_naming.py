@@ -86,6 +86,7 @@ def test_a_part_that_a_run_has_not_is_not_said() -> None:
         "NCF, epsilon null, noise multiplier 1",
         "NCF, epsilon 2, noise multiplier null",
     ]
+    assert settings(frame.replace("[]", None)).tolist() == settings(frame).tolist()
     fixed = frame.drop(2)
     assert settings(fixed).tolist() == ["NCF, epsilon 8", "NCF, uploads TopK ratio 0.1", "NCF, epsilon 2"]
     assert settings(fixed[:2]).tolist() == ["NCF, privacy UserLevelPrivacy", "NCF, uploads TopK ratio 0.1"]

@@ -1,4 +1,4 @@
-"""Final metrics against a number: how sensitive a method is to a setting."""
+"""Final metrics against a number: how sensitive a method is to a setting, or what a limit on it costs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fedrec.errors import InputError
 Floats = NDArray[np.float64]
 
 _BARS = 24  # points up to which each has a bar of its own; the bars of more would run together
-_BREAK = 0.6  # decades between 0 and the smallest positive value
+_BREAK = 0.6  # decades between the numbers that have a logarithm and 0, or infinity
 
 
 def sensitivity(
@@ -32,11 +32,11 @@ def sensitivity(
     metrics: Sequence[str] = ACCURACY,
     title: str | None = None,
 ) -> Figure:
-    """Metrics against one numeric setting on a log axis, 0 shown left of a break; a panel per metric.
+    """Metrics against one number on a log axis, 0 and infinity beyond a break; a panel per metric.
 
     Args:
         frame: One row per run (see :func:`fedrec.analysis.statistics.select_round`).
-        x: The setting, values of at least 0.
+        x: The setting or cost, values of at least 0.
         by: Column that tells the curves apart; None draws one curve.
         metrics: What to draw.
         title: Above the panels; by default what the runs have in common.
@@ -61,27 +61,39 @@ def sensitivity(
         parts = [series.rows[series.rows["metric"] == metric].sort_values(x) for series in all_series]
         at = [_places(part[x].to_numpy(), ticks) + shift for part, shift in zip(parts, _dodge(all_series), strict=True)]
         for series, places, part in zip(all_series, at, parts, strict=True):
-            _points(ax, places, part, series, zero=part[x].iloc[0] == 0)
+            _points(ax, places, part, series, apart=_apart(part[x].to_numpy()))
         means.popularity_line(ax, frame, metric)
         clipped |= means.fit_height(ax, table[table["metric"] == metric])
         for series, places, part in zip(all_series, at, parts, strict=True):
             if series.named and len(places) <= _BARS:
                 means.mark_clipped(ax, places, part, series.look.colour)
-        _log_axis_with_zero(ax, ticks)
+        _log_axis_with_ends(ax, ticks)
         style.name_axes(ax, label(x), label(metric))
     layout.head(figure, title or context(frame), axes[0])
     beyond = " What reaches the edge (arrow heads) goes on beyond it." if clipped else ""
-    dotted = " Dotted: the level at 0." if ticks[0] == 0 else ""
+    ends = " and ".join(_said(end) for end in ticks[_apart(ticks)])
+    dotted = f" Dotted: the level at {ends}." if ends else ""
     shown = means.seeds_text(table, "Bars" if len(ticks) <= _BARS else "Bands")
     layout.caption(figure, f"{shown}{beyond}{dotted} {means.ranking_text(frame, metrics)}".strip())
     return figure
 
 
+def _apart(values: Floats) -> NDArray[np.bool_]:
+    """Which values have no place on a log axis: 0 and infinity."""
+    return (values == 0) | np.isinf(values)
+
+
+def _said(value: float) -> str:
+    return "∞" if np.isinf(value) else f"{value:g}"
+
+
 def _places(values: Floats, ticks: Floats) -> Floats:
-    """Where values stand on an axis of decades, with 0 most of a decade left of the smallest positive value."""
-    positive = ticks[ticks > 0]
-    zero = np.log10(positive.min()) - _BREAK if len(positive) else 0.0
-    return np.where(values > 0, np.log10(np.where(values > 0, values, 1.0)), zero)
+    """Where values stand on an axis of decades, with 0 and infinity most of a decade beyond the others."""
+    decades = np.log10(ticks[~_apart(ticks)])
+    lowest, highest = (decades[0], decades[-1]) if len(decades) else (0.0, 0.0)
+    places = np.log10(np.where(_apart(values), 1.0, values))
+    places = np.where(values == 0, lowest - _BREAK, places)
+    return np.where(np.isinf(values), highest + _BREAK, places)
 
 
 def _dodge(all_series: Sequence[Series]) -> Floats:
@@ -91,18 +103,18 @@ def _dodge(all_series: Sequence[Series]) -> Floats:
     return np.where([series.named for series in all_series], shifts, 0.0)
 
 
-def _points(ax: Axes, places: Floats, part: pd.DataFrame, series: Series, zero: bool) -> None:
-    """Means with their intervals; the mean at 0 stands apart, and its level runs through the panel."""
+def _points(ax: Axes, places: Floats, part: pd.DataFrame, series: Series, apart: NDArray[np.bool_]) -> None:
+    """Means with their intervals; those at 0 and infinity stand ``apart``, and their levels run through the panel."""
     heights = part["mean"].to_numpy()
-    joined = np.where(np.arange(len(heights)) == 0, np.nan, heights) if zero else heights
+    joined = np.where(apart, np.nan, heights)
     if not series.named:
         ax.plot(places, joined, label=series.name, **line_style(series))
         return
     colour = series.look.colour
     many = len(places) > _BARS
     ax.plot(places, joined, label=series.name if many else None, **line_style(series))
-    if zero:
-        ax.axhline(heights[0], color=colour, linewidth=1.1, linestyle=(0, (1, 2)), zorder=1.4)
+    for level in heights[apart]:
+        ax.axhline(level, color=colour, linewidth=1.1, linestyle=(0, (1, 2)), zorder=1.4)
     if many:
         ax.fill_between(places, part["low"], part["high"], color=colour, alpha=0.18, linewidth=0)
         return
@@ -111,18 +123,19 @@ def _points(ax: Axes, places: Floats, part: pd.DataFrame, series: Series, zero: 
     ax.errorbar(places, heights, errors, color=colour, label=series.name, zorder=2.6, **bars)
 
 
-def _log_axis_with_zero(ax: Axes, ticks: Floats) -> None:
-    """Ticks at the values, as many as can be written, and a break where the axis leaves the logarithm for 0."""
+def _log_axis_with_ends(ax: Axes, ticks: Floats) -> None:
+    """Ticks at the values, as many as can be written, and a break where the axis leaves the logarithm."""
     places = _places(ticks, ticks)
-    names = [f"{value:g}" for value in ticks]
+    names = [_said(value) for value in ticks]
     low, high = ax.get_xlim()
     inches = style.PANEL[0] - 1.0  # of the axis itself, at least
     widths = [layout.text_width(name, layout.TICK) for name in names]
     written = layout.apart([float(at) for at in (places - low) / (high - low) * inches], widths)
     ax.set_xticks(places[written], [names[place] for place in written])
     ax.xaxis.set_minor_locator(NullLocator())
-    if (ticks == 0).any() and len(ticks) > 1:
-        middle = (places[0] + _BREAK / 2 - low) / (high - low)
+    beside = [places[0] + _BREAK / 2] * bool(ticks[0] == 0) + [places[-1] - _BREAK / 2] * bool(np.isinf(ticks[-1]))
+    for place in beside if len(ticks) > 1 else ():
+        middle = (place - low) / (high - low)
         for at in (middle - 0.008, middle + 0.008):
             slash: dict[str, Any] = {"color": style.FAINT, "linewidth": 1.0, "clip_on": False}
             ax.plot([at - 0.006, at + 0.006], [-0.02, 0.02], transform=ax.transAxes, **slash)

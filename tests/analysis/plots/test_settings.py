@@ -47,6 +47,23 @@ def test_intervals_over_seeds_and_several_curves() -> None:
     assert "3 seeds" in text_of(figure)
 
 
+def test_infinity_stands_right_of_the_decades() -> None:
+    epsilons = [2.0, 20.0, float("inf")]
+    frame = runs([{"seed_everything": 0, "epsilon": epsilon} for epsilon in epsilons], [[0.5], [0.6], [0.9]])
+    figure = sensitivity(frame, "epsilon")
+    ax = figure.axes[0]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["2", "20", "∞"]
+    np.testing.assert_allclose(ax.get_xticks(), np.add(np.log10([2, 20, 20]), [0, 0, 0.6]))
+    means = ax.containers[0].lines[0]
+    np.testing.assert_allclose(means.get_ydata(), [0.5, 0.6, 0.9])
+    assert np.isnan(ax.lines[0].get_ydata()[2])  # no line crosses the break
+    levels = [
+        line.get_ydata()[0] for line in ax.lines if len(set(line.get_ydata())) == 1 and len(line.get_ydata()) == 2
+    ]
+    assert 0.9 in levels
+    assert "Dotted: the level at ∞" in text_of(figure)
+
+
 def test_sensitivity_to_words_is_refused() -> None:
     frame = runs([{"seed_everything": 0, "method": "one"}], [[0.5]])
     with pytest.raises(InputError, match="method must hold numbers"):

@@ -1,0 +1,80 @@
+"""What uploads disclose, of many runs: a row for every run and stage, and a table over seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fedrec.analysis.naming import settings
+from fedrec.errors import InputError
+from fedrec.report.methods import mean_and_half
+from fedrec.report.rows import METHOD
+from fedrec.runs.folder import RunFolder
+from fedrec.runs.plain import load_plain
+from fedrec.runs.settings import RUN, flat_settings
+
+ABOUT = ("data", "protocol", "seed", "checkpoint", "rounds", "round", "clients")
+AFTER, STAGE = "after", "stage"
+
+
+def disclosure_rows(folders: Sequence[Path]) -> pd.DataFrame:
+    """What ``fedrec privacy`` measured of some runs.
+
+    Args:
+        folders: Run folders.
+
+    Returns:
+        One row per run and stage, in order of data, methods, seeds and stages: ``data``, ``method`` (and what else
+        differs within a method on one data set), ``run``, ``protocol``, ``seed``, ``checkpoint``, ``rounds``,
+        ``round``, ``clients``; ``stage`` (0: before all steps) and ``after``, its name; the area of every guess, and
+        half of its 95 % interval over clients (``not 0, all others half``); NaN where there is none.
+
+    Raises:
+        InputError: If a run was not measured.
+    """
+    runs = [RunFolder(folder) for folder in folders]
+    configs = [flat_settings(load_plain(run.config)) for run in runs]
+    frame = pd.DataFrame([{RUN: run.id, **config} for run, config in zip(runs, configs, strict=True)])
+    named = pd.concat([settings(own).astype(str) for _, own in frame.groupby("data", dropna=False)]).sort_index()
+    rows = []
+    for run, method in zip(runs, named, strict=True):
+        try:
+            found = json.loads(run.disclosure.read_text(encoding="utf-8"))
+        except OSError:
+            raise InputError(f"{run.path}: not measured; expected `fedrec privacy {run.path}` first") from None
+        about = {"data": found["data"], METHOD: method, RUN: run.id, **{name: found[name] for name in ABOUT}}
+        stages = list(dict.fromkeys(area[AFTER] for area in found["areas"]))
+        for place, stage in enumerate(stages):
+            row = {**about, STAGE: place, AFTER: stage}
+            for area in found["areas"]:
+                if area[AFTER] == stage:
+                    low, high = area["interval"] or (np.nan, np.nan)
+                    row |= {area["guess"]: area["area"], f"{area['guess']} half": (high - low) / 2}
+            rows.append(row)
+    return pd.DataFrame(rows).sort_values(["data", METHOD, "seed", STAGE], kind="stable", ignore_index=True)
+
+
+def disclosure_markdown(rows: pd.DataFrame) -> str:
+    """A table as Markdown: a row for every method and stage on one data set.
+
+    Args:
+        rows: As :func:`disclosure_rows` gives them, of one data set. ± is half of a 95 % interval, Student's over
+            seeds, or over clients where there is one seed or no seed changes it.
+    """
+    guesses = [name.removesuffix(" half") for name in rows if name.endswith(" half")]
+    lines = [[METHOD, AFTER, "seeds", *(f"row {guess}" for guess in guesses)]]
+    lines.append(["---"] * len(lines[0]))
+    for (method, _, stage), own in rows.groupby([METHOD, STAGE, AFTER], sort=False):
+        cells = [_cell(*mean_and_half(own[guess], own[f"{guess} half"])) for guess in guesses]
+        lines.append([str(method), str(stage), f"{len(own)}", *cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(mean: float, half: float) -> str:
+    if pd.isna(mean):
+        return ""
+    return f"{mean:.3f}" if pd.isna(half) or half < 0.0005 else f"{mean:.3f} ± {half:.3f}"
