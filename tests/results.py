@@ -1,8 +1,8 @@
 """README's tables, generated from the committed results: ``make results``.
 
 Between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` stand the tables of ``notebooks/results/NAME.csv``,
-one for every data set and protocol in it. ``make results FROM="methods/filmtrust claim_runs/leak"`` first takes over what
-``fedrec methods`` and ``fedrec claims`` left in these two: a row per run, and pages of claims with their numbers.
+one for every data set and protocol in it. ``make results FROM="methods/filmtrust claim_runs/leak"`` first takes over
+what ``fedrec methods`` and ``fedrec claims`` left in these two: a row per run, and pages of claims with their numbers.
 """
 
 from __future__ import annotations

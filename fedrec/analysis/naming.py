@@ -68,7 +68,7 @@ def _named_settings(rows: pd.DataFrame) -> dict[str, pd.Series[bool]]:
     named = {column: pd.Series(True, rows.index) for column in varying_settings(rows)}
     for part in [*named]:
         has = rows[part].notna() & rows[part].ne("[]")
-        inner = [column for column in rows if column.startswith(f"{part}.")]
+        inner = [str(column) for column in rows if str(column).startswith(f"{part}.")]
         if not has.all() and (inner or rows[part].map(parts).any()):
             varying = [column for column in inner if rows.loc[has, column].nunique(dropna=False) > 1]
             named = {column: rule for column, rule in named.items() if column not in inner}

@@ -65,7 +65,7 @@ def disclosure_markdown(rows: pd.DataFrame) -> str:
         rows: As :func:`disclosure_rows` gives them, of one data set. ± is half of a 95 % interval, Student's over
             seeds, or over clients where there is one seed or no seed changes it.
     """
-    guesses = [name.removesuffix(" half") for name in rows if name.endswith(" half")]
+    guesses = [str(name).removesuffix(" half") for name in rows if str(name).endswith(" half")]
     lines = [[METHOD, AFTER, "seeds", *(f"row {guess}" for guess in guesses)]]
     lines.append(["---"] * len(lines[0]))
     for (method, _, stage), own in rows.groupby([METHOD, STAGE, AFTER], sort=False):

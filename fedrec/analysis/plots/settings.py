@@ -80,7 +80,7 @@ def sensitivity(
 
 def _apart(values: Floats) -> NDArray[np.bool_]:
     """Which values have no place on a log axis: 0 and infinity."""
-    return (values == 0) | np.isinf(values)
+    return np.asarray((values == 0) | np.isinf(values))
 
 
 def _said(value: float) -> str:
