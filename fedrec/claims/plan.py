@@ -29,15 +29,19 @@ class Plan:
         out: Folder of all runs.
         further: Further options of ``fedrec fit``, each with its value in one word.
         quick: One seed and :data:`QUICK_ROUNDS` rounds, to see that everything works; figures then say nothing.
+        seeds: How many of a claim's seeds to take, the first ones; None: all.
     """
 
-    def __init__(self, file: ClaimsFile, out: Path, further: Sequence[str], quick: bool) -> None:
+    def __init__(
+        self, file: ClaimsFile, out: Path, further: Sequence[str], quick: bool = False, seeds: int | None = None
+    ) -> None:
         self.file = file
         self._out, self._further, self._quick = out, list(further), quick
+        self._seeds = 1 if quick else seeds
 
     def seeds(self, claim: Claim) -> tuple[int, ...]:
         """Training seeds of a claim's runs."""
-        return claim.seeds[:1] if self._quick else claim.seeds
+        return claim.seeds[: self._seeds]
 
     def runs(self, claim: Claim, setting: Setting, protocol: str) -> list[TestedRun]:
         """The runs of one method of a claim under a protocol, a seed each."""

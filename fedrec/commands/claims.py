@@ -27,8 +27,9 @@ def main(argv: Sequence[str]) -> int:
         InputError: If the file or an option cannot be used, or the first runs fail.
     """
     options, further = _parser().parse_known_args(argv)
-    if options.parallel < 1:
-        raise InputError(f"--parallel {options.parallel}: expected at least 1")
+    for name, value in {"--parallel": options.parallel, "--seeds": options.seeds}.items():
+        if value is not None and value < 1:
+            raise InputError(f"{name} {value}: expected at least 1")
     path = shipped_or_own("claims", options.file)
     from fedrec.claims.gather import claims_table  # pandas takes a second
     from fedrec.claims.page import page
@@ -38,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
 
     file = read_claims(path)
     out = options.out or Path("claim_runs") / (path.stem + "-quick" * options.quick)
-    plan = Plan(file, out, joined(further), options.quick)
+    plan = Plan(file, out, joined(further), options.quick, options.seeds)
     jobs = plan.jobs()
     left = sum(not job.done for job in jobs)
     print(f"{len(file.claims)} claims, {len(jobs)} runs, {left} of them left to do", flush=True)
@@ -72,5 +73,6 @@ def _parser() -> Parser:
     parser.add_argument("file", metavar="FILE", help="file of claims, or the name of a shipped one, such as fedrecgel")
     parser.add_argument("--out", type=Path, help="folder of the runs (default: claim_runs/<name of the file>)")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="the first N seeds of every claim (default: all)")
     parser.add_argument("--quick", action="store_true", help="one seed and five rounds, to see that everything works")
     return parser

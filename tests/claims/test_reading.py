@@ -130,10 +130,10 @@ def test_options_that_are_shared_name_the_same_runs_as_options_that_are_repeated
         "    run: {method: fedrecgel, options: {data.negatives: 3, model.client.lr: 0.2}}\n"
         "    than: {method: fedncf, options: {model.client.lr: 0.2, data.negatives: 3}}\n",
     )
-    names = [job.name for job in Plan(read_claims(repeated), tmp_path, [], False).jobs()]
+    names = [job.name for job in Plan(read_claims(repeated), tmp_path, []).jobs()]
     text = repeated.read_text().replace("data.negatives: 3, ", "").replace(", data.negatives: 3", "")
     repeated.write_text(text.replace("  better:\n", "  better:\n    options: {data.negatives: 3}\n"))
-    assert [job.name for job in Plan(read_claims(repeated), tmp_path, [], False).jobs()] == names
+    assert [job.name for job in Plan(read_claims(repeated), tmp_path, []).jobs()] == names
 
 
 def test_most_popular_items_are_no_run_of_their_own(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_most_popular_items_are_no_run_of_their_own(tmp_path: Path) -> None:
     claim = with_popular.claims[1]
     assert (claim.than, claim.over_popular, claim.other) == (None, True, "most popular")
     assert claim.asserted == Asserted(by=0.01)
-    runs, fewer = ({job.name for job in Plan(file, tmp_path, [], False).jobs()} for file in (with_fedncf, with_popular))
+    runs, fewer = ({job.name for job in Plan(file, tmp_path, []).jobs()} for file in (with_fedncf, with_popular))
     assert fewer < runs
     assert all("-fedncf-" in name for name in runs - fewer)
 

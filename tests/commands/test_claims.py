@@ -94,9 +94,19 @@ def test_quick_runs_stand_apart_and_say_what_they_are(desk: Path) -> None:
     assert "these figures say nothing" in (desk / "claim_runs" / "mine-quick" / "claims.md").read_text()
 
 
+def test_fewer_seeds_are_the_first_ones_and_the_others_go_on(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (desk / "mine.yaml").write_text(FILE.replace("run: pfedrec", "run: fedncf"))
+    assert main(["mine.yaml", "--seeds", "1"]) == 0
+    assert capsys.readouterr().out.startswith("6 claims, 5 runs, 5 of them left to do\n")
+    assert read_rows(desk / "claim_runs" / "mine" / "claims.csv")["seeds"].eq(1).all()
+    assert main(["mine.yaml"]) == 0
+    assert capsys.readouterr().out.startswith("6 claims, 9 runs, 4 of them left to do\n")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["mine.yaml", "--seeds", "0"], "--seeds 0: expected at least 1"),
         (["mine.yaml", "--parallel", "0"], "--parallel 0: expected at least 1"),
         (["theirs"], "theirs: no such file, and not one of the shipped claims: clients, compression, fedrecgel, leak,"),
         ([], "the following arguments are required: FILE"),
