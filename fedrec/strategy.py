@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,8 +20,10 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from fedrec.errors import InputError, LostProcessError, ToldElsewhereError
 
@@ -67,6 +70,13 @@ class FederatedDDP(DDPStrategy):
         assert self.cluster_environment is not None
         self._launcher = RankLauncher(self.cluster_environment, self.num_processes, self.num_nodes)
 
+    def setup_distributed(self) -> None:
+        """Join the process group, once all processes are about to: that waiting hears of no signal and no death."""
+        assert isinstance(self._launcher, RankLauncher)
+        if isinstance(self.cluster_environment, LightningEnvironment):
+            self._launcher.meet(time.monotonic() + self._timeout.total_seconds())  # type: ignore[union-attr]
+        super().setup_distributed()
+
     def setup(self, trainer: Trainer) -> None:
         """Set up as one process does: every process makes or loads the same state."""
         super(DDPStrategy, self).setup(trainer)
@@ -105,6 +115,32 @@ class RankLauncher(_SubprocessScriptLauncher):
             return function(*args, **kwargs)
         except BaseException as error:
             raise self._told(error) from error.__cause__
+
+    def meet(self, deadline: float) -> None:
+        """Wait until all processes are here, or the time is over.
+
+        Raises:
+            LostProcessError: One that was started here has ended.
+            ToldElsewhereError: The process that started this one has.
+        """
+        cluster = self.cluster_environment
+        place, first = (cluster.main_address, cluster.main_port), not cluster.global_rank()
+
+        def waits() -> bool:
+            if any(one.poll() is not None for one in self.procs):
+                raise LostProcessError(self._who())
+            if os.getppid() != self._parent:
+                raise ToldElsewhereError
+            time.sleep(PATIENCE / 40)
+            return time.monotonic() < deadline
+
+        while not first and not _answers(place) and waits():
+            pass
+        # The process group's store is of the same address, and then uses the same server.
+        self._store = TCPStore(*place, None, first, wait_for_workers=False, multi_tenant=True)
+        self._store.add("here", 1)
+        while self._store.add("here", 0) < cluster.world_size() and waits():
+            pass
 
     def _told(self, error: BaseException) -> BaseException:
         """What this process raises where ``error`` ended it; ends the processes that it has started."""
@@ -147,6 +183,15 @@ class RankLauncher(_SubprocessScriptLauncher):
             except subprocess.TimeoutExpired:
                 one.kill()
                 one.wait()
+
+
+def _answers(place: tuple[str, int]) -> bool:
+    """Whether somebody listens at an address."""
+    try:
+        socket.create_connection(place, timeout=PATIENCE).close()
+    except OSError:
+        return False
+    return True
 
 
 def share_cores(processes: int) -> str | None:

@@ -271,6 +271,22 @@ def after(process: subprocess.Popen[str], folder: Path, count: int, number: int)
     return process.returncode, said
 
 
+@pytest.mark.parametrize(("number", "how"), [(signal.SIGKILL, "by SIGKILL"), (signal.SIGTERM, "by SIGTERM")])
+def test_a_process_that_ends_before_it_has_joined_the_others_ends_the_run(
+    number: int, how: str, tmp_path: Path
+) -> None:
+    process = start(*small_runs.options(tmp_path, 2, *DDP))
+    try:
+        while not (others := psutil.Process(process.pid).children()):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        others[0].send_signal(number)
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert (process.returncode, said) == (1, f"fedrec: error: rank 1 has ended {how}, and the run with it\n")
+
+
 def test_one_process_of_a_run_is_asked_to_end_then_killed_and_one_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
