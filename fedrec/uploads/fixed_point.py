@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from fedrec.errors import InputError
+from fedrec.exchange import Upload, flat
+from fedrec.models.recommender import Params
+from fedrec.uploads.masks import UInt32s
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,23 @@ class FixedPoint:
         whole = scaled.trunc() if chance is None else (scaled + chance).floor()
         # A number as large as the bound may be beyond the last integer by a rounding error.
         return whole.clamp_(-self.levels, self.levels).long()
+
+    def of_upload(self, upload: Upload, chances: Params, number: int) -> dict[str, UInt32s]:
+        """An upload's numbers as integers modulo 2^32: ``[B, N]`` dense ones, ``[B, P, K]`` of rows.
+
+        Args:
+            upload: The upload.
+            chances: Uniform numbers for :meth:`integers`, by parameter; none: rounded towards 0.
+            number: The round, from 0, for the message.
+
+        Raises:
+            InputError: If a number is beyond the bound.
+        """
+        integers = {}
+        for name, value in (upload.dense | upload.rows).items():
+            whole = self.integers(value, chances.get(name), f"{name} of a client in round {number + 1}")
+            integers[name] = (whole if name in upload.rows else flat(whole)).cpu().numpy().astype(np.uint32)
+        return integers
 
     def numbers(self, sums: Tensor) -> Tensor:
         """Numbers, ``float64``, of sums ``int64`` modulo ``2^bits``.

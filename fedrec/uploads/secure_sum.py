@@ -28,12 +28,12 @@ from torch import Tensor
 
 from fedrec.encoding import Encoding, Encodings
 from fedrec.errors import InputError
-from fedrec.exchange import Upload, flat
+from fedrec.exchange import Upload
 from fedrec.models.recommender import Params
 from fedrec.processes import Processes
 from fedrec.uploads.chance import chances
 from fedrec.uploads.fixed_point import FixedPoint
-from fedrec.uploads.masks import Circle, UInt32s
+from fedrec.uploads.masks import Circle
 from fedrec.uploads.secure_round import SecureRound
 from fedrec.uploads.step import Between, Exchange, UploadStep
 
@@ -116,28 +116,20 @@ class SecureSum(UploadStep):
         self._there_is_a_sum = False
 
     def on_client(self, upload: Upload) -> Upload:
-        """See base class; what leaves this step has no numbers and no items, but the clients, who are known."""
-        for name, _, places, integers in self._secure.arriving(upload, self.integers(upload)):
+        """See base class; what leaves this step has no numbers and no items, but the clients, who are known.
+
+        Raises:
+            InputError: If a number is beyond the bound.
+        """
+        number = self.exchange.round
+        drawn = {} if self.rounding == "to_zero" else chances(upload, self.exchange.seed, number, "secure sum")
+        for name, _, places, integers in self._secure.arriving(upload, self._ring.of_upload(upload, drawn, number)):
             self._sums[name].numpy()[places] += integers.sum(0, dtype=np.int64)
         self._arrived.append(upload.clients.cpu())
         none = torch.zeros_like(upload.clients)
         form = Encoding(none + sum(shape.numel() for shape in self._shapes.values()), none, none, self.bits)
         rest = replace(upload, dense={}, rows={}, items=upload.items[:, :0], counts=none)
         return replace(rest, encodings=Encodings(form, form))
-
-    def integers(self, upload: Upload) -> dict[str, UInt32s]:
-        """The numbers as integers modulo 2^32: ``[B, N]`` dense ones, ``[B, P, K]`` of rows.
-
-        Raises:
-            InputError: If one is beyond the bound.
-        """
-        seed, round_ = self.exchange.seed, self.exchange.round
-        drawn = {} if self.rounding == "to_zero" else chances(upload, seed, round_, "secure sum")
-        integers = {}
-        for name, value in (upload.dense | upload.rows).items():
-            whole = self._ring.integers(value, drawn.get(name), f"{name} of a client in round {round_ + 1}")
-            integers[name] = (whole if name in upload.rows else flat(whole)).cpu().numpy().astype(np.uint32)
-        return integers
 
     def reduce(self, processes: Processes) -> None:
         """See base class: the sum of all processes' clients, without their masks."""

@@ -122,7 +122,7 @@ def arriving(step: Any, selected: list[int], change: int = 0, number: int = 0) -
     """Masked integers ``[B, N]`` of all clients; the first holds ``change`` more of everything, the second less."""
     begun(step, number, selected)
     sent = in_whole_tables(upload(selected))
-    integers = step.integers(sent)
+    integers = step._ring.of_upload(sent, {}, number=0)
     for value in integers.values():
         value[0] += np.uint32(change)
         value[1] -= np.uint32(change)
@@ -168,7 +168,7 @@ def test_all_rows_of_all_tables_arrive_masked() -> None:
     step = begun(secure(neighbours=None), 0, [0, 3, 7])
     nobody = upload([0])
     assert not nobody.counts.any()
-    found = [tile for _, _, _, tile in step._secure.arriving(nobody, step.integers(nobody))]
+    found = [tile for _, _, _, tile in step._secure.arriving(nobody, step._ring.of_upload(nobody, {}, number=0))]
     assert sum(tile.size for tile in found) == SIZE
     assert all(np.count_nonzero(tile) > tile.size / 2 for tile in found)
 
