@@ -60,6 +60,7 @@ def measure(
         "settings": _said(tried[best]),
         "checkpoint": None,
         "rounds": 0,
+        "select": "sampled",
         "seed": seed,
         "cost": {},
         "tried": [{**values, OBJECTIVE: row[OBJECTIVE]} for values, row in zip(tried, rows, strict=True)],
