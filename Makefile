@@ -15,6 +15,9 @@ PROGRESS := awk -v terminal="$$(test -t 2 && echo yes)" ' \
 # Tests whose figures differ between processors by rounding, and by no more.
 NUMERIC := tests/reference tests/client tests/server tests/models tests/test_replay.py
 
+# Tests run in as many processes as there are cores, each with one thread; a file's tests mostly in one of them.
+TESTS := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test slow fuzz numerics lint types bench results paper notebooks clean
 
@@ -37,10 +40,10 @@ demo: $(INSTALLED) ## train FedRecGEL on FilmTrust, show a table and a picture (
 	$(BIN)/fedrec demo
 
 test: $(INSTALLED) ## run the tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(TESTS) -m "not slow"
 
 slow: $(INSTALLED) ## run the tests that take long and are rarely needed: a kill at every moment, every flipped bit
-	$(BIN)/python -m pytest -m slow
+	$(TESTS) -m slow
 
 fuzz: $(INSTALLED) ## run 10,000 mutated files, configurations, sweeps, command lines and run folders
 	$(BIN)/python -m tests.fuzz --cases 10000
@@ -48,7 +51,7 @@ fuzz: $(INSTALLED) ## run 10,000 mutated files, configurations, sweeps, command 
 numerics: $(INSTALLED) ## run the numeric tests again as two other processors would compute
 	for kind in default avx2; do \
 		echo "ATEN_CPU_CAPABILITY=$$kind"; \
-		ATEN_CPU_CAPABILITY=$$kind $(BIN)/python -m pytest $(NUMERIC) || exit 1; \
+		ATEN_CPU_CAPABILITY=$$kind $(TESTS) $(NUMERIC) || exit 1; \
 	done
 
 lint: $(INSTALLED) ## check style and formatting
@@ -69,7 +72,7 @@ paper: $(INSTALLED) ## replay what papers claim: hours, or minutes with RUNS=--q
 	$(BIN)/fedrec claims leak --parallel 2 $(RUNS)
 
 notebooks: $(INSTALLED) ## execute the notebooks
-	$(BIN)/python -m pytest --nbmake notebooks
+	$(TESTS) --nbmake notebooks
 
 clean: ## remove .venv and everything that was built, but no runs and no data
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
