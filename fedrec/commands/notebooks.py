@@ -29,7 +29,8 @@ def main(argv: Sequence[str]) -> int:
         allow_abbrev=False,
         prog="fedrec notebooks",
         description="Copy the shipped notebooks into a folder. Each makes small runs of its own, or shows results that "
-        "are shipped; set SOURCE at its top to a folder of your runs. To execute them needs Jupyter: pip install jupyterlab.",
+        "are shipped; set SOURCE at its top to a folder of your runs. To execute them needs Jupyter: pip install "
+        "jupyterlab.",
     )
     parser.add_argument("folder", metavar="DIR", help="folder to copy into; made if need be")
     copy_notebooks(parser.parse_args(argv).folder)
