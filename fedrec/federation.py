@@ -186,19 +186,17 @@ class FederatedRecommender(EvaluatedModule):
         Raises:
             InputError: If they are there already, for other numbers of users or items; or the processes do not do.
         """
-        trainer = self.trainer
+        trainer, data = self.trainer, self.trainer.datamodule  # type: ignore[attr-defined]
         require_federated(trainer)
         require_precision(trainer, self.client)
         check_processes(self.client, trainer.world_size)
         self.processes = Processes(trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
         sizes = data.num_users, data.num_items
         if not len(self.server.shared):
             self.initialise(*sizes)
         if self.uploads and trainer.state.fn == "fit":
             self.uploads.plan(trainer.max_epochs if trainer.max_epochs != -1 else None, data.coin)
-        own = self.private.num_users, self.server.num_items
-        if own != sizes:
+        if (own := (self.private.num_users, self.server.num_items)) != sizes:
             raise InputError(
                 f"the model was made for {own[0]} users and {own[1]} items; the data has {sizes[0]} and {sizes[1]}"
             )

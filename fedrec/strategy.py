@@ -127,6 +127,7 @@ class RankLauncher(_SubprocessScriptLauncher):
         place, first = (cluster.main_address, cluster.main_port), not cluster.global_rank()
 
         def waits() -> bool:
+            """Wait a little; whether there is time left."""
             if any(one.poll() is not None for one in self.procs):
                 raise LostProcessError(self._who())
             if os.getppid() != self._parent:

@@ -14,6 +14,7 @@ import torch
 from fedrec.data.cohort import Cohort
 from fedrec.data.datamodule import FederatedData
 from fedrec.data.protocol.heldout import HeldOut
+from fedrec.data.protocol.split import Split
 from fedrec.evaluation.ranking import sampled_ranks
 from fedrec.models.products import bfloat16_products
 from fedrec.processes import Processes
@@ -143,17 +144,14 @@ def measure(
         privacy: Clipping and noise, whose accountant is a part of the round.
         rounded: Whether products are those of ``bf16-mixed``. With it, or with privacy, plain rounds take turns.
     """
-    module, split, device = federation(method, privacy), data.split, processes.device
-    module.initialise(split.num_users, split.num_items)
-    module.to(device).processes = processes
+    split, device = data.split, processes.device
+    module = _made(method, split, device, privacy)
+    module.processes = processes
     local_epochs, share = module.client.local_epochs, (processes.rank, processes.world)
     numbers = range(max(2, min(repeats, 5)))
     cohorts = [data.cohort(round_, 0, local_epochs, share).to(device) for round_ in numbers]
     examples = sum(processes.gather(statistics.mean(len(cohort.labels) for cohort in cohorts)))
-    plain = federation(method) if privacy or rounded else None
-    if plain is not None:
-        plain.initialise(split.num_users, split.num_items)
-        plain.to(device)
+    plain = _made(method, split, device) if privacy or rounded else None
     tested, products = HeldOut.of(split, "test").to(device), -(-PRODUCTS // repeats)
     rounds = Rounds(module, cohorts, tested, products, plain, rounded)
     for number in range(3):
@@ -163,8 +161,7 @@ def measure(
     threads = 0
     with ExitStack() as stack:
         if loop_repeats:
-            sizes = split.num_users, split.num_items
-            loops = stack.enter_context(loop_process(*sizes, cohorts, rounds.held_out))
+            loops = stack.enter_context(loop_process(split.num_users, split.num_items, cohorts, rounds.held_out))
             threads = loops.faster_threads()
         for number in range(repeats):
             rounds.production(number)
@@ -185,6 +182,13 @@ def measure(
         **rounds.medians(),
     }
     return row | _derived(row, gflop_per_round(examples) if method == "fedrecgel" else None)
+
+
+def _made(method: str, split: Split, device: torch.device, privacy: UserLevelPrivacy | None = None) -> BareFederation:
+    """A federation with its parameters, on a device."""
+    module = federation(method, privacy)
+    module.initialise(split.num_users, split.num_items)
+    return module.to(device)
 
 
 def peak_mib(device: torch.device | str) -> float:
