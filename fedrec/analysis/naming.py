@@ -59,6 +59,15 @@ def settings(frame: pd.DataFrame) -> pd.Series[Any]:
     return _in_order(names, frame.index)
 
 
+def settings_by_data(frame: pd.DataFrame) -> pd.Series[str]:
+    """A name for each run of its setting among those on the same data set, see :func:`settings`; by the rows' index.
+
+    Args:
+        frame: Runs, with their data's configuration in ``data``.
+    """
+    return pd.concat([settings(own).astype(str) for _, own in frame.groupby("data", dropna=False)]).sort_index()
+
+
 def _named_settings(rows: pd.DataFrame) -> dict[str, pd.Series[bool]]:
     """Which settings the names of some runs say, each with the rows that have it.
 

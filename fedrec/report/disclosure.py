@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedrec.analysis.naming import settings
+from fedrec.analysis.naming import settings_by_data
 from fedrec.errors import InputError
 from fedrec.report.methods import mean_and_half
 from fedrec.report.rows import METHOD
@@ -39,7 +39,7 @@ def disclosure_rows(folders: Sequence[Path]) -> pd.DataFrame:
     runs = [RunFolder(folder) for folder in folders]
     configs = [flat_settings(load_plain(run.config)) for run in runs]
     frame = pd.DataFrame([{RUN: run.id, **config} for run, config in zip(runs, configs, strict=True)])
-    named = pd.concat([settings(own).astype(str) for _, own in frame.groupby("data", dropna=False)]).sort_index()
+    named = settings_by_data(frame)
     rows = []
     for run, method in zip(runs, named, strict=True):
         try:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from fedrec.analysis.columns import experiment_settings
-from fedrec.analysis.naming import settings
+from fedrec.analysis.naming import settings_by_data
 from fedrec.analysis.runs import run_folders
 from fedrec.errors import InputError
 from fedrec.evaluation.table import MEASURES, MODELS
@@ -58,7 +58,7 @@ def result_rows(folder: Path, commands: Mapping[str, Sequence[str]]) -> pd.DataF
         raise InputError(f"{folder}: no run was tested")
     configs = [load_plain(run.config) for run in tested]
     frame = pd.DataFrame([{RUN: run.id, **flat_settings(c)} for run, c in zip(tested, configs, strict=True)])
-    names = pd.concat([settings(rows).astype(str) for _, rows in frame.groupby("data", dropna=False)]).sort_index()
+    names = settings_by_data(frame)
     rows = [
         {METHOD: name, **_row(run, config), "command": _said(commands.get(run.id, []))}
         for name, run, config in zip(names, tested, configs, strict=True)
