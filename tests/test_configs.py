@@ -15,10 +15,12 @@ import yaml
 from fedrec.cli.arguments import SHIPPED, shipped_configurations
 from fedrec.cli.training import GROUPS
 from fedrec.runs.saved import read_run
+from fedrec.sweep.reading import read_sweep_file
 from tests import small_runs
 
 NAMES = shipped_configurations()
 DATA, METHODS = ([name for name in NAMES if name.startswith(kind)] for kind in ("data/", "method/"))
+SWEEPS = Path(__file__).parents[1] / "sweeps"
 TUNED = [name for name in NAMES if name.startswith("tuned/")]
 TINY = ["--data.plan.users=20", "--data.plan.items=100", "--data.plan.rows=300", "--data.overrides.candidates=10"]
 FRACTION = "--data.client_fraction=0.2"
@@ -64,14 +66,15 @@ def test_every_method_has_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("tuned", TUNED)
-def test_tuned_changes_rounds_and_rates_alone(tuned: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tuned_changes_what_its_sweep_searches_alone(tuned: str, capsys: pytest.CaptureFixture[str]) -> None:
     data, method = Path(tuned).stem.split("_")
+    sweep = read_sweep_file(SWEEPS / "operating_point" / f"{method}.yaml")
     base = (f"data/{data}.yaml", f"method/{method}.yaml")
     before, after = printed(capsys, *base), printed(capsys, *base, tuned)
     flat = [dict(_leaves(config)) for config in (before, after)]
-    changed = {key for key in flat[1] if flat[0][key] != flat[1][key]}
+    changed = {key.lstrip(".").replace(".init_args.", ".") for key in flat[1] if flat[0][key] != flat[1][key]}
     assert flat[0].keys() == flat[1].keys()
-    assert {key.rpartition(".")[2] for key in changed} <= {"max_epochs", "lr"}
+    assert changed <= sweep.space.keys() - {"seed_everything"} | {"checkpoint.select", "trainer.max_epochs"}
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -34,13 +34,15 @@ def main(argv: Sequence[str]) -> int:
         if value < 1:
             raise InputError(f"{name} {value}: expected at least 1")
     data = options.data if options.data.endswith(".yaml") else f"data/{options.data}.yaml"
-    out, every = options.out or Path("methods") / Path(data).stem, _chosen(options.only, data)
+    out = options.out or Path("methods") / f"{Path(data).stem}{'_tuned' * options.tuned}"
+    every = _chosen(options.only, data, options.tuned)
     fixed = [f"--data.protocol={options.protocol}", *joined(further)]
     with ExitStack() as inside:
         _require_same(out, [data, *fixed])
         enter(out, inside)
         write_text(out / OPTIONS, json.dumps([data, *fixed]))
-        jobs = _jobs(out, data, every, options.seeds, fixed)
+        jobs = _jobs(out, every, options.seeds, fixed)
+        jobs += _references(out, data, fixed)
         failed = run_all(jobs, options.parallel)
         from fedrec.report.methods import markdown, method_table  # pandas takes a second
         from fedrec.report.rows import result_rows, write_rows
@@ -54,15 +56,19 @@ def main(argv: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def _jobs(out: Path, data: str, names: Sequence[str], seeds: int, options: Sequence[str]) -> list[TestedRun]:
-    """Every method with every seed, then the references, which no seed changes but that of a random order."""
-    jobs: list[TestedRun] = []
-    for seed in range(seeds):
-        for name in names:
-            files = [f"--config={data}", f"--config=method/{name}.yaml", f"--seed_everything={seed}"]
-            jobs.append(TestedRun(out, f"{name}-{seed}", [*files, *options]))
+def _jobs(out: Path, files: Mapping[str, Sequence[str]], seeds: int, options: Sequence[str]) -> list[TestedRun]:
+    """Every method, by the configurations that make it, with every seed: those with the first seed first."""
+    return [
+        TestedRun(out, f"{name}-{seed}", [*joined(configs), f"--seed_everything={seed}", *options])
+        for seed in range(seeds)
+        for name, configs in files.items()
+    ]
+
+
+def _references(out: Path, data: str, options: Sequence[str]) -> list[TestedRun]:
+    """The references, which no training seed changes but that of a random order."""
     about_data = [f"--config={data}", *(option for option in options if option.startswith("--data."))]
-    return [*jobs, *(ReferenceRun(out, f"{name}-0", name, about_data) for name in REFERENCES)]
+    return [ReferenceRun(out, f"{name}-0", name, about_data) for name in REFERENCES]
 
 
 def _require_same(out: Path, options: Sequence[str]) -> None:
@@ -77,34 +83,47 @@ def _require_same(out: Path, options: Sequence[str]) -> None:
         )
 
 
-def _chosen(only: str | None, data: str) -> list[str]:
-    """The methods that are to run; the data set's configuration is looked for, too."""
+def _chosen(only: str | None, data: str, tuned: bool) -> dict[str, list[str]]:
+    """The methods that are to run, each with the configurations that make it; the data set's is looked for, too."""
     from fedrec.cli.arguments import configuration_path, shipped_configurations
 
     configuration_path(data)
-    shipped = [Path(name).stem for name in shipped_configurations() if name.startswith("method/")]
-    names = shipped if only is None else list(dict.fromkeys(name.strip() for name in only.split(",")))
+    shipped = shipped_configurations()
+    files = {Path(name).stem: [data, name] for name in shipped if name.startswith("method/")}
+    if tuned:
+        points = {name: f"tuned/{Path(data).stem}_{name}.yaml" for name in files}
+        files = {name: [*files[name], point] for name, point in points.items() if point in shipped}
+    if not files:
+        raise InputError(
+            f"--tuned: no configuration tuned/{Path(data).stem}_….yaml; fedrec sweep operating_point finds such"
+        )
+    names = files if only is None else list(dict.fromkeys(name.strip() for name in only.split(",")))
     for name in names:
-        if name not in shipped:
-            raise InputError(f"--only {name}: no such method; there are {', '.join(shipped)}")
-    return names
+        if name not in files:
+            raise InputError(f"--only {name}: no such method{' with --tuned' * tuned}; there are {', '.join(files)}")
+    return {name: [word for file in files[name] for word in ("--config", file)] for name in names}
 
 
 def _parser() -> Parser:
     parser = Parser(
         allow_abbrev=False,
         prog="fedrec methods",
-        description="Train and test every method with its configuration's settings on one data set, measure random "
-        "orders, item-kNN and EASE on it, and print one table of results and costs.",
+        description="Train and test every method on one data set with its settings, or tuned ones, measure "
+        "random orders, item-kNN and EASE on it, and print one table of results and costs.",
         epilog="Further options go to every `fedrec fit`, such as --data.root DIR or --trainer.max_epochs 20. After "
         "Ctrl-C or a kill the same command goes on: what was tested is not repeated. OUT holds ordinary run folders, "
         "logs, results.csv (a row per run), methods.csv and methods.md (a row per method).",
     )
     parser.add_argument("data", metavar="DATA", help="name of a data set, such as ml-100k, or a configuration of yours")
-    parser.add_argument("--out", type=Path, help="folder of the comparison (default: methods/DATA)")
+    parser.add_argument("--out", type=Path, help="folder of the comparison (default: methods/DATA[_tuned])")
     parser.add_argument("--protocol", default="fair", help="protocol (default: fair)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="training seeds 0 to N - 1 (default: 3)")
     parser.add_argument("--only", metavar="NAMES", help="methods, with commas between them (default: all shipped)")
+    parser.add_argument(
+        "--tuned",
+        action="store_true",
+        help="methods that have an operating point on this data set, tuned/DATA_METHOD.yaml, with it",
+    )
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
     add_mix_fingerprints(parser)
     return parser

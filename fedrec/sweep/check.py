@@ -10,7 +10,7 @@ from pathlib import Path
 from fedrec.cli.rehearsal import Rehearsal
 from fedrec.errors import InputError
 from fedrec.evaluation.measures import CUTOFFS
-from fedrec.sweep.file import SELECT_FULL, SweepFile
+from fedrec.sweep.file import SELECT, SweepFile
 from fedrec.tracking.recorder import OBJECTIVES
 
 
@@ -24,19 +24,21 @@ def check_against_parser(sweep: SweepFile) -> None:
             that it does not log.
     """
     _check_objective(sweep)
-    base = ["fit", *sweep.fit_arguments]
     rehearsal = Rehearsal()
-    try:
-        rehearsal.rehearse(base)
-    except InputError as error:
-        raise sweep.error(f"the command's own options do not work: {error}", "command") from None
     with tempfile.TemporaryDirectory() as folder:
         options = Path(folder) / "trial.json"
+        options.write_text("{}", encoding="utf-8")
+        words = ["fit", *sweep.fit_arguments, "--config", str(options)]
+        try:
+            rehearsal.rehearse(words)
+        except InputError as error:
+            message = str(error).replace(str(options), "${args_json_file}")
+            raise sweep.error(f"the command's own options do not work: {message}", "command") from None
         for key, dimension in sweep.space.items():
             for value in dimension.examples():
                 options.write_text(json.dumps({key: value}), encoding="utf-8")
                 try:
-                    rehearsal.rehearse([*base, "--config", str(options)])
+                    rehearsal.rehearse(words)
                 except InputError as error:
                     named = "" if str(error).startswith(key) else f"{key} = {json.dumps(value)}: "
                     raise sweep.error(f"{named}{' '.join(str(error).split())}", "parameters", key) from None
@@ -45,7 +47,7 @@ def check_against_parser(sweep: SweepFile) -> None:
 def _check_objective(sweep: SweepFile) -> None:
     """Training metrics are many and change with the method; a trial that does not log its objective ends the sweep."""
     if sweep.metric.startswith("val/full_") and not sweep.among_all:
-        message = f"metric.name is {sweep.metric!r}, which fit logs where the command has the word {SELECT_FULL}"
+        message = f"metric.name is {sweep.metric!r}, which fit logs where parameters have {SELECT}: {{value: full}}"
         raise sweep.error(message, "metric", "name")
     best, rankings = ("full", ("", "full_")) if sweep.among_all else ("sampled", ("",))
     measures = [f"{ranking}{name}" for ranking in rankings for name in ("hr", "ndcg", "mrr")]

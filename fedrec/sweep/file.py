@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from fedrec.errors import InputError
-from fedrec.sweep.space import Dimension
+from fedrec.sweep.space import Dimension, Listed
 
 DATA = re.compile(r"data/[\w.-]+\.yaml")
 COMMAND_HEAD = ["${env}", "python", "-m", "fedrec", "fit"]
-SELECT_FULL = "--checkpoint.select=full"
+SELECT = "checkpoint.select"
 COMMAND_TAIL = ["--config", "${args_json_file}"]
 
 
@@ -91,13 +91,14 @@ class SweepFile:
             message = f"--select full: metric.name is {self.metric!r}; expected val/ndcg_10_best"
             raise self.error(message, "metric", "name")
         name = self.metric.replace("val/", "val/full_", 1)
-        command = [*COMMAND_HEAD, *self.fit_arguments, SELECT_FULL, *COMMAND_TAIL]
-        return replace(self, content={**self.content, "metric": {**metric, "name": name}, "command": command})
+        parameters = {**self.content["parameters"], SELECT: {"value": "full"}}
+        content = {**self.content, "metric": {**metric, "name": name}, "parameters": parameters}
+        return replace(self, content=content, space={**self.space, SELECT: Listed(("full",))})
 
     @property
     def among_all(self) -> bool:
-        """Whether trials also rank among all unseen items in validation, as the words of the command have it."""
-        return SELECT_FULL in self.fit_arguments
+        """Whether trials also rank among all unseen items in validation, which a parameter of one value says."""
+        return SELECT in self.space and self.space[SELECT].examples() == ["full"]
 
     @property
     def trusted(self) -> list[str]:

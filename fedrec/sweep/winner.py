@@ -27,6 +27,4 @@ def as_configuration(sweep: SweepFile, best: Trial, trials: int) -> str:
         f"{best.parameters.get(SEED, 0)}, {day}.\n# After {' and '.join(files)}.\n"
     )
     options = {key: value for key, value in best.parameters.items() if key != SEED}
-    if sweep.among_all:
-        options["checkpoint.select"] = "full"
     return head + yaml.safe_dump(options, sort_keys=True)

@@ -66,6 +66,20 @@ def test_every_method_is_trained_and_tested_and_stands_in_the_table(
     assert "done in" not in capsys.readouterr().out  # nothing is repeated
 
 
+def test_methods_with_an_operating_point_run_with_it(tmp_path: Path) -> None:
+    fixed = ["--tuned", "--seeds", "1", "--out", str(tmp_path)]
+    assert main(["filmtrust", *fixed, "--only", "fedrecgel"]) == 0
+    rows = pd.read_csv(tmp_path / "results.csv").set_index("run")
+    assert rows.loc["fedrecgel-0", "command"] == (
+        "fedrec fit --config=data/filmtrust.yaml --config=method/fedrecgel.yaml "
+        "--config=tuned/filmtrust_fedrecgel.yaml --seed_everything=0 --data.protocol=fair"
+    )
+    with pytest.raises(InputError, match=r"--only local-ncf: no such method with --tuned; there are .*fedrecgel"):
+        main(["filmtrust", *fixed, "--only", "local-ncf"])
+    with pytest.raises(InputError, match=r"--tuned: no configuration tuned/synthetic_….yaml; fedrec sweep oper"):
+        main(["synthetic", *fixed])
+
+
 def test_a_folder_of_other_options_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "--only", "fedncf,fedncf", "--seeds", "1", "--trainer.max_epochs", "2") == 0
     assert capsys.readouterr().out.count("done in") == 1 + 3  # a method that is named twice is run once

@@ -10,12 +10,14 @@ import pytest
 import yaml
 
 from fedrec.__main__ import main
+from fedrec.cli.arguments import configuration_path
 from fedrec.errors import InputError
 from fedrec.sweep.check import check_against_parser
 from fedrec.sweep.driver import Driver
+from fedrec.sweep.file import SweepFile
 from fedrec.sweep.ledger import Trial
 from fedrec.sweep.reading import read_sweep_file
-from fedrec.sweep.search import number_of_trials
+from fedrec.sweep.search import number_of_trials, propose
 from fedrec.sweep.winner import as_configuration
 from tests.compositions import names
 from tests.sweep.test_driver import GRID, STAND_IN
@@ -38,9 +40,20 @@ def test_every_method_that_learns_from_others_has_the_same_budget_and_objective(
     sweeps = [read_sweep_file(path) for path in FILES]
     assert {number_of_trials(sweep) for sweep in sweeps} == {24}
     assert {(sweep.method, sweep.metric, sweep.maximise) for sweep in sweeps} == {("bayes", "val/ndcg_10_best", True)}
-    assert not any("early_terminate" in sweep.content for sweep in sweeps)
+    for sweep in sweeps:  # the worse half may be ended from a fifth of the rounds on
+        rounds = number_of_rounds(sweep)
+        expected = {"type": "hyperband", "min_iter": rounds // 5, "eta": 2} if rounds > 1 else None
+        assert sweep.content.get("early_terminate") == expected, sweep.path
     for key, expected in {"data.protocol": ["fair"], "seed_everything": [0, 1, 2]}.items():
         assert all(sweep.space[key].examples() == expected for sweep in sweeps)
+
+
+def number_of_rounds(sweep: SweepFile) -> int:
+    """Rounds of a trial: what the sweep says, or its method's configuration."""
+    if "trainer.max_epochs" in sweep.space:
+        return int(sweep.space["trainer.max_epochs"].examples()[0])
+    method = configuration_path(sweep.fit_arguments[-1])
+    return int(yaml.safe_load(method.read_text())["trainer"]["max_epochs"])
 
 
 def write(path: Path, **changes: Any) -> None:
@@ -81,11 +94,12 @@ def test_trials_are_chosen_among_all_items_where_that_is_asked_for(desk: Path) -
     sweep = read_sweep_file(desk / "mine" / "a.yaml")
     full = sweep.selected_among_all()
     assert (full.metric, full.maximise) == ("val/full_ndcg_10_best", True)
-    assert full.fit_arguments == [*sweep.fit_arguments, "--checkpoint.select=full"]
-    best = Trial(3, "a-3", {"model.client.lr": 0.1}, state="finished", best=0.2)
-    winner = yaml.safe_load(as_configuration(full, best, 9))
-    assert winner == {"checkpoint.select": "full", "model.client.lr": 0.1}
-    assert yaml.safe_load(as_configuration(sweep, best, 9)) == {"model.client.lr": 0.1}
+    assert full.fit_arguments == sweep.fit_arguments  # options there would stand before a trial's own file
+    check_against_parser(read_sweep_file(FILES[0]).selected_among_all())
+    number, proposed = propose(full, []) or (None, {})
+    assert (number, proposed["checkpoint.select"]) == (0, "full")
+    best = Trial(3, "a-3", {**proposed, "model.client.lr": 0.1}, state="finished", best=0.2)
+    assert yaml.safe_load(as_configuration(full, best, 9)) == {"checkpoint.select": "full", "model.client.lr": 0.1}
 
 
 @pytest.mark.parametrize("metric", ["train/loss", "val/hr_10", "val/full_ndcg_10_best"])
@@ -97,7 +111,7 @@ def test_what_no_candidates_rank_is_not_chosen_among_all(desk: Path, metric: str
 
 def test_an_objective_among_all_needs_its_word(desk: Path) -> None:
     write(desk / "mine" / "a.yaml", metric={"name": "val/full_ndcg_10_best", "goal": "maximize"})
-    with pytest.raises(InputError, match=r"line \d+: metric\.name is .* has the word --checkpoint\.select=full"):
+    with pytest.raises(InputError, match=r"line \d+: metric\.name is .* have checkpoint\.select: \{value: full\}"):
         check_against_parser(read_sweep_file(desk / "mine" / "a.yaml"))
 
 
