@@ -19,7 +19,9 @@ NUMERIC := tests/reference tests/client tests/server tests/models tests/test_rep
 TESTS := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow fuzz numerics lint types bench results paper notebooks clean
+FAST := central-mf,central-ncf,fcf,fedavgm-mf,fedease,fedknn,fedmf,fedncf,fedrecgel,pfedrec
+
+.PHONY: help install demo test slow fuzz numerics lint types bench results table paper notebooks clean
 
 help: ## this text
 	@echo "fedrec: a laboratory for federated recommendation. First: make demo"
@@ -66,6 +68,12 @@ bench: $(INSTALLED) ## measure a round and an evaluation, print a table, write b
 
 results: $(INSTALLED) ## write README's tables from notebooks/results; FROM="methods/filmtrust ..." takes results over first
 	$(BIN)/python -m tests.results $(FROM)
+
+table: $(INSTALLED) ## every method on every data set: hours, or minutes with RUNS=--quick; restartable
+	$(BIN)/fedrec methods filmtrust --parallel 2 $(RUNS)
+	$(BIN)/fedrec methods ml-100k --parallel 2 $(RUNS)
+	$(BIN)/fedrec methods lastfm-2k --only $(FAST) --parallel 2 $(RUNS)
+	$(BIN)/fedrec methods amazon-video --only $(FAST) --parallel 2 $(RUNS)
 
 paper: $(INSTALLED) ## replay what papers claim: hours, or minutes with RUNS=--quick; restartable
 	$(BIN)/fedrec claims fedrecgel --parallel 2 $(RUNS)

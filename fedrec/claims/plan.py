@@ -11,11 +11,10 @@ from typing import Any
 from fedrec.claims.file import Claim, ClaimsFile, Setting
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.errors import InputError
-from fedrec.jobs.runs import ReferenceRun, TestedRun
+from fedrec.jobs.runs import QUICK_ROUNDS, ReferenceRun, TestedRun
 from fedrec.report.rows import PLACES
 
 FAIR = "fair"
-QUICK_ROUNDS = 5
 
 
 class Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,9 +12,10 @@ from fedrec.commands.parser import Parser, add_mix_fingerprints, joined
 from fedrec.commands.sweep import enter
 from fedrec.errors import InputError
 from fedrec.files import write_text
-from fedrec.jobs.runs import ReferenceRun, TestedRun, run_all
+from fedrec.jobs.runs import QUICK_ROUNDS, ReferenceRun, TestedRun, run_all
 
 OPTIONS = "options.json"  # with which the runs of a folder were made
+FAIR = "fair"
 REFERENCES = ("random", "item-knn", "ease")  # most popular items are measured in every test
 
 
@@ -34,14 +36,15 @@ def main(argv: Sequence[str]) -> int:
         if value < 1:
             raise InputError(f"{name} {value}: expected at least 1")
     data = options.data if options.data.endswith(".yaml") else f"data/{options.data}.yaml"
-    out = options.out or Path("methods") / f"{Path(data).stem}{'_tuned' * options.tuned}"
-    every = _chosen(options.only, data, options.tuned)
-    fixed = [f"--data.protocol={options.protocol}", *joined(further)]
+    out = options.out or Path("methods") / _folder(data, options)
+    every, seeds = _chosen(options.only, data, options.tuned), 1 if options.quick else options.seeds
+    quick = [f"--trainer.max_epochs={QUICK_ROUNDS}"] * options.quick
+    fixed = [f"--data.protocol={options.protocol}", *joined(further), *quick]
     with ExitStack() as inside:
         _require_same(out, [data, *fixed])
         enter(out, inside)
         write_text(out / OPTIONS, json.dumps([data, *fixed]))
-        jobs = _jobs(out, every, options.seeds, fixed)
+        jobs = _jobs(out, every, seeds, fixed)
         jobs += _references(out, data, fixed)
         failed = run_all(jobs, options.parallel)
         from fedrec.report.methods import markdown, method_table  # pandas takes a second
@@ -69,6 +72,12 @@ def _references(out: Path, data: str, options: Sequence[str]) -> list[TestedRun]
     """The references, which no training seed changes but that of a random order."""
     about_data = [f"--config={data}", *(option for option in options if option.startswith("--data."))]
     return [ReferenceRun(out, f"{name}-0", name, about_data) for name in REFERENCES]
+
+
+def _folder(data: str, options: Namespace) -> str:
+    """Name of a comparison's folder: the data set, and what else it is of."""
+    kind = "_tuned" * options.tuned + f"_{options.protocol}" * (options.protocol != FAIR)
+    return f"{Path(data).stem}{kind}{'-quick' * options.quick}"
 
 
 def _require_same(out: Path, options: Sequence[str]) -> None:
@@ -115,8 +124,8 @@ def _parser() -> Parser:
         "logs, results.csv (a row per run), methods.csv and methods.md (a row per method).",
     )
     parser.add_argument("data", metavar="DATA", help="name of a data set, such as ml-100k, or a configuration of yours")
-    parser.add_argument("--out", type=Path, help="folder of the comparison (default: methods/DATA[_tuned])")
-    parser.add_argument("--protocol", default="fair", help="protocol (default: fair)")
+    parser.add_argument("--out", type=Path, help="folder of the comparison (default: methods/DATA[_tuned][_PROTOCOL])")
+    parser.add_argument("--protocol", default=FAIR, help="protocol (default: fair)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="training seeds 0 to N - 1 (default: 3)")
     parser.add_argument("--only", metavar="NAMES", help="methods, with commas between them (default: all shipped)")
     parser.add_argument(
@@ -125,5 +134,6 @@ def _parser() -> Parser:
         help="methods that have an operating point on this data set, tuned/DATA_METHOD.yaml, with it",
     )
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
+    parser.add_argument("--quick", action="store_true", help="one seed and five rounds, to see that everything works")
     add_mix_fingerprints(parser)
     return parser

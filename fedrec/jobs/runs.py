@@ -13,6 +13,8 @@ from fedrec.jobs.process import Job, JobProcess, last_line
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.progress import done_rounds, planned_rounds
 
+QUICK_ROUNDS = 5  # of every run of a comparison that is to show that everything works
+
 
 class TestedRun(Job):
     """A run, trained and tested.

@@ -80,6 +80,18 @@ def test_methods_with_an_operating_point_run_with_it(tmp_path: Path) -> None:
         main(["synthetic", *fixed])
 
 
+def test_a_folder_is_named_after_what_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["synthetic", "--only", "fedncf", "--quick"]) == 0
+    assert main(["filmtrust", "--only", "fedrecgel", "--quick", "--tuned", "--protocol", "fedrecgel"]) == 0
+    names = {"synthetic-quick": "fedncf", "filmtrust_tuned_fedrecgel-quick": "fedrecgel"}
+    assert {path.name for path in (tmp_path / "methods").iterdir()} == set(names)
+    for name, method in names.items():
+        rows = pd.read_csv(tmp_path / "methods" / name / "results.csv").set_index("run")
+        assert set(rows.index) == {f"{method}-0", "random-0", "item-knn-0", "ease-0"}
+        assert rows.loc[f"{method}-0", "command"].endswith("--trainer.max_epochs=5")
+
+
 def test_a_folder_of_other_options_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "--only", "fedncf,fedncf", "--seeds", "1", "--trainer.max_epochs", "2") == 0
     assert capsys.readouterr().out.count("done in") == 1 + 3  # a method that is named twice is run once
