@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from fedrec.errors import InputError
+from fedrec.evaluation.table import PROMOTED
 from fedrec.runs.folder import RunFolder
 
 
@@ -21,7 +22,7 @@ def load_ranks(run: str | Path) -> pd.DataFrame:
 
     Returns:
         One row per user, indexed by raw id, and a column per model and ranking (``sampled``, ``full``,
-        ``popular_sampled``, ``mean_private_full``, …).
+        ``popular_sampled``, ``mean_private_full``, …); of a promoted item, ``promoted``, 0 for users who have it.
 
     Raises:
         InputError: The run was not tested, or the file cannot be read.
@@ -44,8 +45,9 @@ def load_ranks(run: str | Path) -> pd.DataFrame:
         raise InputError(f"{path}: no column user; expected the ranks that `fedrec test` writes")
     ranks = ranks.set_index("user")
     for name, column in ranks.items():
-        if not pd.api.types.is_integer_dtype(column) or (column < 1).any():
-            raise InputError(f"{path}: column {name}: expected ranks, whole numbers from 1; the file is damaged")
+        least = 0 if name == PROMOTED else 1
+        if not pd.api.types.is_integer_dtype(column) or (column < least).any():
+            raise InputError(f"{path}: column {name}: expected ranks, whole numbers from {least}; the file is damaged")
     return ranks
 
 

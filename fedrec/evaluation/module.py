@@ -13,8 +13,9 @@ from fedrec.data.protocol.heldout import HeldOut
 from fedrec.evaluation.baselines import popularity_score
 from fedrec.evaluation.histogram import RankHistogram
 from fedrec.evaluation.ranking import Tiles, evaluate, full_ranks, ranks_of_item, sampled_ranks
-from fedrec.evaluation.results import PROMOTED, test_metrics
+from fedrec.evaluation.results import test_metrics
 from fedrec.evaluation.scores import Score, Scorer
+from fedrec.evaluation.table import PROMOTED
 from fedrec.models.recommender import Recommender
 from fedrec.processes import Processes
 from fedrec.server import Server

@@ -16,10 +16,9 @@ from fedrec.evaluation.histogram import RankHistogram
 from fedrec.evaluation.learned import learned
 from fedrec.evaluation.measures import CUTOFFS
 from fedrec.evaluation.ranking import ranks_of
+from fedrec.evaluation.table import PROMOTED
 from fedrec.files import replacing, write_text
 from fedrec.runs.folder import RunFolder
-
-PROMOTED, EXPOSURE = "promoted", "test/exposure_10"  # ranks of an item that attackers promote, and what is said of them
 
 
 def test_metrics(found: Mapping[str, Tensor], held_out: HeldOut) -> dict[str, Tensor]:

@@ -88,6 +88,9 @@ class Measure:
         return METRICS[self.metric](ranks, self.k)
 
 
+# The ranks of an item that attackers promote (0 for users who have it), and what is measured of them.
+PROMOTED, EXPOSURE, EXPOSURE_LABEL = "promoted", "test/exposure_10", "exposure@10"
+
 # The columns of a table of results.
 MEASURES = tuple(Measure(metric, ranking) for ranking in ("sampled", "full") for metric in ("hr", "ndcg"))
 

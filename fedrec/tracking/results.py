@@ -16,8 +16,8 @@ from fedrec.data.protocol.split import Split
 from fedrec.evaluation.intervals import Estimate, estimates
 from fedrec.evaluation.learned import over_some_users
 from fedrec.evaluation.ranking import ranks_of
-from fedrec.evaluation.results import EXPOSURE, PROMOTED, test_metrics, write_results
-from fedrec.evaluation.table import MEASURES, MODELS
+from fedrec.evaluation.results import test_metrics, write_results
+from fedrec.evaluation.table import EXPOSURE, MEASURES, MODELS, PROMOTED
 from fedrec.runs.checkpoints import rounds_done
 from fedrec.runs.costs import spent
 from fedrec.runs.folder import RunFolder

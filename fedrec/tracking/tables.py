@@ -11,8 +11,8 @@ from rich.table import Table
 
 from fedrec.evaluation.intervals import Estimate
 from fedrec.evaluation.learned import told_figures
-from fedrec.evaluation.results import EXPOSURE, said_promoted, said_users
-from fedrec.evaluation.table import MEASURES, MODEL, MODELS
+from fedrec.evaluation.results import said_promoted, said_users
+from fedrec.evaluation.table import EXPOSURE, MEASURES, MODEL, MODELS
 from fedrec.runs.costs import said_costs
 
 LEARNED = (  # without line breaks: the table has it wrapped at its own width

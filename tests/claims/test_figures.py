@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from fedrec.claims.figures import Figure, figure_named
@@ -40,3 +41,14 @@ def test_a_stratum_of_nobody_is_said_with_the_file(tmp_path: Path) -> None:
     (tmp_path / "test.json").write_text(json.dumps({"metrics": {"test/ndcg_10": 0.5}}))
     with pytest.raises(InputError, match=r"test\.json: holds no test/full_hr_10_small_clients; no held-out item"):
         named("full HR@10, small clients").of(tmp_path)
+
+
+def test_an_exposure_is_of_the_users_who_do_not_have_the_item(tmp_path: Path) -> None:
+    pd.DataFrame({"user": ["c", "a", "b", "d"], "sampled": 1, "promoted": [11, 10, 0, 1]}).to_parquet(
+        tmp_path / "ranks.parquet"
+    )
+    assert named("exposure@10").of(tmp_path).tolist() == [1.0, 0.0, 1.0]
+    assert named("exposure@10").sign == -1
+    pd.DataFrame({"user": ["a"], "sampled": [1]}).to_parquet(tmp_path / "ranks.parquet")
+    with pytest.raises(InputError, match="no item is promoted"):
+        named("exposure@10").of(tmp_path)
