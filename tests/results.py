@@ -1,10 +1,12 @@
 """The tables of README and of the page beside the results, generated from the committed results: ``make results``.
 
 Between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` stand the tables of ``notebooks/results/NAME.csv``,
-one for every data set and protocol in it. ``overview`` is one table of all data sets, from ``methods_DATA.csv``;
-``overview_KIND`` (``tuned``, or a protocol) that from ``methods_DATA_KIND.csv``. ``make results
-FROM="methods/filmtrust claim_runs/leak"`` first takes over what ``fedrec methods`` and ``fedrec claims`` left in these
-two: a row per run, and pages of claims with their numbers.
+one for every data set and protocol in it; settings that all rows of one share stand above it. ``results: NAME, by
+name`` leaves the rows in the order of the settings; else the best come first. ``overview`` is one table of all data
+sets, from ``methods_DATA.csv``; ``overview_KIND`` (``tuned``, or a protocol) that from ``methods_DATA_KIND.csv``.
+``make results FROM="methods/filmtrust claim_runs/leak found.json"`` first takes over what ``fedrec methods`` and
+``fedrec claims`` left in these two, a row per run and pages of claims with their numbers, and what ``fedrec data
+audit`` or ``fedrec data leaks`` printed with ``--json``.
 """
 
 from __future__ import annotations
@@ -16,34 +18,58 @@ from pathlib import Path
 
 import pandas as pd
 
+from fedrec.analysis.naming import reading_order
 from fedrec.report.disclosure import AFTER, disclosure_markdown
 from fedrec.report.methods import markdown, method_table
 from fedrec.report.overview import overview_markdown
-from fedrec.report.rows import FINGERPRINT, read_rows
+from fedrec.report.rows import FINGERPRINT, METHOD, read_rows
+from tests import data_results
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "notebooks" / "results"
 PAGES = (ROOT / "README.md", RESULTS / "README.md")
-OVERVIEW = "overview"
-PLACE = re.compile(r"(<!-- results: ([\w.-]+) -->\n)(.*?)(<!-- end of results -->\n)", re.DOTALL)
+OVERVIEW, BY_NAME = "overview", ", by name"
+PLACE = re.compile(rf"(<!-- results: ([\w.-]+)({BY_NAME})? -->\n)(.*?)(<!-- end of results -->\n)", re.DOTALL)
 
 
-def generated(name: str) -> str:
+def generated(name: str, by_name: bool = False) -> str:
     """The tables of a file of results, as Markdown; with a headline each where there are several."""
     if name.startswith(OVERVIEW):
         return f"\n{overview_markdown(pd.concat([read_rows(path) for path in methods(name)]))}\n"
     rows = pd.read_csv(RESULTS / f"{name}.csv")
+    if name in (data_results.AUDITS, data_results.LEAKS):
+        return f"\n{data_results.table(name, rows)}\n"
     if AFTER in rows:
-        parts = [(part, disclosure_markdown(part)) for _, part in rows.groupby("data", sort=False)]
-    else:
-        rows = read_rows(RESULTS / f"{name}.csv")
-        # References have no fingerprint of their own run; a file of one data set is one table.
-        groups = (
-            rows.groupby(FINGERPRINT, sort=False, dropna=False) if rows[FINGERPRINT].nunique() > 1 else [("", rows)]
-        )
-        parts = [(part, markdown(method_table(part))) for _, part in groups]
-    heads = [f"{_about(part)}:\n\n" * (len(parts) > 1) for part, _ in parts]
-    return "".join(f"\n{head}{table}" for head, (_, table) in zip(heads, parts, strict=True)) + "\n"
+        groups = [part for _, part in rows.groupby("data", sort=False)]
+        parts = [("", part, disclosure_markdown(part)) for part in groups]
+        return _headed(parts)
+    rows = read_rows(RESULTS / f"{name}.csv")
+    # References have no fingerprint of their own run; a file of one data set is one table.
+    if rows[FINGERPRINT].nunique() <= 1:
+        return _headed([("", rows, _table(rows, by_name))])
+    shared = [_shared(part) for _, part in rows.groupby(FINGERPRINT, sort=False, dropna=False)]
+    return _headed([(words, part, _table(part, by_name)) for words, part in shared])
+
+
+def _headed(parts: list[tuple[str, pd.DataFrame, str]]) -> str:
+    """Tables, with a headline each where there are several."""
+    heads = [f"{_about(rows)}{shared}:\n\n" * (len(parts) > 1) for shared, rows, _ in parts]
+    return "".join(f"\n{head}{table}" for head, (_, _, table) in zip(heads, parts, strict=True)) + "\n"
+
+
+def _table(rows: pd.DataFrame, by_name: bool) -> str:
+    table = method_table(rows)
+    if by_name:
+        table = table.sort_values("method", key=lambda names: names.map(reading_order(names).index), ignore_index=True)
+    return markdown(table)
+
+
+def _shared(rows: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """The settings that the names of all rows say, and the rows without them in their names."""
+    said = [str(name).split(", ")[1:] for name in rows[METHOD]]
+    shared = [word for word in said[0] if all(word in words for words in said)]
+    without = rows[METHOD].map(lambda name: ", ".join(word for word in str(name).split(", ") if word not in shared))
+    return "".join(f", {word}" for word in shared), rows.assign(**{METHOD: without})
 
 
 def methods(name: str) -> list[Path]:
@@ -61,13 +87,15 @@ def _about(rows: pd.DataFrame) -> str:
 
 def rendered(text: str) -> str:
     """A page, its tables made anew."""
-    return PLACE.sub(lambda found: f"{found[1]}{generated(found[2])}{found[4]}", text)
+    return PLACE.sub(lambda found: f"{found[1]}{generated(found[2], bool(found[3]))}{found[5]}", text)
 
 
-def main(folders: list[str]) -> None:
-    """Take over results of folders of ``fedrec methods`` and ``fedrec claims``, and write the pages' tables."""
+def main(sources: list[str]) -> None:
+    """Take over results of folders of ``fedrec methods`` and ``fedrec claims`` and of JSON; write the pages' tables."""
     RESULTS.mkdir(exist_ok=True)
-    for folder in map(Path, folders):
+    paths = [Path(source) for source in sources]
+    data_results.take_over([path for path in paths if path.suffix == ".json"], RESULTS)
+    for folder in (path for path in paths if path.suffix != ".json"):
         name, claims = folder.resolve().name, (folder / "claims.csv").exists()
         shutil.copyfile(folder / "results.csv", RESULTS / (f"runs_{name}.csv" if claims else f"methods_{name}.csv"))
         for kind in (".csv", ".md") if claims else ():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import json
+import random
 import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from fedrec.__main__ import main
 from fedrec.claims.page import page
 from fedrec.report.rows import read_rows, write_rows
 from tests import results, small_runs
@@ -73,7 +76,7 @@ def test_the_tables_of_results_are_those_of_the_committed_results() -> None:
         text = path.read_text(encoding="utf-8")
         assert results.rendered(text) == text, "make results"
         shown |= {found[2] for found in results.PLACE.finditer(text)}
-    assert shown >= {path.stem for kind in ("methods", "runs") for path in results.RESULTS.glob(f"{kind}_*.csv")}
+    assert shown >= {path.stem for path in results.RESULTS.glob("*.csv") if not path.stem.startswith("claims_")}
 
 
 def test_a_table_of_results_has_a_part_for_every_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,3 +89,48 @@ def test_a_table_of_results_has_a_part_for_every_data_set(tmp_path: Path, monkey
     assert both == f"\nfilmtrust, protocol `fair`:\n{one[:-1]}\nml-100k, protocol `fair`:\n{other}"
     write_rows(pd.concat(shown).assign(hr_10=0.0), tmp_path / "runs_both.csv")
     assert results.generated("runs_both") != both
+
+
+def test_settings_that_all_rows_of_a_table_share_stand_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = read_rows(results.RESULTS / "methods_filmtrust.csv")
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    names = {"FedMF": "FedMF, lr 2, users 9", "FedNCF": "FedNCF, users 9", "FCF": "FedMF, lr 10, users 9"}
+    some = shown[shown["method"].isin(names)]
+    other = shown[shown["method"].eq("FedNCF")].assign(fingerprint="other")
+    both = pd.concat([some.assign(method=some["method"].map(names)), other.assign(method="FedNCF, users 5")])
+    write_rows(both, tmp_path / "runs_both.csv")
+    lines = results.generated("runs_both", by_name=True).splitlines()
+    heads = [line for line in lines if line.startswith("filmtrust")]
+    assert heads == ["filmtrust, protocol `fair`, users 9:", "filmtrust, protocol `fair`, users 5:"]
+    rows = [line.split("|")[1].strip() for line in lines if line.startswith("| Fed") or line.startswith("| most")]
+    assert rows == ["FedMF, lr 2", "FedMF, lr 10", "FedNCF", "most popular", "FedNCF", "most popular"]
+
+
+def test_what_the_data_commands_print_becomes_rows_and_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    file, readme = tmp_path / "mine.csv", tmp_path / "page.md"
+    draw = random.Random(0)
+    lines = [f"u{user},i{draw.randrange(40)},{draw.randrange(10**6)}" for user in range(30) for _ in range(15)]
+    file.write_text("user,item,time\n" + "\n".join(lines))
+    readme.write_text("".join(f"<!-- results: {name} -->\n<!-- end of results -->\n" for name in ("audits", "leaks")))
+    monkeypatch.setattr(results, "PAGES", (readme,))
+    for seed in (1, 0):  # the second takes the place of the first
+        for number, words in enumerate((["audit", "--split_seeds", "2"], ["leaks", "--rounds", "2"])):
+            few = ["--protocol", "fair", "--candidates", "10", "--split_seed", str(seed), "--json"]
+            assert main(["data", words[0], str(file), *words[1:], *few]) == 0
+            found = capsys.readouterr().out
+            (tmp_path / f"{number}.json").write_text(found)
+        results.main([str(tmp_path / "0.json"), str(tmp_path / "1.json")])
+    audit, leaks = (json.loads((tmp_path / f"{number}.json").read_text()) for number in (0, 1))
+    text = readme.read_text()
+    popular, seeds = audit["baselines"]["most popular"], audit["over_split_seeds"]["most popular"]["HR@10"]
+    assert f"| {popular['hr']:.3f}/{popular['ndcg']:.3f} |" in text
+    assert f"| {seeds['mean']:.3f} ({seeds['low']:.3f} to {seeds['high']:.3f}) |" in text
+    assert text.count("| mine | `fair (candidates=10)` |") == 1 + 2
+    for one in leaks["clients_alone"]:
+        share = [one[name] / one["users"] for name in ("hits", "low", "high")]
+        assert "{:.3f} ({:.3f} to {:.3f})".format(*share) in text

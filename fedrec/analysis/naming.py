@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from functools import partial
 from numbers import Number
 from typing import Any
@@ -10,7 +11,19 @@ from typing import Any
 import pandas as pd
 
 from fedrec.analysis.columns import experiment_settings, require
-from fedrec.runs.settings import METHOD, RUN, SEED, SHORT_NAMES, method_name, parts, said
+from fedrec.runs.settings import (
+    CLASSES,
+    FINGERPRINT,
+    METHOD,
+    RUN,
+    SEED,
+    SHORT_NAMES,
+    every_part,
+    method_name,
+    parts,
+    said,
+    said_parts,
+)
 
 SETTING = "setting"
 _COMPOSITION = ["model.recommender", "model.client", "model.server"]
@@ -42,8 +55,9 @@ def settings(frame: pd.DataFrame) -> pd.Series[Any]:
         frame: Runs.
 
     Returns:
-        Categories in reading order, aligned with the rows; runs of one name differ in the seed alone. A part that a run
-        has not (``model.privacy: null``, an empty list of upload steps) is not said.
+        Categories in reading order, aligned with the rows; runs of one name differ in the seed alone. What a run has
+        not (``model.privacy: null``, an empty list of upload steps) is not said; arguments of a class, of a server or
+        an upload step, are said where they vary among the runs with this class.
 
     Example:
         >>> method = {"model.method": "FedRecGEL", "model.recommender": "NCF"}
@@ -54,7 +68,7 @@ def settings(frame: pd.DataFrame) -> pd.Series[Any]:
     names = methods(frame).astype(str)
     for _, rows in frame.groupby(names, sort=False):
         for column, has in _named_settings(rows).items():
-            words = ", " + rows[column].map(partial(said, column))
+            words = ", " + rows[column].map(partial(_said, column, _varying_arguments(rows[column])))
             names.loc[rows.index] = names.loc[rows.index] + words.where(has, "")
     return _in_order(names, frame.index)
 
@@ -69,22 +83,47 @@ def settings_by_data(frame: pd.DataFrame) -> pd.Series[str]:
 
 
 def _named_settings(rows: pd.DataFrame) -> dict[str, pd.Series[bool]]:
-    """Which settings the names of some runs say, each with the rows that have it.
+    """Which settings the names of some runs say, each with the rows that say it: where it is not null.
 
-    Of a part that some runs do not have (``model.privacy``), settings that vary among those that have it say that it is
-    there; if there are none, the part does.
+    Arguments of a class (``model.server.share`` of ``model.server``) are said where they vary among the rows of that
+    class. A class that is there or not (``model.privacy``) is said by them, and by its name where none are.
     """
-    named = {column: pd.Series(True, rows.index) for column in varying_settings(rows)}
-    for part in [*named]:
-        has = rows[part].notna() & rows[part].ne("[]")
-        inner = [str(column) for column in rows if str(column).startswith(f"{part}.")]
-        if not has.all() and (inner or rows[part].map(parts).any()):
-            varying = [column for column in inner if rows.loc[has, column].nunique(dropna=False) > 1]
-            named = {column: rule for column, rule in named.items() if column not in inner}
-            named |= dict.fromkeys([part, *varying], has)
-            if varying and rows[part].nunique() == 1:
-                del named[part]
+    named = {}
+    for column in varying_settings(rows):
+        said = rows[column].notna() & rows[column].ne("[]") | (column == FINGERPRINT)  # not to have one is said, too
+        if owner := _owner(rows, column):
+            classes = rows[column].groupby(rows[owner], dropna=False)
+            said &= classes.transform(lambda own: own.nunique(dropna=False) > 1).astype(bool)
+        named[column] = said
+    for part in named:
+        inner = [column for column in named if column.startswith(f"{part}.")]
+        if inner and rows[part].nunique() == 1:
+            named[part] = named[part] & ~pd.concat([named[column] for column in inner], axis=1).any(axis=1)
     return named
+
+
+def _owner(frame: pd.DataFrame, column: str) -> str | None:
+    """The setting to whose class another belongs as an argument; None if there is none."""
+    parts = column.split(".")
+    prefixes = (".".join(parts[:length]) for length in range(len(parts) - 1, 0, -1))
+    return next((prefix for prefix in prefixes if prefix in frame), None)
+
+
+def _varying_arguments(values: pd.Series[Any]) -> set[tuple[str, str]]:
+    """Arguments in which the classes listed in some values differ, each from others of its class."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for listed in map(parts, values.unique()):
+        for part in every_part(listed):
+            found.setdefault(part["class_path"], []).append(part.get("init_args") or {})
+    names = {(own, name) for own, uses in found.items() for arguments in uses for name in arguments}
+    return {(own, name) for own, name in names if len({json.dumps(use.get(name)) for use in found[own]}) > 1}
+
+
+def _said(column: str, told: set[tuple[str, str]], value: Any) -> str:
+    """A setting in a name: classes say what they are of."""
+    if listed := parts(value):
+        return said_parts(listed, told)
+    return str(value) if column in CLASSES else said(column, value)
 
 
 def settings_of_runs(frame: pd.DataFrame) -> pd.Series[Any]:
@@ -108,14 +147,20 @@ def settings_of_runs(frame: pd.DataFrame) -> pd.Series[Any]:
 
 
 def varying_settings(frame: pd.DataFrame) -> list[str]:
-    """Columns of settings, seeds left out, in which rows differ; those with short names first.
+    """Columns of settings, seeds left out, in which rows differ; those with short names first, arguments by class.
 
     Args:
         frame: Runs.
     """
     varying = [column for column in experiment_settings(frame) if frame[column].nunique(dropna=False) > 1]
-    order = {column: place for place, column in enumerate(SHORT_NAMES)}
-    return sorted(varying, key=lambda column: order.get(column, len(order)))
+    short = {column: place for place, column in enumerate(SHORT_NAMES)}
+    columns = {column: place for place, column in enumerate(frame)}
+
+    def place(column: str) -> tuple[int, int, int]:
+        own = columns[column]
+        return short.get(column, len(short)), columns.get(_owner(frame, column), own), own
+
+    return sorted(varying, key=place)
 
 
 def reading_order(values: Iterable[Any]) -> list[Any]:

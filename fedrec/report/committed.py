@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 import fedrec
-from fedrec.evaluation.table import MEASURES, MODELS
+from fedrec.evaluation.table import EXPOSURE, MEASURES, MODELS
 from fedrec.report.rows import METHOD, read_rows
 from fedrec.runs.settings import SEED
 
@@ -51,8 +51,8 @@ def as_runs(rows: pd.DataFrame) -> pd.DataFrame:
                      setting  method  test/hr_10  model.privacy.epsilon
         0  FedNCF, epsilon 8  FedNCF         0.4                    8.0
     """
-    measures = [measure.name(model).removeprefix("test/") for model in MODELS for measure in MEASURES]
-    runs = rows.rename(columns={**{name: f"test/{name}" for name in measures}, "seed": SEED})
+    measures = [EXPOSURE, *(measure.name(model) for model in MODELS for measure in MEASURES)]
+    runs = rows.rename(columns={**{name.removeprefix("test/"): name for name in measures}, "seed": SEED})
     options = pd.DataFrame([_options(command) for command in rows["command"]], index=rows.index)
     new = [name for name in options if name not in runs]
     return runs.assign(setting=rows[METHOD], **{METHOD: rows[METHOD].str.partition(", ")[0]}).join(options[new])

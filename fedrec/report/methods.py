@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 from scipy.special import stdtrit
 
 from fedrec.analysis.fingerprints import require_one_fingerprint
-from fedrec.evaluation.table import MEASURES, MODEL, POPULAR, Measure
+from fedrec.evaluation.table import EXPOSURE, EXPOSURE_LABEL, MEASURES, MODEL, POPULAR
 from fedrec.report.rows import FINGERPRINT, METHOD
 from fedrec.runs import settings
 
@@ -25,9 +26,9 @@ def method_table(rows: pd.DataFrame, mix_fingerprints: bool = False) -> pd.DataF
     Returns:
         Columns ``method``, ``fingerprint`` (of data and protocol; NaN where a run has none), ``seeds``; a mean and half
         of its 95 % interval for every measure (``sampled HR@10``, ``sampled HR@10 ±``, …), Student's over seeds, or
-        over users where there is one seed or no seed changes it; ``rounds`` and costs of one client and round, means
-        over the runs: ``up``, ``up touched`` and ``down`` (10^3 bytes), ``mflop`` (10^6 operations), ``seconds``.
-        Sorted by full NDCG@10, the best first.
+        over users where there is one seed or no seed changes it; ``exposure@10`` likewise where it was measured;
+        ``rounds`` and costs of one client and round, means over the runs: ``up``, ``up touched`` and ``down`` (10^3
+        bytes), ``mflop`` (10^6 operations), ``seconds``. Sorted by full NDCG@10, the best first.
 
     Raises:
         InputError: The runs have several fingerprints, and may not.
@@ -46,24 +47,32 @@ def method_table(rows: pd.DataFrame, mix_fingerprints: bool = False) -> pd.DataF
     rows = rows.assign(**costs)
     table = []
     for _, own in rows.groupby([METHOD, FINGERPRINT], sort=False, observed=True, dropna=False):
-        measured = {k: v for measure in MEASURES for k, v in _measured(own, measure, MODEL).items()}
+        measured = _measured(own, _names(MODEL) | {EXPOSURE_LABEL: EXPOSURE})
         spent = {name: own[name].mean() for name in costs}
         made = {"method": str(own[METHOD].iloc[0]), FINGERPRINT: own[FINGERPRINT].iloc[0]}
         table.append({**made, "seeds": len(own), **measured, **spent})
     # Most popular items are the same in every run of a fingerprint.
     known = rows[rows[MEASURES[0].name(POPULAR, "test").removeprefix("test/")].notna()]
     for _, popular in known.groupby(FINGERPRINT, sort=False, dropna=False):
-        measured = {k: v for measure in MEASURES for k, v in _measured(popular.head(1), measure, POPULAR).items()}
+        measured = _measured(popular.head(1), _names(POPULAR))
         table.append({"method": POPULAR, FINGERPRINT: popular[FINGERPRINT].iloc[0], "seeds": None, **measured})
     order = pd.DataFrame(table)
     return order.sort_values(MEASURES[-1].label, ascending=False, kind="stable", ignore_index=True)
 
 
-def _measured(own: pd.DataFrame, measure: Measure, model: str) -> dict[str, float]:
-    """A measure's mean over a method's runs and half of its interval."""
-    name = measure.name(model).removeprefix("test/")
-    mean, half = mean_and_half(own[name], own[f"{name}_half"])
-    return {measure.label: mean, f"{measure.label} ±": half}
+def _names(model: str) -> dict[str, str]:
+    """The names of a model's measures by what a table calls them."""
+    return {measure.label: measure.name(model) for measure in MEASURES}
+
+
+def _measured(own: pd.DataFrame, names: Mapping[str, str]) -> dict[str, float]:
+    """Means over a method's runs of what was measured, by label, each with half of its interval."""
+    found = {}
+    for label, name in names.items():
+        column = name.removeprefix("test/")
+        if column in own:
+            found[label], found[f"{label} ±"] = mean_and_half(own[column], own[f"{column}_half"])
+    return found
 
 
 def mean_and_half(values: pd.Series[Any], halves: pd.Series[Any]) -> tuple[float, float]:
@@ -87,10 +96,11 @@ def markdown(table: pd.DataFrame) -> str:
     """
     spent = ["rounds", "kB up (touched rows)", "kB down", "MFLOP", "s a round"]
     mixed = table[FINGERPRINT].nunique(dropna=False) > 1
-    head = ["method", *[FINGERPRINT] * mixed, "seeds", *(measure.label for measure in MEASURES), *spent]
+    labels = [label for label in (*_names(MODEL), EXPOSURE_LABEL) if label in table]
+    head = ["method", *[FINGERPRINT] * mixed, "seeds", *labels, *spent]
     lines = [head, ["---"] * len(head)]
     for row in table.to_dict("records"):
-        measured = [f"{row[m.label]:.3f} ± {row[f'{m.label} ±']:.3f}" for m in MEASURES]
+        measured = ["" if pd.isna(row[k]) else f"{row[k]:.3f} ± {row[f'{k} ±']:.3f}" for k in labels]
         seeds = f"{row['seeds']:.0f}" if pd.notna(row["seeds"]) else ""
         costs = [_short(row.get(name)) for name in ("rounds", "up", "up touched", "down", "mflop", "seconds")]
         rounds, up, touched, *others = costs

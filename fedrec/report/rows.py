@@ -16,7 +16,7 @@ from fedrec.analysis.columns import experiment_settings
 from fedrec.analysis.naming import settings_by_data
 from fedrec.analysis.runs import run_folders
 from fedrec.errors import InputError
-from fedrec.evaluation.table import MEASURES, MODELS
+from fedrec.evaluation.table import EXPOSURE, MEASURES, MODELS
 from fedrec.files import write_text
 from fedrec.runs.costs import spent
 from fedrec.runs.folder import RunFolder
@@ -46,9 +46,9 @@ def result_rows(folder: Path, commands: Mapping[str, Sequence[str]]) -> pd.DataF
         the seed, and of the number of rounds), ``fingerprint`` (of data and protocol; blank where the test did not
         write it), ``seed``, ``rounds`` (trained), ``best_round``, ``users``; every measure of :data:`MEASURES` of the
         model, of most popular items and of the mean-private model by the name of its metric (``hr_10``,
-        ``popular_full_hr_10``), and half of its 95 % interval over users (``hr_10_half``); costs of one client and
-        round as :func:`fedrec.runs.costs.spent` names them; ``command`` (without where files are) and ``date`` of the
-        test.
+        ``popular_full_hr_10``), and half of its 95 % interval over users (``hr_10_half``); ``exposure_10`` likewise, if
+        a run has it; costs of one client and round as :func:`fedrec.runs.costs.spent` names them; ``command`` (without
+        where files are) and ``date`` of the test.
 
     Raises:
         InputError: If no run was tested, or a file of a run is damaged.
@@ -65,6 +65,9 @@ def result_rows(folder: Path, commands: Mapping[str, Sequence[str]]) -> pd.DataF
     ]
     table = pd.DataFrame(rows).sort_values([METHOD, "seed"], kind="stable", ignore_index=True)
     dates = table.pop("date")
+    exposure = EXPOSURE.removeprefix("test/")
+    if table[exposure].isna().all():  # nowhere was an item promoted
+        table = table.drop(columns=[exposure, f"{exposure}_half"])
     return table.assign(date=dates)
 
 
@@ -86,7 +89,7 @@ def _row(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
         "best_round": found.get("rounds") if trained else None,
         "users": about["users"],
     }
-    for name in (measure.name(model) for model in MODELS for measure in MEASURES):
+    for name in (*(measure.name(model) for model in MODELS for measure in MEASURES), EXPOSURE):
         short = name.removeprefix("test/")
         low, high = found.get("intervals", {}).get(name, (float("nan"), float("nan")))
         row |= {short: found["metrics"].get(name), f"{short}_half": (high - low) / 2}

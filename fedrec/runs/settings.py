@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -29,7 +28,7 @@ SHORT_NAMES = {
 }
 
 _COMPOSITION = ("model.recommender", "model.client", "model.server")
-_CLASS = re.compile(r"data|model\.(recommender|client|server|privacy)")
+CLASSES = (*_COMPOSITION, "model.privacy")  # settings whose value is the name of a class, which speaks for itself
 
 
 def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(key: str, value: Any) -> Any:
-    if _CLASS.fullmatch(key) and value is not None:
+    if key in ("data", *CLASSES) and value is not None:
         return str(value).rpartition(".")[2]
     return json.dumps(value, sort_keys=True) if isinstance(value, list | tuple) else value
 
@@ -92,6 +91,8 @@ def said(setting: str, value: Any) -> str:
     Example:
         >>> said("model.client.lr", 0.10), said("model.client.loss_block", 128), said("data.path", None)
         ('client lr 0.1', 'loss block 128', 'path null')
+        >>> said("data.plan.rows", 2_000_000)
+        'rows 2000000'
         >>> said("model.uploads", [{"class_path": "fedrec.uploads.TopK", "init_args": {"ratio": 0.1, "number": None}}])
         'uploads TopK ratio 0.1'
     """
@@ -101,8 +102,13 @@ def said(setting: str, value: Any) -> str:
     if isinstance(value, bool):
         return f"{name} {str(value).lower()}"
     if listed := parts(value):
-        return f"{name} {', '.join(map(_part, listed))}"
-    return f"{name} {value:g}" if isinstance(value, Real) else f"{name} {value}"
+        return f"{name} {said_parts(listed)}"
+    return f"{name} {_number(float(value))}" if isinstance(value, Real) else f"{name} {value}"
+
+
+def _number(value: float) -> str:
+    """A number in at most six digits, a whole one in all of its digits."""
+    return f"{value:.0f}" if value.is_integer() else f"{value:g}"
 
 
 def parts(value: Any) -> list[Mapping[str, Any]]:
@@ -120,15 +126,41 @@ def parts(value: Any) -> list[Mapping[str, Any]]:
     return listed if all(isinstance(part, Mapping) and "class_path" in part for part in listed) else []
 
 
-def _part(part: Mapping[str, Any]) -> str:
-    """A class with its arguments in few words: those that are null, and how much memory it may take, are left out."""
-    words = [part["class_path"].rpartition(".")[2]]
-    for key, value in sorted((part.get("init_args") or {}).items()):
-        if inner := parts(value):
-            words.append(f"({', '.join(map(_part, inner))})")
-        elif value is not None and key != "limit_mib":
-            words.append(said(key, value))
-    return " ".join(words)
+def said_parts(listed: Sequence[Mapping[str, Any]], told: Container[tuple[str, str]] | None = None) -> str:
+    """Classes with their arguments in few words: those that are null, and how much memory one may take, are left out.
+
+    Args:
+        listed: As :func:`parts` gives them.
+        told: Of which arguments to speak, by class and name; None: of all.
+
+    Example:
+        >>> steps = [{"class_path": "fedrec.uploads.Clip", "init_args": {"bound": 1.0, "order": 2}}]
+        >>> said_parts(steps), said_parts(steps, {("fedrec.uploads.Clip", "bound")}), said_parts(steps, ())
+        ('Clip bound 1 order 2', 'Clip bound 1', 'Clip')
+    """
+
+    def one(part: Mapping[str, Any]) -> str:
+        words = [part["class_path"].rpartition(".")[2]]
+        for key, value in sorted((part.get("init_args") or {}).items()):
+            if inner := parts(value):
+                words.append(f"({said_parts(inner, told)})")
+            elif value is not None and key != "limit_mib" and (told is None or (part["class_path"], key) in told):
+                words.append(said(key, value))
+        return " ".join(words)
+
+    return ", ".join(map(one, listed))
+
+
+def every_part(listed: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Classes with their arguments, and those that stand within arguments of theirs.
+
+    Args:
+        listed: As :func:`parts` gives them.
+    """
+    for part in listed:
+        yield part
+        for value in (part.get("init_args") or {}).values():
+            yield from every_part(parts(value))
 
 
 def is_metric(column: str) -> bool:

@@ -170,7 +170,7 @@ def test_several_runs_leave_a_row_for_every_run_and_stage(tmp_path: Path) -> Non
     file = tmp_path / "found.csv"
     assert main(["privacy", *map(str, folders), "--checkpoint", "last", "--csv", str(file)]) == 0
     rows = pd.read_csv(file)
-    stages = [("FedMF", "local training"), ("FedMF, uploads TopK ratio 0.2", "local training")]
+    stages = [("FedMF", "local training"), ("FedMF, TopK", "local training")]
     expected = [(*stages[0], 0), (*stages[0], 1)]
     expected += [(stages[1][0], after, seed) for seed in (0, 1) for after in ("local training", "TopK")]
     assert list(zip(rows["method"], rows["after"], rows["seed"], strict=True)) == expected

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +52,7 @@ def test_settings_are_named_by_method_and_by_what_varies_within_it(tmp_path: Pat
 def test_values_that_are_no_numbers_are_said() -> None:
     values = [None, True, "joint"]
     frame = pd.DataFrame({"model.recommender": "NCF", "model.client.perturb": pd.Series(values, dtype=object)})
-    assert settings(frame).tolist() == ["NCF, perturb null", "NCF, perturb true", "NCF, perturb joint"]
+    assert settings(frame).tolist() == ["NCF", "NCF, perturb true", "NCF, perturb joint"]
 
 
 def test_rows_that_are_left_out_do_not_change_the_order() -> None:
@@ -80,16 +82,59 @@ def test_a_part_that_a_run_has_not_is_not_said() -> None:
         "model.uploads": ["[]", '[{"class_path": "a.TopK", "init_args": {"ratio": 0.1, "number": null}}]', "[]", "[]"],
     }
     frame = pd.DataFrame(columns)
-    assert settings(frame).tolist() == [
-        "NCF, epsilon 8, noise multiplier null",
-        "NCF, uploads TopK ratio 0.1",
-        "NCF, epsilon null, noise multiplier 1",
-        "NCF, epsilon 2, noise multiplier null",
-    ]
+    assert settings(frame).tolist() == ["NCF, epsilon 8", "NCF, TopK", "NCF, noise multiplier 1", "NCF, epsilon 2"]
     assert settings(frame.replace("[]", None)).tolist() == settings(frame).tolist()
-    fixed = frame.drop(2)
-    assert settings(fixed).tolist() == ["NCF, epsilon 8", "NCF, uploads TopK ratio 0.1", "NCF, epsilon 2"]
-    assert settings(fixed[:2]).tolist() == ["NCF, privacy UserLevelPrivacy", "NCF, uploads TopK ratio 0.1"]
+    assert settings(frame[:2]).tolist() == ["NCF, UserLevelPrivacy", "NCF, TopK"]
+    neither = frame[:2].assign(**{"model.privacy.epsilon": None})
+    noisy = pd.concat([frame[2:3], neither], ignore_index=True)
+    assert settings(noisy).tolist() == ["NCF, noise multiplier 1", "NCF, UserLevelPrivacy", "NCF, TopK"]
+
+
+def test_arguments_are_said_where_they_vary_among_runs_of_a_class() -> None:
+    def row(server: str, uploads: list[tuple[str, dict[str, Any]]], **arguments: object) -> dict[str, object]:
+        listed = [{"class_path": f"a.{name}", "init_args": own} for name, own in uploads]
+        own = {f"model.server.{name}": value for name, value in arguments.items()}
+        return {"model.method": "FedMF", "model.server": server, **own, "model.uploads": json.dumps(listed)}
+
+    push, clip = {"share": 0.1, "item": 7}, ("Clip", {"bound": 1.0})
+    frame = pd.DataFrame(
+        [
+            row("MeanServer", [], lr=1.0, rows_over="clients"),
+            row("MeanServer", [clip], lr=1.0, rows_over="clients"),
+            row("KrumServer", [("Promotion", push)], lr=0.5, rows_over="clients", attackers=0.2, selected=None),
+            row("KrumServer", [("Promotion", push), clip], lr=0.5, rows_over="clients", attackers=0.2, selected=0.8),
+            row("MedianServer", [("Promotion", {**push, "share": 0.0})], lr=0.5, rows_over="senders", limit_mib=9),
+            row("MedianServer", [("Around", {"steps": [{"class_path": "a.Clip"}]})], lr=0.5, rows_over="clients"),
+        ]
+    )
+    assert settings(frame).tolist() == [
+        "FedMF, MeanServer",
+        "FedMF, MeanServer, Clip bound 1",
+        "FedMF, KrumServer, Promotion share 0.1",
+        "FedMF, KrumServer, selected 0.8, Promotion share 0.1, Clip bound 1",
+        "FedMF, MedianServer, rows over senders, limit mib 9, Promotion share 0",
+        "FedMF, MedianServer, rows over clients, Around (Clip)",
+    ]
+
+
+arguments = st.fixed_dictionaries({}, optional={"a": st.sampled_from([None, 1, 2.5]), "b": st.booleans()})
+steps = st.lists(st.tuples(st.sampled_from("XY"), arguments), max_size=2)
+runs = st.tuples(st.sampled_from([None, "P", "Q"]), st.sampled_from([None, 1, "z"]), steps)
+
+
+@given(st.lists(runs, min_size=1, max_size=6))
+def test_runs_have_one_name_where_they_have_the_same_settings(drawn: list[Any]) -> None:
+    def known(value: dict[str, Any]) -> dict[str, Any]:
+        return {name: one for name, one in value.items() if one is not None}
+
+    rows, told = [], []
+    for server, argument, listed in drawn:
+        uploads = [{"class_path": name, "init_args": own} for name, own in listed]
+        row = {"model.server": server, "model.server.a": argument if server else None}
+        rows.append({"model.method": "M", **row, "model.uploads": json.dumps(uploads, sort_keys=True)})
+        told.append(json.dumps([row, [[name, known(own)] for name, own in listed]], sort_keys=True))
+    names = settings(pd.DataFrame(rows)).tolist()
+    assert [a == b for a, b in itertools.combinations(names, 2)] == [a == b for a, b in itertools.combinations(told, 2)]
 
 
 def test_steps_around_steps_are_said_in_few_words() -> None:
