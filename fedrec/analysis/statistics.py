@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from scipy.special import stdtrit
@@ -13,9 +13,12 @@ from fedrec.analysis.columns import experiment_settings, require
 from fedrec.errors import InputError
 from fedrec.runs.settings import ROUND, RUN, SEED
 
+OBJECTIVE, FULL_OBJECTIVE = "val/ndcg_10", "val/full_ndcg_10"
+SELECT = "checkpoint.select"  # which of the two chooses a run's best checkpoint
+
 
 def select_round(
-    frame: pd.DataFrame, which: Literal["best", "last"] = "best", metric: str = "val/ndcg_10"
+    frame: pd.DataFrame, which: Literal["best", "last"] = "best", metric: str | None = None
 ) -> pd.DataFrame:
     """One row per run: its best or its last round.
 
@@ -23,7 +26,8 @@ def select_round(
         frame: Runs, one row per (run, round).
         which: ``best``: the first round with the largest ``metric``. ``last``: the last round that has the metric, so
             that it is an evaluated one.
-        metric: What is best.
+        metric: What is best. None: that by which a run's own best checkpoint was chosen, ``val/ndcg_10``, or
+            ``val/full_ndcg_10`` where ``checkpoint.select`` is ``full``.
 
     Raises:
         InputError: The metric is missing from the frame or from a run.
@@ -33,14 +37,22 @@ def select_round(
         >>> select_round(runs)["round"].tolist(), select_round(runs, "last")["round"].tolist()
         ([2], [3])
     """
-    require(frame, [RUN, ROUND, metric])
-    known = frame.dropna(subset=[metric]).sort_values([RUN, ROUND], ignore_index=True)
+    require(frame, [RUN, ROUND, metric or OBJECTIVE])
+    frame = frame.sort_values([RUN, ROUND], ignore_index=True)
+    values = _objective(frame) if metric is None else frame[metric]
+    known = frame[values.notna()]
     without = sorted(set(frame[RUN]) - set(known[RUN]))
     if without:
-        raise InputError(f"run {without[0]}: no round has {metric}")
-    groups = known.groupby(RUN, sort=False)
-    place = groups[metric].idxmax() if which == "best" else groups[ROUND].idxmax()
-    return known.loc[place].reset_index(drop=True)
+        raise InputError(f"run {without[0]}: no round has {metric or OBJECTIVE}")
+    rank = values[known.index] if which == "best" else known[ROUND]
+    return known.loc[rank.groupby(known[RUN], sort=False).idxmax()].reset_index(drop=True)
+
+
+def _objective(frame: pd.DataFrame) -> pd.Series[Any]:
+    """By what a run's best checkpoint is chosen, of every round."""
+    if SELECT not in frame or FULL_OBJECTIVE not in frame:
+        return frame[OBJECTIVE]
+    return frame[FULL_OBJECTIVE].where(frame[SELECT] == "full", frame[OBJECTIVE])
 
 
 def over_seeds(

@@ -89,7 +89,7 @@ def mean_and_half(values: pd.Series[Any], halves: pd.Series[Any]) -> tuple[float
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The table as Markdown, with the fingerprint below it, or in a column where there are several.
+    """The table as Markdown; below it how long all runs trained, and the fingerprint, a column where there are several.
 
     Args:
         table: As :func:`method_table` gives it.
@@ -109,7 +109,11 @@ def markdown(table: pd.DataFrame) -> str:
         fingerprint = _said(row[FINGERPRINT])
         lines.append([str(row["method"]), *[fingerprint] * mixed, seeds, *measured, rounds, up, *others])
     text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return text if mixed else f"{text}\nFingerprint of data and protocol: {_said(table[FINGERPRINT].iloc[0])}.\n"
+    if mixed:
+        return text
+    minutes = (table["seeds"].astype(float) * table["rounds"] * table["seconds"]).sum() / 60
+    trained = f"{minutes:,.0f} minutes of training in all. " if minutes >= 1 else ""
+    return f"{text}\n{trained}Fingerprint of data and protocol: {_said(table[FINGERPRINT].iloc[0])}.\n"
 
 
 def _said(fingerprint: Any) -> str:

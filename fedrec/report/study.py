@@ -57,7 +57,7 @@ class Study:
     @cached_property
     def best(self) -> pd.DataFrame:
         """One row per run, its best round, in the order of the settings."""
-        return select_round(self.frame, "best", OBJECTIVE).sort_values(SETTING, kind="stable")
+        return select_round(self.frame).sort_values(SETTING, kind="stable")
 
     @property
     def settings(self) -> list[str]:

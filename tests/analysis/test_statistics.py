@@ -88,6 +88,16 @@ def test_the_last_round_is_an_evaluated_one() -> None:
         select_round(never)
 
 
+def test_a_run_that_was_chosen_among_all_items_keeps_its_own_best_round() -> None:
+    rounds = {"round": [1, 2, 3], "val/ndcg_10": [0.3, 0.2, 0.1], "val/full_ndcg_10": [0.01, 0.03, 0.02]}
+    full = pd.DataFrame({"run": "a", "checkpoint.select": "full", **rounds})
+    sampled = pd.DataFrame({"run": "b", "checkpoint.select": "sampled", **rounds})
+    older = pd.DataFrame({"run": "c", **rounds}).drop(columns="val/full_ndcg_10")
+    best = select_round(pd.concat([full, sampled, older])).set_index("run")["round"]
+    assert best.to_dict() == {"a": 2, "b": 1, "c": 1}
+    assert select_round(full, metric="val/ndcg_10")["round"].tolist() == [1]
+
+
 def test_unsteadiness() -> None:
     # The last half is 1, 2, 1, 2: differences 1, -1, 1, so sqrt(1) / sqrt(2).
     values = [9, 9, 9, 9, 1, 2, 1, 2]

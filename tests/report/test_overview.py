@@ -1,10 +1,11 @@
-"""Methods by data sets: texts, order, and what is not known left blank."""
+"""Methods by data sets: texts, order, and what is not known left blank; how long all runs of a table trained."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from fedrec.evaluation.table import MEASURES, MODELS
+from fedrec.report.methods import markdown, method_table
 from fedrec.report.overview import overview, overview_markdown
 
 
@@ -48,3 +49,11 @@ def test_methods_stand_in_the_order_of_what_they_are_over_popularity() -> None:
     text = overview_markdown(rows).splitlines()
     assert text[0] == "| method | small: sampled NDCG@10 / full NDCG@10 | large: sampled NDCG@10 / full NDCG@10 |"
     assert text[3] == "| B | 0.550 ± 0.635 / 0.055 ± 0.064 |  |"
+
+
+def test_a_table_says_how_long_its_runs_trained() -> None:
+    rows = pd.DataFrame([row("small", "A", 0, 0.04, 0.05), *(row("small", "B", seed, 0.05, 0.05) for seed in (0, 1))])
+    assert markdown(method_table(rows)).splitlines()[-1] == "Fingerprint of data and protocol: of small."
+    hour = rows.assign(rounds=[600, 900, 900], round_seconds=[3.0, 1.0, 1.0])  # 1,800 s, and two times 900 s
+    last = "60 minutes of training in all. Fingerprint of data and protocol: of small."
+    assert markdown(method_table(hour)).splitlines()[-1] == last
