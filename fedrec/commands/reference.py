@@ -35,7 +35,7 @@ data, as for `fedrec fit` (`fedrec fit --help` lists all of it):
   --data.root DIR             folder with <data set>/<file>
 
 Of several values of --lam, --k or --shrinkage those are taken that score best on the selection item (NDCG@10), as the
-best round of a training is. ease and item-knn hold a matrix of items x items: at most 12,000 items."""
+best round of a training is. ease and item-knn hold a matrix of items x items: at most 15,000 items."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -22,7 +22,7 @@ from fedrec.models.recommender import Params
 from fedrec.processes import Processes
 from fedrec.server.server import Server
 
-MAX_ITEMS = 12_000
+MAX_ITEMS = 15_000  # 0.84 GiB a matrix, minutes to solve
 BLOCK = 2**22  # numbers of the matrix that are looked at at once: 16 MiB
 
 

@@ -39,7 +39,7 @@ def test_too_many_items_are_refused_before_anything_is_allocated(kind: Any, monk
 
     monkeypatch.setattr(ItemToItem, "initial_shared", allocates)
     client: Any = ItemLists()
-    said = rf"^{kind.__name__}: 2 matrices of 12,001 x 12,001 items would take 1\.07 GiB, .* at most 12,000 items"
+    said = rf"^{kind.__name__}: 2 matrices of 15,001 x 15,001 items would take 1\.68 GiB, .* at most 15,000 items"
     with pytest.raises(InputError, match=said):
         federation(ItemToItem(), client, 5, MAX_ITEMS + 1, kind())
 
@@ -47,5 +47,5 @@ def test_too_many_items_are_refused_before_anything_is_allocated(kind: Any, monk
 def test_what_the_memory_does_not_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     check_items(MAX_ITEMS, 1, "ease")
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"total": 2**29}))
-    with pytest.raises(InputError, match=r"^ease: 1 matrix of 12,000 x 12,000 items needs about 1 GiB of memory"):
+    with pytest.raises(InputError, match=r"^ease: 1 matrix of 15,000 x 15,000 items needs about 1 GiB of memory"):
         check_items(MAX_ITEMS, 1, "ease")
