@@ -79,8 +79,9 @@ paper: $(INSTALLED) ## replay what papers claim: hours, or minutes with RUNS=--q
 	$(BIN)/fedrec claims fedrecgel --parallel 2 $(RUNS)
 	$(BIN)/fedrec claims leak --parallel 2 $(RUNS)
 
-notebooks: $(INSTALLED) ## execute the notebooks
+notebooks: $(INSTALLED) ## execute the notebooks, on committed results and on small runs
 	$(TESTS) --nbmake notebooks
+	FEDREC_SMALL_RUNS=1 $(TESTS) --nbmake notebooks
 
 clean: ## remove .venv and everything that was built, but no runs and no data
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,8 +5,8 @@ one for every data set and protocol in it; settings that all rows of one share s
 name`` leaves the rows in the order of the settings; else the best come first. ``overview`` is one table of all data
 sets, from ``methods_DATA.csv``; ``overview_KIND`` (``tuned``, or a protocol) that from ``methods_DATA_KIND.csv``.
 ``make results FROM="methods/filmtrust claim_runs/leak found.json"`` first takes over what ``fedrec methods`` and
-``fedrec claims`` left in these two, a row per run and pages of claims with their numbers, and what ``fedrec data
-audit`` or ``fedrec data leaks`` printed with ``--json``.
+``fedrec claims`` left in these two, a row per run and pages of claims with their numbers and curves, and what ``fedrec
+data audit`` or ``fedrec data leaks`` printed with ``--json``.
 """
 
 from __future__ import annotations
@@ -100,6 +100,8 @@ def main(sources: list[str]) -> None:
         shutil.copyfile(folder / "results.csv", RESULTS / (f"runs_{name}.csv" if claims else f"methods_{name}.csv"))
         for kind in (".csv", ".md") if claims else ():
             shutil.copyfile(folder / f"claims{kind}", RESULTS / f"claims_{name}{kind}")
+        if claims and (folder / "curves.csv").exists():
+            shutil.copyfile(folder / "curves.csv", RESULTS / f"curves_{name}.csv")
     for page in PAGES:
         page.write_text(rendered(page.read_text(encoding="utf-8")), encoding="utf-8")
 

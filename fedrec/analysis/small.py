@@ -1,6 +1,6 @@
-"""Small runs on synthetic data: what a notebook shows when it is given no runs of yours.
+"""Small runs on synthetic data: with them the notebooks are tried, and those that need runs show how a figure is made.
 
-They take seconds and show how a figure is made; about methods they say nothing.
+They take seconds; about methods they say nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from fedrec.cli.training import main
 from fedrec.errors import InputError
 
+ASKED = "FEDREC_SMALL_RUNS"  # a variable of the environment
 DATA = (
     "--config=data/synthetic.yaml",
     *("--data.plan.users=250", "--data.plan.items=500", "--data.plan.rows=8000"),
@@ -85,6 +86,20 @@ def small_runs(settings: Iterable[Mapping[str, Any]], rounds: int = 40, test: bo
     if done.returncode:
         raise InputError(f"small_runs: {done.stderr.strip().rpartition('fedrec: error: ')[2]}")
     return folder
+
+
+def small_if_asked(settings: Iterable[Mapping[str, Any]], rounds: int = 40, test: bool = False) -> Path | None:
+    """Small runs where the environment asks for them (``FEDREC_SMALL_RUNS=1``), as a check of the notebooks does.
+
+    Args:
+        settings: As :func:`small_runs` takes them, as the others.
+        rounds: Of each run.
+        test: Whether to test the best round of each.
+
+    Returns:
+        Their folder; None if nobody asks: a notebook then shows committed results.
+    """
+    return small_runs(settings, rounds, test) if os.environ.get(ASKED) else None
 
 
 def _run_all(runs: Mapping[str, Sequence[Sequence[str]]]) -> int:

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 
 from fedrec.claims.estimate import Floats, over_users_and_seeds
+from fedrec.claims.figures import UNSTEADINESS
 from fedrec.claims.file import Claim, Setting
 from fedrec.claims.plan import Plan, protocols
 from fedrec.claims.verdict import Asserted, Evidence, Interval, verdict
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.errors import InputError
 from fedrec.evaluation.table import MODEL, POPULAR
+from fedrec.report.curves import curve_rows
 from fedrec.report.rows import configuration_hash
 from fedrec.runs.plain import load_plain
 from fedrec.runs.results import read_results
@@ -44,6 +46,24 @@ def claims_table(plan: Plan) -> pd.DataFrame:
         found = verdict_of(own)
         rows += [{**row, "verdict": found} for row in own]
     return pd.DataFrame(rows)
+
+
+def curves_table(plan: Plan) -> pd.DataFrame:
+    """How the runs of claims about steadiness learned, as :func:`fedrec.report.curves.curve_rows` gives it.
+
+    Args:
+        plan: Claims and their runs.
+
+    Raises:
+        InputError: If a file of a run cannot be used.
+    """
+    named = {
+        run.name: run
+        for claim, setting, protocol in plan.settings()
+        if claim.figure.name == UNSTEADINESS
+        for run in plan.runs(claim, setting, protocol)
+    }
+    return curve_rows(run.folder.path for run in named.values() if run.done)
 
 
 def verdict_of(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -31,10 +31,11 @@ def main(argv: Sequence[str]) -> int:
         if value is not None and value < 1:
             raise InputError(f"{name} {value}: expected at least 1")
     path = shipped_or_own("claims", options.file)
-    from fedrec.claims.gather import claims_table  # pandas takes a second
+    from fedrec.claims.gather import claims_table, curves_table  # pandas takes a second
     from fedrec.claims.page import page
     from fedrec.claims.plan import Plan
     from fedrec.claims.reading import read_claims
+    from fedrec.report.curves import write_curves
     from fedrec.report.rows import result_rows, write_rows
 
     file = read_claims(path)
@@ -51,6 +52,9 @@ def main(argv: Sequence[str]) -> int:
         table = claims_table(plan)
         write_rows(table, out / "claims.csv")
         write_rows(result_rows(out, {job.name: job.command for job in jobs}), out / "results.csv")
+        curves = curves_table(plan)
+        if len(curves):
+            write_curves(curves, out / "curves.csv")
         text = page(file.title, table, options.quick)
         write_text(out / "claims.md", text)
     for claim in table.drop_duplicates("claim").to_dict("records"):
@@ -68,7 +72,8 @@ def _parser() -> Parser:
         "the leak, or cannot be shown by its measurement.",
         epilog="Further options go to every `fedrec fit`, such as --data.root DIR. After Ctrl-C or a kill the same "
         "command goes on: what was tested is not repeated. OUT holds ordinary run folders, logs, claims.md (the page), "
-        "claims.csv (its numbers) and results.csv (a row per run).",
+        "claims.csv (its numbers), results.csv (a row per run) and, of runs that claims of steadiness are about, "
+        "curves.csv (a row per round).",
     )
     parser.add_argument("file", metavar="FILE", help="file of claims, or the name of a shipped one, such as fedrecgel")
     parser.add_argument("--out", type=Path, help="folder of the runs (default: claim_runs/<name of the file>)")

@@ -16,6 +16,7 @@ from fedrec.commands.claims import main
 from fedrec.errors import InputError
 from fedrec.jobs.runs import run_all
 from fedrec.jobs.warm import Program
+from fedrec.report.curves import read_curves
 from fedrec.report.rows import read_rows
 
 STAND_IN = Program("tests.commands.fake_training", ("tests.commands.fake_training",))
@@ -74,6 +75,12 @@ def test_claims_are_replayed_go_on_and_end_with_a_page(desk: Path, capsys: pytes
         assert verdict_of(rows.to_dict("records")) == said[str(name)]
     assert "6 claims: 1 not reproduced, 3 within noise, 2 explained by repeats." in (folder / "claims.md").read_text()
     assert len(pd.read_csv(folder / "results.csv")) == 13
+    # Rounds of the runs that the one claim about rounds is about, under both protocols.
+    curves = read_curves(folder / "curves.csv")
+    assert sorted(set(curves["run"].str.rpartition("-")[0].str.rpartition("-")[0])) == [
+        f"synthetic-{method}-{protocol}" for method in ("fedncf", "fedrecgel") for protocol in ("fair", "fedrecgel")
+    ]
+    assert curves["round"].tolist() == [1, 2] * 8
     # Held against most popular items, a method is measured once, user by user.
     popular = table[table["claim"] == "popular"]
     assert popular["than"].eq("most popular").all()
@@ -89,8 +96,10 @@ def test_claims_are_replayed_go_on_and_end_with_a_page(desk: Path, capsys: pytes
 
 
 def test_quick_runs_stand_apart_and_say_what_they_are(desk: Path) -> None:
-    (desk / "mine.yaml").write_text(FILE.replace("run: pfedrec", "run: fedncf"))
+    quick = re.sub("  steadier.*\n", "", FILE.replace("run: pfedrec", "run: fedncf"))
+    (desk / "mine.yaml").write_text(quick)
     assert main(["mine.yaml", "--quick"]) == 0
+    assert not (desk / "claim_runs" / "mine-quick" / "curves.csv").exists()  # no claim is about rounds
     assert "these figures say nothing" in (desk / "claim_runs" / "mine-quick" / "claims.md").read_text()
 
 

@@ -12,7 +12,15 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from fedrec.analysis.naming import settings
-from fedrec.analysis.plots import ablation, accuracy_against_megabytes, heat_map, learning_curves, sensitivity
+from fedrec.analysis.plots import (
+    ablation,
+    accuracy_against_cost,
+    accuracy_against_megabytes,
+    gains,
+    heat_map,
+    learning_curves,
+    sensitivity,
+)
 from fedrec.analysis.plots.landscape import contours, sharpness_bars
 from fedrec.analysis.sharpness import Landscape
 from tests.analysis.plots.frames import runs, text_of
@@ -75,6 +83,14 @@ def sharpness(count: int) -> pd.DataFrame:
     return table.assign(**{"rise of the loss within 0.1": table["largest Hessian eigenvalue"] * 1e-6})
 
 
+def differences(count: int) -> pd.DataFrame:
+    rows = [
+        (name, metric, n / 1e3 - 0.002) for n, name in enumerate(names(count)) for metric in ("HR@10", "a loss", "c")
+    ]
+    table = pd.DataFrame(rows, columns=["setting", "metric", "difference"])
+    return table.assign(difference_half=[0.001, float("inf"), float("nan")] * count)
+
+
 def of_sharpness(count: int) -> Figure:
     table = sharpness(count)
     return sharpness_bars(table, table.columns[2:])
@@ -91,6 +107,10 @@ FIGURES: dict[str, Callable[[int], Figure]] = {
     "many megabytes": lambda count: accuracy_against_megabytes(
         study(min(count, 12), rounds=400).assign(**{"train/bytes_up": 1e9}), "setting", ["val/ndcg_10"]
     ),
+    "cost": lambda count: accuracy_against_cost(
+        last(study(min(count, 24))).assign(MB=lambda frame: 0.1 + frame[LR]), "MB", "setting"
+    ),
+    "gains": lambda count: gains(differences(min(count, 24)), "setting", said="Of noise."),
     "sensitivity": lambda count: sensitivity(over_numbers(count), SHARED),
     "sensitivity by name": lambda count: sensitivity(
         last(study(count)).assign(**{SHARED: 0.1}), LR, "setting", ["val/hr_10"]
