@@ -28,9 +28,9 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser(
         allow_abbrev=False,
         prog="fedrec notebooks",
-        description="Copy the shipped notebooks into a folder. Each makes small runs of its own, or shows results that "
-        "are shipped; set SOURCE at its top to a folder of your runs. To execute them needs Jupyter: pip install "
-        "jupyterlab.",
+        description="Copy the shipped notebooks into a folder. Most show results that are shipped, the others make "
+        "small runs of their own; set SOURCE at the top of one to a folder of yours. To execute them needs Jupyter: "
+        "pip install jupyterlab.",
     )
     parser.add_argument("folder", metavar="DIR", help="folder to copy into; made if need be")
     copy_notebooks(parser.parse_args(argv).folder)

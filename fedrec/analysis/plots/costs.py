@@ -52,7 +52,7 @@ def accuracy_against_cost(
         raise InputError(f"accuracy_against_cost: {len(looks)} values of {by}; expected 1 to {METHODS}")
     names = {name: layout.wrap_name(str(name), _NAME, 8) for name in looks}
     table = over_seeds(frame, metrics, [by])
-    costs = frame.groupby(by, observed=True)[cost].mean()
+    costs: dict[Any, float] = frame.groupby(by, observed=True)[cost].mean().to_dict()
     height = max(style.PANEL[1], sum(map(_height, names.values())) + 0.7)
     figure, axes = style.panels(len(metrics), height, style.PANEL[0] + _NAME)
     clipped = False
@@ -80,11 +80,12 @@ def _height(name: str) -> float:
     return _LINE * (name.count("\n") + 1)
 
 
-def _write(ax: Axes, names: dict[Any, str], means_: pd.Series[float], costs: pd.Series[float], inches: float) -> None:
+def _write(ax: Axes, names: dict[Any, str], means_: pd.Series[float], costs: dict[Any, float], inches: float) -> None:
     """Every point's name right of the panel and a line to it: the names in order of the points, and apart."""
     bottom, top = ax.get_ylim()
     heights = np.array([_height(names[name]) for name in means_.index])
-    places = _apart((means_.to_numpy() - bottom) / (top - bottom) * inches, heights, inches) / inches
+    points = np.asarray((means_.to_numpy() - bottom) / (top - bottom) * inches)
+    places = _apart(points, heights, inches) / inches
     line = {"arrowstyle": "-", "color": style.FAINT, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 3}
     for (name, mean), place in zip(means_.items(), places, strict=True):
         ax.annotate("", (costs[name], mean), (1.04, place), "data", "axes fraction", line, annotation_clip=False)
@@ -95,4 +96,4 @@ def _apart(places: NDArray[np.float64], heights: NDArray[np.float64], inches: fl
     """Rising places of texts, moved up, and down from the top, until none touches the next."""
     stacked = np.cumsum(heights) - heights / 2
     raised = np.maximum.accumulate(places - stacked) + stacked
-    return np.minimum(raised, inches - heights.sum() + stacked)
+    return np.asarray(np.minimum(raised, inches - heights.sum() + stacked))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def gains(table: pd.DataFrame, by: str, panel: str = "metric", title: str = "Dif
     written = [layout.wrap_name(str(name), _NAME, layout.TICK) for name in names]
     heights = np.array([0.08 + _LINE * (text.count("\n") + 1) for text in written])
     places = dict(zip(names, np.cumsum(heights) - heights / 2, strict=True))
-    size = {"height": 0.6 + float(heights.sum()), "width": style.PANEL[0] + _NAME / 2}
+    size = {"height": 0.7 + float(heights.sum()), "width": style.PANEL[0] + _NAME / 2}
     figure, axes = style.panels(len(parts), columns=2, **size)
     for number, (ax, part) in enumerate(zip(axes, parts, strict=True)):
         _rows(ax, table[table[panel] == part], by, places)
@@ -61,12 +62,14 @@ def gains(table: pd.DataFrame, by: str, panel: str = "metric", title: str = "Dif
 
 
 def _rows(ax: Axes, rows: pd.DataFrame, by: str, places: dict[Any, float]) -> None:
+    largest = float(rows["difference"].abs().max())
+    digits = max(4, 2 - math.floor(math.log10(largest))) if largest > 0 else 4  # three that count
     for name, value, half in rows[[by, "difference", "difference_half"]].itertuples(index=False):
         known = bool(np.isfinite(half))
         colour = _SHOWN[int(np.sign(value)) if known and abs(value) > half else 0]
         bar: dict[str, Any] = {"fmt": "o", "markersize": 5.5, "elinewidth": 1.6, "capsize": 2.5, "color": colour}
         ax.errorbar(value, places[name], xerr=half if known else None, **bar)
-        text = f"{value:+.4f} ± {half:.4f}" if known else f"{value:+.4f}"
+        text = f"{value:+.{digits}f} ± {half:.{digits}f}" if known else f"{value:+.{digits}f}"
         at: dict[str, Any] = {"xytext": (4, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}
         ax.annotate(text, (1, places[name]), xycoords=("axes fraction", "data"), **at)
     ax.axvline(0, color=style.INK, linewidth=1)

@@ -65,6 +65,14 @@ def test_a_difference_is_coloured_where_its_interval_leaves_0_out() -> None:
     assert (low, high) == pytest.approx((-0.3, -0.1))
 
 
+def test_small_differences_have_three_digits_that_count() -> None:
+    table = pd.DataFrame(
+        {"rule": ["a", "b"], "metric": "a loss", "difference": [2e-5, -1.5e-4], "difference_half": 1e-5}
+    )
+    said = [text.get_text() for text in gains(table, "rule").axes[0].texts]
+    assert said == ["+0.000020 ± 0.000010", "-0.000150 ± 0.000010"]
+
+
 def test_rows_that_stand_twice_or_are_too_many_are_refused() -> None:
     table = pd.DataFrame({"rule": ["a", "a"], "metric": "HR@10", "difference": 0.1, "difference_half": 0.1})
     with pytest.raises(InputError, match="a value of rule has two rows in one panel"):
