@@ -69,7 +69,8 @@ def _shared(rows: pd.DataFrame) -> tuple[str, pd.DataFrame]:
     said = [str(name).split(", ")[1:] for name in rows[METHOD]]
     shared = [word for word in said[0] if all(word in words for words in said)]
     without = rows[METHOD].map(lambda name: ", ".join(word for word in str(name).split(", ") if word not in shared))
-    return "".join(f", {word}" for word in shared), rows.assign(**{METHOD: without})
+    beside = (word for word in shared if not word.startswith("protocol "))  # which the headline says
+    return "".join(f", {word}" for word in beside), rows.assign(**{METHOD: without})
 
 
 def methods(name: str) -> list[Path]:

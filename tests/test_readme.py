@@ -76,7 +76,9 @@ def test_the_tables_of_results_are_those_of_the_committed_results() -> None:
         text = path.read_text(encoding="utf-8")
         assert results.rendered(text) == text, "make results"
         shown |= {found[2] for found in results.PLACE.finditer(text)}
-    assert shown >= {path.stem for path in results.RESULTS.glob("*.csv") if not path.stem.startswith(("claims_", "curves_"))}
+    assert shown >= {
+        path.stem for path in results.RESULTS.glob("*.csv") if not path.stem.startswith(("claims_", "curves_"))
+    }
 
 
 def test_a_table_of_results_has_a_part_for_every_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
