@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedrec.errors import InputError
 from fedrec.files import write_text
+from fedrec.report.rows import read_table
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.round_table import read_rounds
 from fedrec.runs.settings import ROUND, RUN
@@ -57,11 +57,4 @@ def read_curves(file: Path) -> pd.DataFrame:
     Raises:
         InputError: If it is no such file.
     """
-    try:
-        rows = pd.read_csv(file, dtype={RUN: str})
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: not a table of rounds: {' '.join(str(error).split())}") from None
-    missing = [name for name in (RUN, ROUND, *METRICS) if name not in rows]
-    if missing:
-        raise InputError(f"{file}: no column {missing[0]}; expected rounds as `fedrec claims` writes them")
-    return rows
+    return read_table(file, (RUN, ROUND, *METRICS), "rounds as `fedrec claims` writes them")

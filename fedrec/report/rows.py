@@ -138,11 +138,31 @@ def read_rows(file: Path) -> pd.DataFrame:
     Raises:
         InputError: If it is no such file.
     """
+    return read_table(
+        file,
+        (METHOD, CONFIGURATION),
+        "results as `fedrec methods` writes them",
+        (CONFIGURATION, FINGERPRINT, "command"),
+    )
+
+
+def read_table(file: Path, needed: Sequence[str], what: str, texts: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a CSV of ours.
+
+    Args:
+        file: The file.
+        needed: Columns that it must have; the first one and all of ``texts`` are read as text.
+        what: What was expected of it, for the message.
+        texts: Further columns of text, which may be missing; what looks like a number stays as it is.
+
+    Raises:
+        InputError: If it is no such file.
+    """
     try:
-        table = pd.read_csv(file, dtype={CONFIGURATION: str, FINGERPRINT: str, "command": str})
+        table = pd.read_csv(file, dtype=dict.fromkeys([*needed[:1], *texts], str))
     except (OSError, ValueError) as error:
-        raise InputError(f"{file}: not a table of results: {' '.join(str(error).split())}") from None
-    missing = [name for name in (METHOD, CONFIGURATION) if name not in table]
+        raise InputError(f"{file}: expected {what}: {' '.join(str(error).split())}") from None
+    missing = [name for name in needed if name not in table]
     if missing:
-        raise InputError(f"{file}: no column {missing[0]}; expected results as `fedrec methods` writes them")
+        raise InputError(f"{file}: no column {missing[0]}; expected {what}")
     return table

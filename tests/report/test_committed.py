@@ -56,9 +56,9 @@ def test_results_of_your_own_stand_in_their_place(tmp_path: Path) -> None:
     own, shipped = committed_claims("none", tmp_path), committed_claims("privacy")
     assert own is not None
     assert own.equals(shipped)
-    with pytest.raises(InputError, match=r"runs_none\.csv: not a table of results"):
+    with pytest.raises(InputError, match=r"runs_none\.csv: expected results as"):
         committed("runs_none")
-    with pytest.raises(InputError, match=r"curves\.csv: not a table of rounds"):
+    with pytest.raises(InputError, match=r"curves\.csv: expected rounds as"):
         committed_rounds("none", tmp_path)
 
 
