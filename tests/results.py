@@ -3,7 +3,8 @@
 Between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` stand the tables of ``notebooks/results/NAME.csv``,
 one for every data set and protocol in it; settings that all rows of one share stand above it. ``results: NAME, by
 name`` leaves the rows in the order of the settings; else the best come first. ``overview`` is one table of all data
-sets, from ``methods_DATA.csv``; ``overview_KIND`` (``tuned``, or a protocol) that from ``methods_DATA_KIND.csv``.
+sets, from ``methods_DATA.csv``; ``overview_KIND`` (``tuned``, or a protocol) that from ``methods_DATA_KIND.csv``;
+``protocols`` that of the settings that claims of several data sets are about, from ``runs_fedrecgel.csv``.
 ``make results FROM="methods/filmtrust claim_runs/leak found.json"`` first takes over what ``fedrec methods`` and
 ``fedrec claims`` left in these two, a row per run and pages of claims with their numbers and curves, and what ``fedrec
 data audit`` or ``fedrec data leaks`` printed with ``--json``.
@@ -28,7 +29,7 @@ from tests import data_results
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "notebooks" / "results"
 PAGES = (ROOT / "README.md", RESULTS / "README.md")
-OVERVIEW, BY_NAME = "overview", ", by name"
+OVERVIEW, PROTOCOLS, BY_NAME = "overview", "protocols", ", by name"
 PLACE = re.compile(rf"(<!-- results: ([\w.-]+)({BY_NAME})? -->\n)(.*?)(<!-- end of results -->\n)", re.DOTALL)
 
 
@@ -36,6 +37,8 @@ def generated(name: str, by_name: bool = False) -> str:
     """The tables of a file of results, as Markdown; with a headline each where there are several."""
     if name.startswith(OVERVIEW):
         return f"\n{overview_markdown(pd.concat([read_rows(path) for path in methods(name)]))}\n"
+    if name == PROTOCOLS:
+        return f"\n{overview_markdown(_by_protocol(read_rows(RESULTS / 'runs_fedrecgel.csv')))}\n"
     rows = pd.read_csv(RESULTS / f"{name}.csv")
     if name in (data_results.AUDITS, data_results.LEAKS):
         return f"\n{data_results.table(name, rows)}\n"
@@ -71,6 +74,16 @@ def _shared(rows: pd.DataFrame) -> tuple[str, pd.DataFrame]:
     without = rows[METHOD].map(lambda name: ", ".join(word for word in str(name).split(", ") if word not in shared))
     beside = (word for word in shared if not word.startswith("protocol "))  # which the headline says
     return "".join(f", {word}" for word in beside), rows.assign(**{METHOD: without})
+
+
+def _by_protocol(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of methods that were run on all data sets, a data set under a protocol as one; references left out."""
+    fitted = rows[rows[FINGERPRINT].notna()]
+    setting = fitted["command"].str.replace(r" --(config=data/|data\.protocol=|seed_everything=)\S+", "", regex=True)
+    everywhere = fitted.groupby(setting)["data"].nunique().eq(fitted["data"].nunique())
+    own = fitted[setting.map(everywhere)].sort_values(["data", "protocol"], kind="stable")
+    names = {METHOD: own[METHOD].str.partition(", ")[0], "data": own["data"] + ", `" + own["protocol"] + "`"}
+    return own.assign(**names)
 
 
 def methods(name: str) -> list[Path]:

@@ -38,7 +38,7 @@ def overview_markdown(rows: pd.DataFrame) -> str:
     """The table as Markdown; see :func:`overview`."""
     table = overview(rows)
     names = " / ".join(measure.label for measure in SHOWN)
-    lines = [["method", *(f"{data}: {names}" for data in table.columns)], ["---"] * (1 + len(table.columns))]
+    lines = [[names, *table.columns], ["---"] * (1 + len(table.columns))]
     lines += [[str(method), *map(str, cells)] for method, cells in zip(table.index, table.to_numpy(), strict=True)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
