@@ -19,6 +19,7 @@ NUMERIC := tests/reference tests/client tests/server tests/models tests/test_rep
 TESTS := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
+# Methods that take minutes on any data set: all but local ones, FedRAP, GPFedRec and further SAM on LastFM-2K and Amazon-Video.
 FAST := central-mf,central-ncf,fcf,fedavgm-mf,fedease,fedknn,fedmf,fedncf,fedrecgel,pfedrec
 
 .PHONY: help install demo test slow fuzz numerics lint types bench results table paper notebooks clean

@@ -69,11 +69,11 @@ def _table(rows: pd.DataFrame, by_name: bool) -> str:
 
 def _shared(rows: pd.DataFrame) -> tuple[str, pd.DataFrame]:
     """The settings that the names of all rows say, and the rows without them in their names."""
+    rows = rows.assign(**{METHOD: rows[METHOD].str.replace(f", protocol {rows['protocol'].iloc[0]}", "")})
     said = [str(name).split(", ")[1:] for name in rows[METHOD]]
     shared = [word for word in said[0] if all(word in words for words in said)]
     without = rows[METHOD].map(lambda name: ", ".join(word for word in str(name).split(", ") if word not in shared))
-    beside = (word for word in shared if not word.startswith("protocol "))  # which the headline says
-    return "".join(f", {word}" for word in beside), rows.assign(**{METHOD: without})
+    return "".join(f", {word}" for word in shared), rows.assign(**{METHOD: without})
 
 
 def _by_protocol(rows: pd.DataFrame) -> pd.DataFrame:
@@ -110,6 +110,8 @@ def main(sources: list[str]) -> None:
     paths = [Path(source) for source in sources]
     data_results.take_over([path for path in paths if path.suffix == ".json"], RESULTS)
     for folder in (path for path in paths if path.suffix != ".json"):
+        if not (folder / "results.csv").exists() or folder.resolve().name.endswith("-quick"):
+            sys.exit(f"{folder}: expected a folder of fedrec methods or fedrec claims, whole ones, without --quick")
         name, claims = folder.resolve().name, (folder / "claims.csv").exists()
         shutil.copyfile(folder / "results.csv", RESULTS / (f"runs_{name}.csv" if claims else f"methods_{name}.csv"))
         for kind in (".csv", ".md") if claims else ():

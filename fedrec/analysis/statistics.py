@@ -43,15 +43,16 @@ def select_round(
     known = frame[values.notna()]
     without = sorted(set(frame[RUN]) - set(known[RUN]))
     if without:
-        raise InputError(f"run {without[0]}: no round has {metric or OBJECTIVE}")
+        raise InputError(f"run {without[0]}: no round has {metric or 'what its best checkpoint is chosen by'}")
     rank = values[known.index] if which == "best" else known[ROUND]
     return known.loc[rank.groupby(known[RUN], sort=False).idxmax()].reset_index(drop=True)
 
 
 def _objective(frame: pd.DataFrame) -> pd.Series[Any]:
     """By what a run's best checkpoint is chosen, of every round."""
-    if SELECT not in frame or FULL_OBJECTIVE not in frame:
+    if SELECT not in frame or not frame[SELECT].eq("full").any():
         return frame[OBJECTIVE]
+    require(frame, [FULL_OBJECTIVE])
     return frame[FULL_OBJECTIVE].where(frame[SELECT] == "full", frame[OBJECTIVE])
 
 

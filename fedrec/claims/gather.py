@@ -32,10 +32,11 @@ def claims_table(plan: Plan) -> pd.DataFrame:
 
     Returns:
         A row for every claim and protocol, its authors' first: ``claim``, ``says``, ``source``, ``data``, ``method``,
-        ``than``, ``metric``, ``value``, ``by``, ``tolerance``; ``protocol``; ``figure`` (the method's), ``other`` (that
-        of ``than``), ``difference`` (above 0 is what is claimed), ``over_popular``, each with half of its interval
-        (``figure_half``); ``popular``, ``repeat``; ``seeds``, ``users``, ``configuration``, ``fingerprint``; and
-        ``verdict``, the same in all rows of a claim. Numbers have six digits; the verdict follows from them.
+        ``than``, ``metric``, ``value``, ``by``, ``tolerance``, ``cost``; ``protocol``; ``figure`` (the method's),
+        ``other`` (that of ``than``), ``difference`` (above 0 is what is claimed), ``over_popular``, each with half of
+        its interval (``figure_half``); ``popular``, ``repeat``; ``seeds``, ``users``, ``configuration``,
+        ``fingerprint``; and ``verdict``, the same in all rows of a claim. Numbers have six digits; the verdict follows
+        from them.
 
     Raises:
         InputError: If a file of a run cannot be used, or two runs of a claim rank different users.
@@ -69,7 +70,7 @@ def curves_table(plan: Plan) -> pd.DataFrame:
 def verdict_of(rows: Sequence[Mapping[str, Any]]) -> str:
     """The verdict on a claim that follows from its rows, the authors' protocol first and ``fair`` last."""
     value, by = (None if pd.isna(rows[0][name]) else rows[0][name] for name in ("value", "by"))
-    asserted = Asserted(value, by, rows[0]["tolerance"])
+    asserted = Asserted(value, by, rows[0]["tolerance"], bool(rows[0]["cost"]))
     return verdict(asserted, _evidence(rows[0]), _evidence(rows[-1]))
 
 
@@ -100,6 +101,7 @@ def _row(plan: Plan, claim: Claim, protocol: str) -> dict[str, Any]:
         "value": asserted.value,
         "by": asserted.by,
         "tolerance": asserted.tolerance,
+        "cost": asserted.cost,
         "protocol": protocol,
     }
     nothing = {name: np.nan for interval in INTERVALS for name in (interval, f"{interval}_half")}

@@ -15,13 +15,13 @@ from fedrec.cli.arguments import configuration_path
 from fedrec.cli.values import SEEDS
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.errors import InputError
-from fedrec.evaluation.table import POPULAR
+from fedrec.evaluation.table import EXPOSURE_LABEL, POPULAR
 from fedrec.runs.settings import said
 from fedrec.sweep.document import Lines, read_document
 
 # For all claims of a file; a claim's own stands instead, options beside them.
 DEFAULTS = ("source", "data", "protocol", "seeds", "run", "metric", "tolerance", "options")
-OWN = ("says", "than", "value", "by", "each")
+OWN = ("says", "than", "value", "by", "cost", "each")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _OPTION = re.compile(r"[a-z_]+(\.[a-z_+]+)*")
 
@@ -176,6 +176,9 @@ def _claim(reader: _Reader, name: str, content: Mapping[str, Any], place: Any) -
         raise reader.error(place("metric"), f"a figure that {POPULAR} items have, such as {NAMES[0]}", metric)
     trained = "than" in content and not over_popular
     than = reader.setting(content["than"], place("than"), content["options"]) if trained else None
+    run = reader.setting(content.get("run"), place("run"), content["options"])
+    if figure.name == EXPOSURE_LABEL and not _one_item(run, than):
+        raise reader.error(place("metric"), "it of settings that promote one item, by a step Promotion", figure.name)
     return Claim(
         name,
         reader.text(content.get("says"), place("says"), "the claim in words"),
@@ -183,12 +186,28 @@ def _claim(reader: _Reader, name: str, content: Mapping[str, Any], place: Any) -
         data,
         protocol,
         tuple(listed),
-        reader.setting(content.get("run"), place("run"), content["options"]),
+        run,
         than,
         over_popular,
         figure,
         _asserted(reader, content, place, figure.measure is not None),
     )
+
+
+def _one_item(run: Setting, than: Setting | None) -> bool:
+    """Whether both settings promote an item, and the same one: else users who lack it are not the same."""
+    items = {_promoted(setting) for setting in (run, than) if setting}
+    return len(items) == 1 and None not in items
+
+
+def _promoted(setting: Setting) -> object:
+    """The item that a setting's upload steps promote; None: none."""
+    steps = setting.options.get("model.uploads")
+    found = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    items = [
+        step.get("init_args", {}).get("item") for step in found if str(step.get("class_path")).endswith("Promotion")
+    ]
+    return items[0] if items else None
 
 
 def _asserted(reader: _Reader, content: Mapping[str, Any], place: Any, ranking: bool) -> Asserted:
@@ -198,7 +217,10 @@ def _asserted(reader: _Reader, content: Mapping[str, Any], place: Any, ranking: 
         raise reader.error(place("than"), both, "given beside value" if "than" in content else None)
     if "than" in content:
         by = reader.number(content["by"], place("by"), 0) if "by" in content else None
-        return Asserted(by=by, tolerance=tolerance)
-    if "by" in content or not ranking:
+        cost = content.get("cost", False)
+        if not isinstance(cost, bool) or (cost and content["than"] == POPULAR):
+            raise reader.error(place("cost"), "true, of a claim of what another setting loses, or false", cost)
+        return Asserted(by=by, tolerance=tolerance, cost=cost)
+    if "by" in content or "cost" in content or not ranking:
         raise reader.error(place("than"), f"the method that this one is held against, or {POPULAR}")
     return Asserted(value=reader.number(content["value"], place("value")), tolerance=tolerance)

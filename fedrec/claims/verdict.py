@@ -24,6 +24,9 @@ claim that holds may still say nothing about the method. It is, in this order,
   a user already has ("repeat") reaches the lower end of the method's interval;
 - *explained by popularity* if the interval of the method minus most popular items, user by user, does not lie above 0;
 - else *reproduced*.
+
+Of a claim of a cost (that B loses what A has: to an attack, to noise) neither repeats nor popularity are asked: that A
+is no better than they are does not explain what B loses.
 """
 
 from __future__ import annotations
@@ -80,11 +83,13 @@ class Asserted:
         value: The figure; None: the claim is of a difference.
         by: How much A is above B; None: by anything.
         tolerance: How far off a figure or a difference may be, at least 0.
+        cost: Whether the claim is about what B loses, not about what A gains.
     """
 
     value: float | None = None
     by: float | None = None
     tolerance: float = 0.0
+    cost: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,8 @@ def verdict(claim: Asserted, paper: Evidence | None, fair: Evidence | None) -> s
         return {"fails": NOT_REPRODUCED, "noise": NOISE, "open": CANNOT}[found]
     if paper.leaks and fair is not None and answer(claim, fair) != "holds":
         return LEAK
+    if claim.cost:
+        return REPRODUCED
     if paper.repeat is not None and paper.repeat >= paper.figure.low:
         return REPEATS
     if paper.over_popular is not None and paper.over_popular.low <= 0:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from fedrec.commands.parser import Parser, add_mix_fingerprints, joined
 from fedrec.commands.sweep import enter
+from fedrec.data.protocol.presets import PRESETS
 from fedrec.errors import InputError
 from fedrec.files import write_text
 from fedrec.jobs.runs import QUICK_ROUNDS, ReferenceRun, TestedRun, run_all
 
 OPTIONS = "options.json"  # with which the runs of a folder were made
-FAIR = "fair"
+FAIR, SEEDS = "fair", 3
 REFERENCES = ("random", "item-knn", "ease")  # most popular items are measured in every test
 
 
@@ -33,17 +34,18 @@ def main(argv: Sequence[str]) -> int:
     """
     options, further = _parser().parse_known_args(argv)
     for name, value in {"--seeds": options.seeds, "--parallel": options.parallel}.items():
-        if value < 1:
+        if value is not None and value < 1:
             raise InputError(f"{name} {value}: expected at least 1")
     data = options.data if options.data.endswith(".yaml") else f"data/{options.data}.yaml"
     out = options.out or Path("methods") / _folder(data, options)
-    every, seeds = _chosen(options.only, data, options.tuned), 1 if options.quick else options.seeds
+    every, seeds = _chosen(options.only, data, options.tuned), options.seeds or (1 if options.quick else SEEDS)
     quick = [f"--trainer.max_epochs={QUICK_ROUNDS}"] * options.quick
-    fixed = [f"--data.protocol={options.protocol}", *joined(further), *quick]
+    fixed = [f"--data.protocol={options.protocol}", *quick, *joined(further)]
+    made_with = [data, *["--tuned"] * options.tuned, *fixed]
     with ExitStack() as inside:
-        _require_same(out, [data, *fixed])
+        _require_same(out, made_with)
         enter(out, inside)
-        write_text(out / OPTIONS, json.dumps([data, *fixed]))
+        write_text(out / OPTIONS, json.dumps(made_with))
         jobs = _jobs(out, every, seeds, fixed)
         jobs += _references(out, data, fixed)
         failed = run_all(jobs, options.parallel)
@@ -86,7 +88,7 @@ def _require_same(out: Path, options: Sequence[str]) -> None:
         made = json.loads((out / OPTIONS).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return
-    if made != options:
+    if made != options and any((out / "runs").glob("*/config.yaml")):
         raise InputError(
             f"--out {out}: its runs were made with {' '.join(made)}, here {' '.join(options)}; choose another"
         )
@@ -125,8 +127,8 @@ def _parser() -> Parser:
     )
     parser.add_argument("data", metavar="DATA", help="name of a data set, such as ml-100k, or a configuration of yours")
     parser.add_argument("--out", type=Path, help="folder of the comparison (default: methods/DATA[_tuned][_PROTOCOL])")
-    parser.add_argument("--protocol", default=FAIR, help="protocol (default: fair)")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="training seeds 0 to N - 1 (default: 3)")
+    parser.add_argument("--protocol", default=FAIR, choices=sorted(PRESETS), help="protocol (default: fair)")
+    parser.add_argument("--seeds", type=int, metavar="N", help=f"training seeds 0 to N - 1 (default: {SEEDS})")
     parser.add_argument("--only", metavar="NAMES", help="methods, with commas between them (default: all shipped)")
     parser.add_argument(
         "--tuned",
@@ -134,6 +136,10 @@ def _parser() -> Parser:
         help="methods that have an operating point on this data set, tuned/DATA_METHOD.yaml, with it",
     )
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
-    parser.add_argument("--quick", action="store_true", help="one seed and five rounds, to see that everything works")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one seed and five rounds unless other options say more, to see that everything works",
+    )
     add_mix_fingerprints(parser)
     return parser

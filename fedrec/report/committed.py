@@ -83,10 +83,10 @@ def committed_claims(name: str, source: Path | str | None = None) -> pd.DataFram
 
 
 def _file(name: str, own: str, source: Path | str | None) -> Path | None:
-    """The shipped file of a name, or a source's own; None: the source holds runs, no results."""
+    """The shipped file of a name, or a source's own; None: the source has none, such as a folder of runs."""
     if source is None:
         return SHIPPED / f"{name}.csv"
-    return Path(source) / own if (Path(source) / RESULTS).exists() else None
+    return Path(source) / own if (Path(source) / own).exists() else None
 
 
 def _best_rounds(source: str) -> pd.DataFrame:

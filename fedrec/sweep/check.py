@@ -13,6 +13,8 @@ from fedrec.evaluation.measures import CUTOFFS
 from fedrec.sweep.file import SELECT, SweepFile
 from fedrec.tracking.recorder import OBJECTIVES
 
+MOVE = "write the option under parameters, as {value: ...}, or in a configuration"
+
 
 def check_against_parser(sweep: SweepFile) -> None:
     """Try every listed value, and both ends and the inside of every range, on the command line's parser.
@@ -32,7 +34,7 @@ def check_against_parser(sweep: SweepFile) -> None:
         try:
             rehearsal.rehearse(words)
         except InputError as error:
-            message = str(error).replace(str(options), "${args_json_file}")
+            message = str(error).replace(str(options), "${args_json_file}").replace("put it first", MOVE)
             raise sweep.error(f"the command's own options do not work: {message}", "command") from None
         for key, dimension in sweep.space.items():
             for value in dimension.examples():

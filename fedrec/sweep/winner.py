@@ -19,7 +19,7 @@ def as_configuration(sweep: SweepFile, best: Trial, trials: int) -> str:
         best: Its best trial.
         trials: How many trials it has.
     """
-    files = [word for word in sweep.fit_arguments if word.endswith(".yaml")]
+    files = [word.removeprefix("--config=") for word in sweep.fit_arguments if word.endswith(".yaml")]
     day = f"{datetime.now(tz=UTC):%Y-%m-%d}"
     name = sweep.content.get("name", sweep.path.stem)
     head = (

@@ -84,7 +84,7 @@ def test_the_last_round_is_an_evaluated_one() -> None:
     runs = frame(run=["a", "a"], round=[0, 1], **{"val/ndcg_10": [0.1, None]})
     assert select_round(runs, "last")["round"].tolist() == [0]
     never = frame(run=["a", "b"], round=[0, 0], **{"val/ndcg_10": [0.1, None]})
-    with pytest.raises(InputError, match="run b: no round has val/ndcg_10"):
+    with pytest.raises(InputError, match="run b: no round has what its best checkpoint is chosen by"):
         select_round(never)
 
 
@@ -95,6 +95,8 @@ def test_a_run_that_was_chosen_among_all_items_keeps_its_own_best_round() -> Non
     older = pd.DataFrame({"run": "c", **rounds}).drop(columns="val/full_ndcg_10")
     best = select_round(pd.concat([full, sampled, older])).set_index("run")["round"]
     assert best.to_dict() == {"a": 2, "b": 1, "c": 1}
+    with pytest.raises(InputError, match="val/full_ndcg_10"):
+        select_round(full.drop(columns="val/full_ndcg_10"))
     assert select_round(full, metric="val/ndcg_10")["round"].tolist() == [1]
 
 

@@ -66,6 +66,13 @@ REFUSED = {
     "both": ("    by: 0.01", "    value: 0.01", r"line 16: claims\.better\.than is 'given beside value'; expected one"),
     "by without than": ("value: 0.918", "value: 0.918\n    by: 1", r"claims\.high\.than is missing; expected"),
     "negative tolerance": ("tolerance: 0.01", "tolerance: -1", r"line 12: claims\.high\.tolerance is -1; .*least 0"),
+    "cost of text": ("    by: 0.01", "    cost: much", r"claims\.better\.cost is 'much'; expected true, of a claim"),
+    "cost of a figure": (
+        "    value: 0.918",
+        "    value: 0.918\n    cost: true",
+        r"claims\.high\.than is missing; expected",
+    ),
+    "exposure of nothing": ("full NDCG@10", "exposure@10", r"metric is 'exposure@10'; expected it of settings that"),
     "each of one": ("[0.05, 0.1]", "0.05", r"line 19: claims\.better\.each\.model.* is 0\.05; .* list"),
     "options of a file": (
         "source: a",

@@ -22,7 +22,7 @@ def difference(low: float, high: float, over: Interval = ABOVE, leaks: bool = Fa
 
 
 INF = float("inf")
-A_AND_B, BY = Asserted(), Asserted(by=0.03, tolerance=0.005)
+A_AND_B, BY, COST = Asserted(), Asserted(by=0.03, tolerance=0.005), Asserted(cost=True)
 CASES = {
     "figure within the tolerance": (VALUE, figure(0.79), figure(0.5), "reproduced"),
     "figure beyond interval and tolerance": (VALUE, figure(0.76), figure(0.76), "not reproduced"),
@@ -41,6 +41,20 @@ CASES = {
     "the authors' protocol is missing": (VALUE, None, figure(0.80), "not measured"),
     "not there even with the leak": (VALUE, figure(0.5, leaks=True), figure(0.5), "not reproduced"),
     "difference above 0": (A_AND_B, difference(0.001, 0.02), None, "reproduced"),
+    "a gain, and no better than most popular": (
+        A_AND_B,
+        difference(0.001, 0.02, EQUAL),
+        None,
+        "explained by popularity",
+    ),
+    "a cost, and no better than most popular": (COST, difference(0.001, 0.02, EQUAL), None, "reproduced"),
+    "a cost around 0": (COST, difference(-0.01, 0.01), None, "within noise"),
+    "a cost with the leak alone": (
+        COST,
+        difference(0.001, 0.02, leaks=True),
+        difference(-0.01, 0.01),
+        "explained by the leak",
+    ),
     "difference below 0": (A_AND_B, difference(-0.02, -0.001), None, "not reproduced"),
     "difference around 0": (A_AND_B, difference(-0.01, 0.01), None, "within noise"),
     "difference of the claimed size": (BY, difference(0.02, 0.04), None, "reproduced"),

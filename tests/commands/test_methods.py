@@ -74,6 +74,8 @@ def test_methods_with_an_operating_point_run_with_it(tmp_path: Path) -> None:
         "fedrec fit --config=data/filmtrust.yaml --config=method/fedrecgel.yaml "
         "--config=tuned/filmtrust_fedrecgel.yaml --seed_everything=0 --data.protocol=fair"
     )
+    with pytest.raises(InputError, match=r"made with .*--tuned .*, here data/filmtrust\.yaml --data.*; choose another"):
+        main(["filmtrust", "--seeds", "1", "--out", str(tmp_path), "--only", "fedrecgel"])
     with pytest.raises(InputError, match=r"--only local-ncf: no such method with --tuned; there are .*fedrecgel"):
         main(["filmtrust", *fixed, "--only", "local-ncf"])
     with pytest.raises(InputError, match=r"--tuned: no configuration tuned/synthetic_….yaml; fedrec sweep oper"):
@@ -90,6 +92,17 @@ def test_a_folder_is_named_after_what_is_compared(tmp_path: Path, monkeypatch: p
         rows = pd.read_csv(tmp_path / "methods" / name / "results.csv").set_index("run")
         assert set(rows.index) == {f"{method}-0", "random-0", "item-knn-0", "ease-0"}
         assert rows.loc[f"{method}-0", "command"].endswith("--trainer.max_epochs=5")
+
+
+def test_options_that_nothing_was_made_with_may_change(tmp_path: Path) -> None:
+    assert run(tmp_path, "--only", "fedmf,fedncf", "--seeds", "1", "--quick", "--trainer.max_epochs", "2") == 1
+    rows = pd.read_csv(tmp_path / "results.csv").set_index("run")
+    assert rows.loc["fedncf-0", "command"].endswith("--trainer.max_epochs=5 --trainer.max_epochs=2")  # one's own win
+    (tmp_path / "typo").mkdir()
+    (tmp_path / "typo" / "options.json").write_text(
+        '["data/synthetic.yaml", "--data.protocol=fair", "--trainer.max=2"]'
+    )
+    assert run(tmp_path / "typo", "--only", "fedncf", "--seeds", "1") == 0
 
 
 def test_a_folder_of_other_options_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,7 @@ def test_results_of_your_own_stand_in_their_place(tmp_path: Path) -> None:
     assert own.equals(shipped)
     with pytest.raises(InputError, match=r"runs_none\.csv: expected results as"):
         committed("runs_none")
-    with pytest.raises(InputError, match=r"curves\.csv: expected rounds as"):
+    with pytest.raises(InputError, match=r"no runs here; expected run folders in it"):
         committed_rounds("none", tmp_path)
 
 
