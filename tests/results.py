@@ -77,7 +77,7 @@ def _shared(rows: pd.DataFrame) -> tuple[str, pd.DataFrame]:
 
 
 def _by_protocol(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of methods that were run on all data sets, a data set under a protocol as one; references left out."""
+    """Rows of what was run on all data sets, a data set under a protocol as one."""
     fitted = rows[rows[FINGERPRINT].notna()]
     setting = fitted["command"].str.replace(r" --(config=data/|data\.protocol=|seed_everything=)\S+", "", regex=True)
     everywhere = fitted.groupby(setting)["data"].nunique().eq(fitted["data"].nunique())

@@ -117,7 +117,10 @@ def test_fewer_seeds_are_the_first_ones_and_the_others_go_on(desk: Path, capsys:
     [
         (["mine.yaml", "--seeds", "0"], "--seeds 0: expected at least 1"),
         (["mine.yaml", "--parallel", "0"], "--parallel 0: expected at least 1"),
-        (["theirs"], "theirs: no such file, and not one of the shipped claims: accuracy, clients, compression, fedrecgel, leak,"),
+        (
+            ["theirs"],
+            "theirs: no such file, and not one of the shipped claims: accuracy, clients, compression, fedrecgel, leak,",
+        ),
         ([], "the following arguments are required: FILE"),
     ],
 )
