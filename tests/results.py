@@ -4,7 +4,8 @@ Between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` stand the tab
 one for every data set and protocol in it; settings that all rows of one share stand above it. ``results: NAME, by
 name`` leaves the rows in the order of the settings; else the best come first. ``overview`` is one table of all data
 sets, from ``methods_DATA.csv``; ``overview_KIND`` (``tuned``, or a protocol) that from ``methods_DATA_KIND.csv``;
-``protocols`` that of the settings that claims of several data sets are about, from ``runs_fedrecgel.csv``.
+``protocols`` that of what was run on all data sets of ``runs_fedrecgel.csv``. ``printed_NAME`` is a table as the command
+printed it beside which it stands: benchmarks, the demo.
 ``make results FROM="methods/filmtrust claim_runs/leak found.json"`` first takes over what ``fedrec methods`` and
 ``fedrec claims`` left in these two, a row per run and pages of claims with their numbers and curves, and what ``fedrec
 data audit`` or ``fedrec data leaks`` printed with ``--json``.
@@ -29,7 +30,7 @@ from tests import data_results
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "notebooks" / "results"
 PAGES = (ROOT / "README.md", RESULTS / "README.md")
-OVERVIEW, PROTOCOLS, BY_NAME = "overview", "protocols", ", by name"
+OVERVIEW, PROTOCOLS, PRINTED, BY_NAME = "overview", "protocols", "printed_", ", by name"
 PLACE = re.compile(rf"(<!-- results: ([\w.-]+)({BY_NAME})? -->\n)(.*?)(<!-- end of results -->\n)", re.DOTALL)
 
 
@@ -37,6 +38,8 @@ def generated(name: str, by_name: bool = False) -> str:
     """The tables of a file of results, as Markdown; with a headline each where there are several."""
     if name.startswith(OVERVIEW):
         return f"\n{overview_markdown(pd.concat([read_rows(path) for path in methods(name)]))}\n"
+    if name.startswith(PRINTED):
+        return _as_printed(pd.read_csv(RESULTS / f"{name}.csv", dtype=str, keep_default_na=False))
     if name == PROTOCOLS:
         return f"\n{overview_markdown(_by_protocol(read_rows(RESULTS / 'runs_fedrecgel.csv')))}\n"
     rows = pd.read_csv(RESULTS / f"{name}.csv")
@@ -52,6 +55,13 @@ def generated(name: str, by_name: bool = False) -> str:
         return _headed([("", rows, _table(rows, by_name))])
     shared = [_shared(part) for _, part in rows.groupby(FINGERPRINT, sort=False, dropna=False)]
     return _headed([(words, part, _table(part, by_name)) for words, part in shared])
+
+
+def _as_printed(table: pd.DataFrame) -> str:
+    """A table of texts as it is; a column without a name has none."""
+    heads = ["" if str(name).startswith("Unnamed: ") else str(name) for name in table.columns]
+    lines = [heads, ["---"] * len(heads), *table.to_numpy().tolist()]
+    return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n"
 
 
 def _headed(parts: list[tuple[str, pd.DataFrame, str]]) -> str:
