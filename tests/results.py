@@ -4,8 +4,8 @@ Between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` stand the tab
 one for every data set and protocol in it; settings that all rows of one share stand above it. ``results: NAME, by
 name`` leaves the rows in the order of the settings; else the best come first. ``overview`` is one table of all data
 sets, from ``methods_DATA.csv``; ``overview_KIND`` (``tuned``, or a protocol) that from ``methods_DATA_KIND.csv``;
-``protocols`` that of what was run on all data sets of ``runs_fedrecgel.csv``. ``printed_NAME`` is a table as the command
-printed it beside which it stands: benchmarks, the demo.
+``protocols`` that of what was run on all data sets of ``runs_fedrecgel.csv``. ``printed_NAME`` is a table as a command
+printed it, beside which it stands: benchmarks, the demo.
 ``make results FROM="methods/filmtrust claim_runs/leak found.json"`` first takes over what ``fedrec methods`` and
 ``fedrec claims`` left in these two, a row per run and pages of claims with their numbers and curves, and what ``fedrec
 data audit`` or ``fedrec data leaks`` printed with ``--json``.
