@@ -18,10 +18,10 @@ NUMERIC := tests/reference tests/client tests/server tests/models tests/test_rep
 # Tests run in as many processes as there are cores, each with one thread; a file's tests mostly in one of them.
 TESTS := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.DEFAULT_GOAL := help
-# Methods that take minutes on any data set: all but local ones, FedRAP, GPFedRec and further SAM on LastFM-2K and Amazon-Video.
+# Methods that take minutes, not hours, where there are thousands of clients and items.
 FAST := central-mf,central-ncf,fcf,fedavgm-mf,fedease,fedknn,fedmf,fedncf,fedrecgel,pfedrec
 
+.DEFAULT_GOAL := help
 .PHONY: help install demo test slow fuzz numerics lint types bench results table paper notebooks clean
 
 help: ## this text
@@ -79,6 +79,8 @@ table: $(INSTALLED) ## every method on every data set: hours, or minutes with RU
 paper: $(INSTALLED) ## replay what papers claim: hours, or minutes with RUNS=--quick; restartable
 	$(BIN)/fedrec claims fedrecgel --parallel 2 $(RUNS)
 	$(BIN)/fedrec claims leak --parallel 2 $(RUNS)
+	$(BIN)/fedrec claims sam --parallel 2 $(RUNS)
+	$(BIN)/fedrec claims accuracy --parallel 2 $(RUNS)
 
 notebooks: $(INSTALLED) ## execute the notebooks, on committed results and on small runs
 	$(TESTS) --nbmake notebooks

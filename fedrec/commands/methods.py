@@ -62,9 +62,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _jobs(out: Path, files: Mapping[str, Sequence[str]], seeds: int, options: Sequence[str]) -> list[TestedRun]:
-    """Every method, by the configurations that make it, with every seed: those with the first seed first."""
+    """Every method, by the words that name its configurations, with every seed: those with the first seed first."""
     return [
-        TestedRun(out, f"{name}-{seed}", [*joined(configs), f"--seed_everything={seed}", *options])
+        TestedRun(out, f"{name}-{seed}", [*configs, f"--seed_everything={seed}", *options])
         for seed in range(seeds)
         for name, configs in files.items()
     ]
@@ -95,7 +95,7 @@ def _require_same(out: Path, options: Sequence[str]) -> None:
 
 
 def _chosen(only: str | None, data: str, tuned: bool) -> dict[str, list[str]]:
-    """The methods that are to run, each with the configurations that make it; the data set's is looked for, too."""
+    """The methods that are to run, each with the words that name its configurations, which are looked for."""
     from fedrec.cli.arguments import configuration_path, shipped_configurations
 
     configuration_path(data)
@@ -112,7 +112,7 @@ def _chosen(only: str | None, data: str, tuned: bool) -> dict[str, list[str]]:
     for name in names:
         if name not in files:
             raise InputError(f"--only {name}: no such method{' with --tuned' * tuned}; there are {', '.join(files)}")
-    return {name: [word for file in files[name] for word in ("--config", file)] for name in names}
+    return {name: [f"--config={file}" for file in files[name]] for name in names}
 
 
 def _parser() -> Parser:
