@@ -154,7 +154,7 @@ WRONG = {
     "ease --config nothing.yaml": "--config nothing.yaml: no such file",
     "ease --config method/fedease.yaml": "reference takes data alone, and it sets model, trainer",
     "ease DATA --data.protocol none": "data.protocol",
-    "ease DATA --data.plan.items 16000 --data.plan.rows 200000 --data.plan.users 2000": "ease: 1 matrix of 1",
+    "ease DATA --data.plan.items 40000 --data.plan.rows 200000 --data.plan.users 2000": "ease: 1 matrix of 2",
     "ease DATA --resume runs/x": "--resume: reference has no run to go on with",
     "ease DATA --frobnicate 3": "no such option: --frobnicate",
 }
