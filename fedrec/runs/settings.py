@@ -138,17 +138,18 @@ def said_parts(listed: Sequence[Mapping[str, Any]], told: Container[tuple[str, s
         >>> said_parts(steps), said_parts(steps, {("fedrec.uploads.Clip", "bound")}), said_parts(steps, ())
         ('Clip bound 1 order 2', 'Clip bound 1', 'Clip')
     """
+    return ", ".join(_said_part(part, told) for part in listed)
 
-    def one(part: Mapping[str, Any]) -> str:
-        words = [part["class_path"].rpartition(".")[2]]
-        for key, value in sorted((part.get("init_args") or {}).items()):
-            if inner := parts(value):
-                words.append(f"({said_parts(inner, told)})")
-            elif value is not None and key != "limit_mib" and (told is None or (part["class_path"], key) in told):
-                words.append(said(key, value))
-        return " ".join(words)
 
-    return ", ".join(map(one, listed))
+def _said_part(part: Mapping[str, Any], told: Container[tuple[str, str]] | None) -> str:
+    """One class with its arguments."""
+    words = [part["class_path"].rpartition(".")[2]]
+    for key, value in sorted((part.get("init_args") or {}).items()):
+        if inner := parts(value):
+            words.append(f"({said_parts(inner, told)})")
+        elif value is not None and key != "limit_mib" and (told is None or (part["class_path"], key) in told):
+            words.append(said(key, value))
+    return " ".join(words)
 
 
 def every_part(listed: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

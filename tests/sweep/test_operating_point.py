@@ -115,6 +115,16 @@ def test_an_objective_among_all_needs_its_word(desk: Path) -> None:
         check_against_parser(read_sweep_file(desk / "mine" / "a.yaml"))
 
 
+def test_an_option_in_the_command_is_told_where_it_belongs(desk: Path) -> None:
+    (desk / "mine").mkdir()
+    content = yaml.safe_load(FILES[0].read_text())
+    content["command"].insert(-2, "--data.client_fraction=0.5")
+    (desk / "mine" / "a.yaml").write_text(yaml.safe_dump(content))
+    where = r"\$\{args_json_file\}: stands after --data\.client_fraction, .*write the option under parameters"
+    with pytest.raises(InputError, match=where):
+        check_against_parser(read_sweep_file(desk / "mine" / "a.yaml"))
+
+
 def test_a_folder_without_sweeps_is_refused(desk: Path) -> None:
     (desk / "none").mkdir()
     assert main(["sweep", "none"]) == 2
