@@ -5,10 +5,11 @@ one for every data set and protocol in it; settings that all rows of one share s
 name`` leaves the rows in the order of the settings; else the best come first. ``overview`` is one table of all data
 sets, from ``methods_DATA.csv``; ``overview_KIND`` (``tuned``, or a protocol) that from ``methods_DATA_KIND.csv``;
 ``protocols`` that of what was run on all data sets of ``runs_fedrecgel.csv``. ``printed_NAME`` is a table as a command
-printed it, beside which it stands: benchmarks, the demo.
+printed it, beside which it stands: benchmarks, the demo. ``points_DATA`` is what sweeps of that data set found.
 ``make results FROM="methods/filmtrust claim_runs/leak found.json"`` first takes over what ``fedrec methods`` and
-``fedrec claims`` left in these two, a row per run and pages of claims with their numbers and curves, and what ``fedrec
-data audit`` or ``fedrec data leaks`` printed with ``--json``.
+``fedrec claims`` left in these two, a row per run and pages of claims with their numbers and curves, what a folder of
+sweeps found (``sweep_runs/operating_point_DATA_full``), and what ``fedrec data audit`` or ``fedrec data leaks`` printed
+with ``--json``.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ from pathlib import Path
 import pandas as pd
 
 from fedrec.analysis.naming import reading_order
+from fedrec.commands.points import points_of
 from fedrec.report.disclosure import AFTER, disclosure_markdown
 from fedrec.report.methods import markdown, method_table
 from fedrec.report.overview import overview_markdown
-from fedrec.report.rows import FINGERPRINT, METHOD, read_rows
+from fedrec.report.points import points_markdown
+from fedrec.report.rows import FINGERPRINT, METHOD, read_rows, write_rows
 from tests import data_results
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "notebooks" / "results"
 PAGES = (ROOT / "README.md", RESULTS / "README.md")
-OVERVIEW, PROTOCOLS, PRINTED, BY_NAME = "overview", "protocols", "printed_", ", by name"
+OVERVIEW, PROTOCOLS, PRINTED, POINTS, BY_NAME = "overview", "protocols", "printed_", "points_", ", by name"
 PLACE = re.compile(rf"(<!-- results: ([\w.-]+)({BY_NAME})? -->\n)(.*?)(<!-- end of results -->\n)", re.DOTALL)
 
 
@@ -43,6 +46,8 @@ def generated(name: str, by_name: bool = False) -> str:
     if name == PROTOCOLS:
         return f"\n{overview_markdown(_by_protocol(read_rows(RESULTS / 'runs_fedrecgel.csv')))}\n"
     rows = pd.read_csv(RESULTS / f"{name}.csv")
+    if name.startswith(POINTS):
+        return f"\n{points_markdown(rows)}\n"
     if name in (data_results.AUDITS, data_results.LEAKS):
         return f"\n{data_results.table(name, rows)}\n"
     if AFTER in rows:
@@ -114,20 +119,29 @@ def rendered(text: str) -> str:
     return PLACE.sub(lambda found: f"{found[1]}{generated(found[2], bool(found[3]))}{found[5]}", text)
 
 
+def _take_over(folder: Path) -> None:
+    """Copy what a folder of runs came to."""
+    points = points_of(folder)
+    if len(points):
+        write_rows(points, RESULTS / f"{POINTS}{points['data'].iloc[0]}.csv")
+        return
+    if not (folder / "results.csv").exists() or folder.resolve().name.endswith("-quick"):
+        sys.exit(f"{folder}: expected a folder of fedrec methods, claims or sweeps, whole ones, without --quick")
+    name, claims = folder.resolve().name, (folder / "claims.csv").exists()
+    shutil.copyfile(folder / "results.csv", RESULTS / (f"runs_{name}.csv" if claims else f"methods_{name}.csv"))
+    for kind in (".csv", ".md") if claims else ():
+        shutil.copyfile(folder / f"claims{kind}", RESULTS / f"claims_{name}{kind}")
+    if claims and (folder / "curves.csv").exists():
+        shutil.copyfile(folder / "curves.csv", RESULTS / f"curves_{name}.csv")
+
+
 def main(sources: list[str]) -> None:
-    """Take over results of folders of ``fedrec methods`` and ``fedrec claims`` and of JSON; write the pages' tables."""
+    """Take over results of folders that commands of fedrec left, and of JSON; write the pages' tables."""
     RESULTS.mkdir(exist_ok=True)
     paths = [Path(source) for source in sources]
     data_results.take_over([path for path in paths if path.suffix == ".json"], RESULTS)
     for folder in (path for path in paths if path.suffix != ".json"):
-        if not (folder / "results.csv").exists() or folder.resolve().name.endswith("-quick"):
-            sys.exit(f"{folder}: expected a folder of fedrec methods or fedrec claims, whole ones, without --quick")
-        name, claims = folder.resolve().name, (folder / "claims.csv").exists()
-        shutil.copyfile(folder / "results.csv", RESULTS / (f"runs_{name}.csv" if claims else f"methods_{name}.csv"))
-        for kind in (".csv", ".md") if claims else ():
-            shutil.copyfile(folder / f"claims{kind}", RESULTS / f"claims_{name}{kind}")
-        if claims and (folder / "curves.csv").exists():
-            shutil.copyfile(folder / "curves.csv", RESULTS / f"curves_{name}.csv")
+        _take_over(folder)
     for page in PAGES:
         page.write_text(rendered(page.read_text(encoding="utf-8")), encoding="utf-8")
 

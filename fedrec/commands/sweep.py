@@ -61,7 +61,19 @@ def main(argv: Sequence[str]) -> int:
                 raise
             print(f"{sweep.path.stem}: {error}", flush=True)  # the other sweeps can still be run
             status = 1
+    if folder:
+        _tell(outs[0].parent)
     return status
+
+
+def _tell(top: Path) -> None:
+    """Print what a folder of sweeps found."""
+    from fedrec.commands.points import points_of  # pandas takes a second
+    from fedrec.report.points import METRIC, points_markdown
+
+    rows = points_of(top)
+    if METRIC in rows:
+        print(points_markdown(rows.dropna(subset=[METRIC])), end="")
 
 
 def _check(new: Sequence[SweepFile], parallel: int) -> None:
@@ -193,4 +205,7 @@ def _conclude(driver: Driver, console: Console, out: Path) -> int:
         setting = ", ".join(f"{key}={value}" for key, value in driver.best.parameters.items())
         console.print(f"Best {driver.sweep.metric} {driver.best.best:.4f}: trial {driver.best.number} ({setting})")
         write_text(out / "best.yaml", as_configuration(driver.sweep, driver.best, number_of_trials(driver.sweep)))
+        from fedrec.commands.points import write_points  # pandas takes a second
+
+        write_points(driver, out)
     return 1 if failed else 0

@@ -1,8 +1,8 @@
 """A stand-in for ``fedrec fit`` that takes milliseconds: it writes a run folder like the real one and trains nothing.
 
 Tests of the sweep's driver let trials run this module in the place of ``fedrec``. Its objective is
-``x * (1 + round / 100)``. Each round it appends the round to ``rounds.log`` beside the run folders, so that a test sees
-whether work was done twice.
+``x * (1 + round / 100)``; among all items it is the better the smaller x is: ``(1 - x) * (1 - round / 100)``. Each
+round it appends the round to ``rounds.log`` beside the run folders, so that a test sees whether work was done twice.
 """
 
 import json
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 ROUNDS = 20
+HEAD = "round,val/ndcg_10_best,val/full_ndcg_10_best,val/ndcg_10,val/full_ndcg_10"
 SECONDS_PER_ROUND = 0.02
 
 
@@ -30,8 +31,10 @@ def main() -> None:
         run = root / "runs" / os.environ["WANDB_RUN_ID"]
         (run / "checkpoints").mkdir(parents=True)
         trainer = {"max_epochs": ROUNDS, "callbacks": options.get("callbacks")}
-        (run / "config.yaml").write_text(json.dumps({**options, "trainer": trainer}))
-        (run / "metrics.csv").write_text("round,val/ndcg_10_best\n")
+        own = {name: value for name, value in options.items() if "." not in name}
+        (run / "config.yaml").write_text(json.dumps({**own, "trainer": trainer}))
+        (run / "metrics.csv").write_text(HEAD + "\n")
+        (run / "fingerprint.json").write_text(json.dumps({"fingerprint": "9e9", "protocol": {"name": "fair"}}))
         start = 0
     if options.get("deaf"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -42,7 +45,8 @@ def main() -> None:
     for number in range(start, options.get("rounds", ROUNDS)):
         time.sleep(SECONDS_PER_ROUND)
         with (run / "metrics.csv").open("a") as file:
-            file.write(f"{number + 1},{options['x'] * (1 + number / 100)}\n")
+            sampled, full = options["x"] * (1 + number / 100), (1 - options["x"]) * (1 - number / 100)
+            file.write(f"{number + 1},{sampled},{1 - options['x']},{sampled},{full}\n")
         with (run.parent / "rounds.log").open("a") as file:
             file.write(f"{run.name} {number}\n")
         part = run / "checkpoints" / "last.ckpt.part"

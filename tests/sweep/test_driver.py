@@ -167,7 +167,7 @@ def test_three_failures_in_a_row_end_the_sweep(desk: Path) -> None:
 def test_objective_never_logged(desk: Path) -> None:
     path = write(desk, metric={"name": "val/hr_10_best", "goal": "maximize"})
     with pytest.raises(
-        InputError, match=r"trial 0 .*without logging val/hr_10_best; it logged round, val/ndcg_10_best"
+        InputError, match=r"trial 0 .*without logging val/hr_10_best; it logged round, val/ndcg_10_best, "
     ):
         drive(path, parallel=1)
 

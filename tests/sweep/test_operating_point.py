@@ -11,6 +11,7 @@ import yaml
 
 from fedrec.__main__ import main
 from fedrec.cli.arguments import configuration_path
+from fedrec.commands.points import points_of
 from fedrec.errors import InputError
 from fedrec.sweep.check import check_against_parser
 from fedrec.sweep.driver import Driver
@@ -41,7 +42,7 @@ def test_every_method_that_learns_from_others_has_the_same_budget_and_objective(
     assert {number_of_trials(sweep) for sweep in sweeps} == {24}
     assert {(sweep.method, sweep.metric, sweep.maximise) for sweep in sweeps} == {("bayes", "val/ndcg_10_best", True)}
     for sweep in sweeps:  # the worse half may be ended from a fifth of the rounds on
-        rounds = number_of_rounds(sweep)
+        rounds = number_of_rounds(sweep) // validated_every(sweep)
         expected = {"type": "hyperband", "min_iter": rounds // 5, "eta": 2} if rounds > 1 else None
         assert sweep.content.get("early_terminate") == expected, sweep.path
     for key, expected in {"data.protocol": ["fair"], "seed_everything": [0, 1, 2]}.items():
@@ -54,6 +55,12 @@ def number_of_rounds(sweep: SweepFile) -> int:
         return int(sweep.space["trainer.max_epochs"].examples()[0])
     method = configuration_path(sweep.fit_arguments[-1])
     return int(yaml.safe_load(method.read_text())["trainer"]["max_epochs"])
+
+
+def validated_every(sweep: SweepFile) -> int:
+    """After how many rounds a trial ranks: what the sweep says, or every round."""
+    every = sweep.space.get("trainer.check_val_every_n_epoch")
+    return int(every.examples()[0]) if every else 1
 
 
 def write(path: Path, **changes: Any) -> None:
@@ -87,6 +94,30 @@ def test_a_folder_of_sweeps_is_run_and_each_leaves_its_winner(desk: Path, capsys
     assert head[1] == "# After data/ml-100k.yaml."
     assert yaml.safe_load((top / "c" / "best.yaml").read_text()) == {"x": 0.2}
     assert not (top / "b" / "best.yaml").exists()
+
+
+def test_either_way_of_ranking_chooses_a_point_of_its_own(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # The stand-in ranks x (1 + r / 100) among candidates, (1 - x) (1 - r / 100) among all, in rounds r = 0, 1, .. 19.
+    folder = desk / "mine"
+    for name, values in {"a": [0.1, 0.3], "b": [0.2, -1.0]}.items():
+        metric = {"name": "val/ndcg_10_best", "goal": "maximize"}
+        parameters = {"x": {"values": values}, "seed_everything": {"value": 4}}
+        write(folder / f"{name}.yaml", name=name, metric=metric, parameters=parameters)
+    out = desk / "found"
+    assert main(["sweep", "mine", "--data", "ml-100k", "--select", "full", "--out", str(out)]) == 1
+    said = capsys.readouterr().out
+    rows = points_of(out).set_index(["sweep", "chosen_by"])
+    assert rows.index.tolist() == [("a", "full"), ("a", "sampled"), ("b", "full"), ("b", "sampled")]
+    found = rows[["trial", "round", "ndcg_10", "full_ndcg_10"]].round(6).T.to_dict("list")
+    assert found[("a", "full")] == [0, 1, 0.1, 0.9]
+    assert found[("a", "sampled")] == [1, 20, 0.357, 0.567]
+    assert found[("b", "full")] == [0, 1, 0.2, 0.8]
+    about = rows[["data", "fingerprint", "seed", "trials", "stopped", "failed"]].T.to_dict("list")
+    assert about[("b", "full")] == ["ml-100k", "9e9", 4, 2, 0, 1]
+    command = "fedrec fit --config data/ml-100k.yaml --checkpoint.select=full --seed_everything=4 --x=0.1"
+    assert rows.loc[("a", "full"), "command"] == command
+    lines = [line.split(" | ")[1:4] for line in said.splitlines() if line.startswith("| ")]
+    assert lines[2:4] == [["0.900 / 0.100", "0.357 / 0.567", "x 0.1"], ["0.800 / 0.200", "0.238 / 0.648", "x 0.2"]]
 
 
 def test_trials_are_chosen_among_all_items_where_that_is_asked_for(desk: Path) -> None:
