@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from fedrec.data.protocol.presets import Protocol
+from fedrec.data.protocol.presets import PRESETS, Protocol
+from fedrec.report.rows import written_on
 
 AUDITS, LEAKS = "audits", "leaks"
 KEYS = ["data", "protocol"]
+COMMANDS = {AUDITS: "audit", LEAKS: "leaks"}
 
 
 def found(path: Path) -> tuple[str, list[dict[str, Any]]]:
@@ -25,12 +27,20 @@ def take_over(paths: Sequence[Path], folder: Path) -> None:
     """Put findings in the place of those of the same data and protocol in ``audits.csv`` and ``leaks.csv``."""
     for path in paths:
         name, rows = found(path)
-        new, file = pd.DataFrame(rows), folder / f"{name}.csv"
+        about = {"command": _command(name, rows[0]), "date": written_on(path)}
+        new, file = pd.DataFrame(rows).assign(**about), folder / f"{name}.csv"
         if file.exists():
             old = pd.read_csv(file)
             again = (old[KEYS] == new.loc[0, KEYS]).all(axis=1)
             new = pd.concat([old[~again], new]).sort_values(KEYS, kind="stable")
         new.to_csv(file, index=False, float_format="%.6g")
+
+
+def _command(name: str, row: Mapping[str, Any]) -> str:
+    """What prints the findings again; blank where the protocol has parts of its own, which only its user knows."""
+    seeds = f" --split_seeds {row['popular_hr_seeds']}" if row.get("popular_hr_seeds") else ""
+    said = f"{row['data']} --protocol {row['protocol']} --split_seed {row['split_seed']}{seeds} --json"
+    return f"fedrec data {COMMANDS[name]} {said}" if row["protocol"] in PRESETS else ""
 
 
 def table(name: str, rows: pd.DataFrame) -> str:
@@ -51,13 +61,14 @@ def _audit(content: dict[str, Any]) -> dict[str, Any]:
             "data": content["name"],
             "protocol": Protocol(**content["protocol"]).label,
             "split_seed": content["split_seed"],
+            "fingerprint": content["fingerprint"],
         },
         **{"users": content["kept"]["users"], "ranked": content["evaluated"]},
         **{"younger": timeline["younger"], "repeated": content["repeated"] / content["held_out"]},
         **{f"{name}_{metric}": score[metric] for name, score in scores.items() for metric in ("hr", "ndcg")},
     }
     seeds = content.get("over_split_seeds", {}).get("most popular", {}).get("HR@10", {})
-    return row | {f"popular_hr_{name}": seeds.get(name) for name in ("mean", "low", "high")}
+    return row | {f"popular_hr_{name}": seeds.get(name) for name in ("mean", "low", "high", "seeds")}
 
 
 def _audit_lines(rows: pd.DataFrame) -> list[list[str]]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,8 @@ import pandas as pd
 
 from fedrec.errors import InputError
 from fedrec.report.points import CHOSEN_BY
-from fedrec.report.rows import configuration_hash, read_table, write_rows
+from fedrec.report.rows import configuration_hash, read_table, write_rows, written_on
+from fedrec.runs.fingerprint import read_fingerprint
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.plain import load_plain
 from fedrec.runs.round_table import Rounds, read_rounds
@@ -101,17 +100,13 @@ def _best(rounds: Rounds, name: str) -> tuple[float, int]:
 def _row(folder: RunFolder, trial: Trial, arguments: Sequence[str]) -> dict[str, Any]:
     """What a run was, and how it is made again."""
     config = load_plain(folder.config)
-    try:
-        found = json.loads(folder.fingerprint.read_text(encoding="utf-8"))
-        fingerprint, protocol = str(found["fingerprint"]), str(found["protocol"]["name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder.fingerprint}: expected what `fedrec fit` writes ({error!r})") from None
+    settings = flat_settings(config)
     return {
-        "method": method_name(flat_settings(config)),
+        "method": method_name(settings),
         "data": _data(arguments),
-        "protocol": protocol,
+        "protocol": settings.get("data.protocol"),
         "configuration": configuration_hash(config),
-        "fingerprint": fingerprint,
+        "fingerprint": read_fingerprint(folder),
         "seed": config.get(SEED, 0),
         "trial": trial.number,
     }
@@ -120,8 +115,7 @@ def _row(folder: RunFolder, trial: Trial, arguments: Sequence[str]) -> dict[str,
 def _made(folder: RunFolder, trial: Trial, arguments: Sequence[str]) -> dict[str, str]:
     """How a run is made again, and when it was."""
     options = [f"--{key}={value}" for key, value in sorted(trial.parameters.items())]
-    day = datetime.fromtimestamp(folder.metrics.stat().st_mtime, tz=UTC)
-    return {"command": shlex.join(["fedrec", "fit", *arguments, *options]), "date": f"{day:%Y-%m-%d}"}
+    return {"command": shlex.join(["fedrec", "fit", *arguments, *options]), "date": written_on(folder.metrics)}
 
 
 def _data(arguments: Sequence[str]) -> str:

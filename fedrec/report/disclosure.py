@@ -12,7 +12,8 @@ import pandas as pd
 from fedrec.analysis.naming import settings_by_data
 from fedrec.errors import InputError
 from fedrec.report.methods import mean_and_half
-from fedrec.report.rows import METHOD
+from fedrec.report.rows import CONFIGURATION, FINGERPRINT, METHOD, configuration_hash, written_on
+from fedrec.runs.fingerprint import read_fingerprint
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.plain import load_plain
 from fedrec.runs.settings import RUN, flat_settings
@@ -30,23 +31,26 @@ def disclosure_rows(folders: Sequence[Path]) -> pd.DataFrame:
     Returns:
         One row per run and stage, in order of data, methods, seeds and stages: ``data``, ``method`` (and what else
         differs within a method on one data set), ``run``, ``protocol``, ``seed``, ``checkpoint``, ``rounds``,
-        ``round``, ``clients``; ``stage`` (0: before all steps) and ``after``, its name; the area of every guess, and
-        half of its 95 % interval over clients (``not 0, all others half``); NaN where there is none.
+        ``round``, ``clients``; ``configuration``, ``fingerprint`` and ``date``, as rows of results have them;
+        ``stage`` (0: before all steps) and ``after``, its name; the area of every guess, and half of its 95 % interval
+        over clients (``not 0, all others half``); NaN where there is none.
 
     Raises:
         InputError: If a run was not measured.
     """
     runs = [RunFolder(folder) for folder in folders]
-    configs = [flat_settings(load_plain(run.config)) for run in runs]
-    frame = pd.DataFrame([{RUN: run.id, **config} for run, config in zip(runs, configs, strict=True)])
+    configs = [load_plain(run.config) for run in runs]
+    frame = pd.DataFrame([{RUN: run.id, **flat_settings(c)} for run, c in zip(runs, configs, strict=True)])
     named = settings_by_data(frame)
     rows = []
-    for run, method in zip(runs, named, strict=True):
+    for run, config, method in zip(runs, configs, named, strict=True):
         try:
             found = json.loads(run.disclosure.read_text(encoding="utf-8"))
         except OSError:
             raise InputError(f"{run.path}: not measured; expected `fedrec privacy {run.path}` first") from None
         about = {"data": found["data"], METHOD: method, RUN: run.id, **{name: found[name] for name in ABOUT}}
+        about |= {CONFIGURATION: configuration_hash(config), FINGERPRINT: read_fingerprint(run)}
+        about["date"] = written_on(run.disclosure)
         stages = list(dict.fromkeys(area[AFTER] for area in found["areas"]))
         for place, stage in enumerate(stages):
             row = {**about, STAGE: place, AFTER: stage}

@@ -94,8 +94,12 @@ def _row(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
         low, high = found.get("intervals", {}).get(name, (float("nan"), float("nan")))
         row |= {short: found["metrics"].get(name), f"{short}_half": (high - low) / 2}
     costs = spent(run) if trained else {}
-    tested_at = datetime.fromtimestamp(run.test.stat().st_mtime, tz=UTC)
-    return row | {name: costs.get(name) for name in COSTS} | {"date": f"{tested_at:%Y-%m-%d}"}
+    return row | {name: costs.get(name) for name in COSTS} | {"date": written_on(run.test)}
+
+
+def written_on(file: Path) -> str:
+    """The day on which a file was last written, ``YYYY-MM-DD`` in UTC."""
+    return f"{datetime.fromtimestamp(file.stat().st_mtime, tz=UTC):%Y-%m-%d}"
 
 
 def configuration_hash(config: Mapping[str, Any]) -> str:

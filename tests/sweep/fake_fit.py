@@ -34,7 +34,7 @@ def main() -> None:
         own = {name: value for name, value in options.items() if "." not in name}
         (run / "config.yaml").write_text(json.dumps({**own, "trainer": trainer}))
         (run / "metrics.csv").write_text(HEAD + "\n")
-        (run / "fingerprint.json").write_text(json.dumps({"fingerprint": "9e9", "protocol": {"name": "fair"}}))
+        (run / "fingerprint.json").write_text(json.dumps({"fingerprint": 8 * "9e"}))
         start = 0
     if options.get("deaf"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -35,6 +35,7 @@ class Audit:
         notes: What its reader guessed or left out.
         protocol: The protocol, overrides included.
         split_seed: Seed of the split that was audited.
+        fingerprint: Hash of data and protocol, the one of every run on them.
         raw: Users, items and rows of the file.
         steps: What each filter of the protocol left.
         trained: Training rows.
@@ -67,6 +68,7 @@ class Audit:
     notes: tuple[str, ...]
     protocol: Protocol
     split_seed: int
+    fingerprint: str
     raw: Counts
     steps: tuple[Step, ...]
     trained: int
@@ -158,6 +160,7 @@ def audit_split(interactions: Interactions, made: Split) -> Audit:
         notes=interactions.notes,
         protocol=protocol,
         split_seed=made.split_seed,
+        fingerprint=made.fingerprint,
         raw=interactions.counts,
         steps=made.steps,
         trained=len(made.train_item),

@@ -22,11 +22,13 @@ class OverSeeds:
         mean: Its mean.
         low: Its smallest value.
         high: Its largest value.
+        seeds: How many there are.
     """
 
     mean: float
     low: float
     high: float
+    seeds: int
 
 
 def over_split_seeds(
@@ -57,7 +59,7 @@ def over_split_seeds(
             figures[name][f"HR@{K}"].append(score.hr)
             figures[name][f"NDCG@{K}"].append(score.ndcg)
     return {
-        name: {metric: OverSeeds(float(np.mean(v)), min(v), max(v)) for metric, v in metrics.items()}
+        name: {metric: OverSeeds(float(np.mean(v)), min(v), max(v), seeds) for metric, v in metrics.items()}
         for name, metrics in figures.items()
     }
 

@@ -30,6 +30,7 @@ def table(audit: Audit) -> str:
         f"{audit.name} under protocol {audit.protocol.label}, split seed {audit.split_seed}",
         _line("file", audit.source),
         *(_line("", part) for note in audit.notes for part in textwrap.wrap(note, _WIDTH - _LABEL)),
+        _line("fingerprint", audit.fingerprint),
         "",
         *_counts(audit),
         "",
