@@ -157,10 +157,10 @@ def _parser() -> Parser:
         prog="fedrec sweep",
         description="Run a W&B sweep file on this machine, with no server and no account.",
         epilog="OUT holds the ledger (one line per ended trial), every trial's options and log, and ordinary run "
-        "folders in one W&B group, which `wandb sync` can upload later; at the end best.yaml, the best trial's options, "
-        "and points.csv, the trials that ranking among candidates and among all items would choose, of which a folder "
-        "of sweeps ends with a table. After Ctrl-C, kill -9 or a power cut, --resume goes on: ended trials are not "
-        "repeated, interrupted ones continue from their last checkpoint.",
+        "folders in one W&B group, which `wandb sync` can upload later; at the end best.yaml, the settings of the best "
+        "trial, and points.csv, the trials that ranking among candidates and among all items would choose, of which a "
+        "folder of sweeps ends with a table. After Ctrl-C, kill -9 or a power cut, --resume goes on: ended trials are "
+        "not repeated, interrupted ones continue from their last checkpoint.",
     )
     parser.add_argument(
         "file", metavar="FILE", help="sweep file, a folder of such, or the name of a shipped one, such as rho"

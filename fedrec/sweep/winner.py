@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 import yaml
 
 from fedrec.runs.settings import SEED
-from fedrec.sweep.file import SweepFile
+from fedrec.sweep.file import SELECT, SweepFile
 from fedrec.sweep.ledger import Trial
+
+# Options that say how trials are measured, and nothing of the method: whoever takes the settings chooses them anew.
+MEASURED_BY = ("data.protocol", SELECT, "trainer.check_val_every_n_epoch")
 
 
 def as_configuration(sweep: SweepFile, best: Trial, trials: int) -> str:
-    """The best trial's options but the seed, below a comment that says where they come from.
+    """The best trial's settings, below a comment that says where they come from and how they were measured.
 
     Args:
         sweep: The sweep.
@@ -22,9 +25,10 @@ def as_configuration(sweep: SweepFile, best: Trial, trials: int) -> str:
     files = [word.removeprefix("--config=") for word in sweep.fit_arguments if word.endswith(".yaml")]
     day = f"{datetime.now(tz=UTC):%Y-%m-%d}"
     name = sweep.content.get("name", sweep.path.stem)
+    measured = "".join(f", {key} {best.parameters[key]}" for key in MEASURED_BY if key in best.parameters)
     head = (
         f"# {name}: trial {best.number} of {trials}, {sweep.metric} {best.best:.4f} with seed "
-        f"{best.parameters.get(SEED, 0)}, {day}.\n# After {' and '.join(files)}.\n"
+        f"{best.parameters.get(SEED, 0)}, {day}.\n# After {' and '.join(files)}{measured}.\n"
     )
-    options = {key: value for key, value in best.parameters.items() if key != SEED}
-    return head + yaml.safe_dump(options, sort_keys=True)
+    settings = {key: value for key, value in best.parameters.items() if key not in (SEED, *MEASURED_BY)}
+    return head + yaml.safe_dump(settings, sort_keys=True)
