@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fedrec.commands.parser import Parser
-from fedrec.commands.shipped import SHIPPED, shipped_or_own
+from fedrec.commands.sweep_files import sweep_files, sweep_folders
 from fedrec.errors import InputError
 from fedrec.files import alone, write_text
 from fedrec.jobs import warm
@@ -40,13 +39,13 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     if options.parallel < 1:
         raise InputError(f"--parallel is {options.parallel}; expected at least 1")
-    paths, folder = _files(options.file)
+    paths, folder = sweep_files(options.file, options.only)
     sweeps = [read_sweep_file(path) for path in paths]
     if options.data is not None:
         sweeps = [sweep.with_data(options.data) for sweep in sweeps]
     if options.select == "full":
         sweeps = [sweep.selected_among_all() for sweep in sweeps]
-    outs = _outs(options, sweeps, folder)
+    outs = sweep_folders(options, sweeps, folder)
     if options.resume and not any(map(holds_sweep, outs)):
         raise InputError(f"--resume: {outs[0]} holds no sweep; leave --resume out to start one")
     new = [sweep for sweep, out in zip(sweeps, outs, strict=True) if not holds_sweep(out)]
@@ -114,34 +113,6 @@ def _run(sweep: SweepFile, out: Path, parallel: int, go_on: bool) -> int:
     return _conclude(driver, console, out)
 
 
-def _files(name: str) -> tuple[list[Path], Path | None]:
-    """The sweep files of a name: one, or all of a folder, which is told too."""
-    for folder in (Path(name), SHIPPED / "sweeps" / name.removeprefix("sweeps/")) if name.strip(" ./") else ():
-        if folder.is_dir():
-            paths = sorted(folder.glob("*.yaml"))
-            if not paths:
-                raise InputError(f"{name}: a folder without sweep files (*.yaml)")
-            return paths, folder
-    return [shipped_or_own("sweeps", name)], None
-
-
-def _outs(options: argparse.Namespace, sweeps: Sequence[SweepFile], folder: Path | None) -> list[Path]:
-    """The folder of every sweep."""
-    about = (f"_{options.data}" if options.data else "") + ("_full" if options.select == "full" else "")
-    top = _out(options.out, f"{(folder or sweeps[0].path.with_suffix('')).name}{about}")
-    return [top / sweep.path.stem for sweep in sweeps] if folder else [top]
-
-
-def _out(given: str | None, name: str) -> Path:
-    if given is None:
-        return Path("sweep_runs") / name
-    if not given.strip():
-        raise InputError("--out is blank; expected a folder, or leave it out")
-    if Path(given).exists() and not Path(given).is_dir():
-        raise InputError(f"--out {given}: a file; expected a folder")
-    return Path(given)
-
-
 def enter(out: Path, inside: ExitStack) -> None:
     """Make a folder and hold it for this process."""
     out.mkdir(parents=True, exist_ok=True)
@@ -172,6 +143,7 @@ def _parser() -> Parser:
         default="sampled",
         help="full: rounds and trials are chosen by the objective among all unseen items (default: as the file has it)",
     )
+    parser.add_argument("--only", metavar="NAMES", help="of a folder: sweeps, with commas between them (default: all)")
     parser.add_argument("--out", help="folder of this sweep (default: sweep_runs/<name of the file>[_DATA][_full])")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="trials at a time (default: 1)")
     parser.add_argument("--resume", action="store_true", help="go on with a sweep that was interrupted")

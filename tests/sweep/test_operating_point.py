@@ -158,6 +158,20 @@ def test_an_option_in_the_command_is_told_where_it_belongs(desk: Path) -> None:
         check_against_parser(read_sweep_file(desk / "mine" / "a.yaml"))
 
 
+def test_some_of_a_folder_are_run(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b", "c"):
+        write(desk / "mine" / f"{name}.yaml", parameters={"x": {"values": [0.1]}})
+    assert main(["sweep", "mine", "--only", "c, a"]) == 0
+    assert sorted(path.name for path in (desk / "sweep_runs" / "mine").iterdir() if path.is_dir()) == ["a", "c"]
+    capsys.readouterr()
+    for words, message in {
+        ("mine", "--only", "a,d"): "--only d: no such sweep in mine; there are a, b, c",
+        ("mine/a.yaml", "--only", "a"): "--only a: mine/a.yaml is one sweep; expected a folder of such",
+    }.items():
+        assert main(["sweep", *words]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_a_folder_without_sweeps_is_refused(desk: Path) -> None:
     (desk / "none").mkdir()
     assert main(["sweep", "none"]) == 2
