@@ -6,7 +6,13 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+
+
+def written_on(path: Path) -> str:
+    """The day on which a file was last written, ``YYYY-MM-DD`` in UTC."""
+    return f"{datetime.fromtimestamp(path.stat().st_mtime, tz=UTC):%Y-%m-%d}"
 
 
 @contextmanager

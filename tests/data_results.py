@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from fedrec.data.catalogue.sources import DATA_SETS
 from fedrec.data.protocol.presets import PRESETS, Protocol
-from fedrec.report.rows import written_on
+from fedrec.files import written_on
 
 AUDITS, LEAKS = "audits", "leaks"
 KEYS = ["data", "protocol"]
@@ -27,7 +28,7 @@ def take_over(paths: Sequence[Path], folder: Path) -> None:
     """Put findings in the place of those of the same data and protocol in ``audits.csv`` and ``leaks.csv``."""
     for path in paths:
         name, rows = found(path)
-        about = {"command": _command(name, rows[0]), "date": written_on(path)}
+        about = {"command": command(name, rows[0]), "date": written_on(path)}
         new, file = pd.DataFrame(rows).assign(**about), folder / f"{name}.csv"
         if file.exists():
             old = pd.read_csv(file)
@@ -36,11 +37,14 @@ def take_over(paths: Sequence[Path], folder: Path) -> None:
         new.to_csv(file, index=False, float_format="%.6g")
 
 
-def _command(name: str, row: Mapping[str, Any]) -> str:
-    """What prints the findings again; blank where the protocol has parts of its own, which only its user knows."""
-    seeds = f" --split_seeds {row['popular_hr_seeds']}" if row.get("popular_hr_seeds") else ""
-    said = f"{row['data']} --protocol {row['protocol']} --split_seed {row['split_seed']}{seeds} --json"
-    return f"fedrec data {COMMANDS[name]} {said}" if row["protocol"] in PRESETS else ""
+def command(name: str, row: Mapping[str, Any]) -> str:
+    """What prints the findings again; blank of files of one's own, variants and protocols with parts of their own."""
+    if row["data"] not in DATA_SETS or row["protocol"] not in PRESETS:
+        return ""
+    further = {"--split_seeds": row.get("popular_hr_seeds"), "--rounds": row.get("rounds")}
+    words = [f"{option} {value}" for option, value in further.items() if value is not None]
+    about = f"{row['data']} --protocol {row['protocol']} --split_seed {row['split_seed']}"
+    return " ".join(["fedrec data", COMMANDS[name], about, *words, "--json"])
 
 
 def table(name: str, rows: pd.DataFrame) -> str:
@@ -104,7 +108,12 @@ def _audit_lines(rows: pd.DataFrame) -> list[list[str]]:
 def _leaks(content: dict[str, Any]) -> list[dict[str, Any]]:
     about = {
         **{"data": content["name"], "protocol": content["protocol"], "split_seed": content["split_seed"]},
-        **{"fingerprint": content["fingerprint"], "leaks": content["leaks"], "sets": len(content["sets"])},
+        **{
+            "fingerprint": content["fingerprint"],
+            "rounds": content["rounds"],
+            "leaks": content["leaks"],
+            "sets": len(content["sets"]),
+        },
     }
     rows = []
     for one in content["clients_alone"]:

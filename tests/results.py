@@ -26,7 +26,7 @@ from fedrec.commands.points import points_of
 from fedrec.report.disclosure import AFTER, disclosure_markdown
 from fedrec.report.methods import markdown, method_table
 from fedrec.report.overview import overview_markdown
-from fedrec.report.points import points_markdown
+from fedrec.report.points import CHOSEN_BY, points_markdown
 from fedrec.report.rows import FINGERPRINT, METHOD, read_rows, write_rows
 from tests import data_results
 
@@ -121,8 +121,10 @@ def rendered(text: str) -> str:
 
 def _take_over(folder: Path) -> None:
     """Copy what a folder of runs came to."""
-    points = points_of(folder)
+    points = points_of(sorted(folder.iterdir()))
     if len(points):
+        if points["data"].nunique() != 1 or not points[CHOSEN_BY].eq("full").any():
+            sys.exit(f"{folder}: expected sweeps of one data set, with --select full")
         write_rows(points, RESULTS / f"{POINTS}{points['data'].iloc[0]}.csv")
         return
     if not (folder / "results.csv").exists() or folder.resolve().name.endswith("-quick"):

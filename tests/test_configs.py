@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -16,11 +18,13 @@ from fedrec.cli.arguments import SHIPPED, shipped_configurations
 from fedrec.cli.training import GROUPS
 from fedrec.runs.saved import read_run
 from fedrec.sweep.reading import read_sweep_file
+from fedrec.sweep.winner import MEASURED_BY
 from tests import small_runs
 
 NAMES = shipped_configurations()
 DATA, METHODS = ([name for name in NAMES if name.startswith(kind)] for kind in ("data/", "method/"))
 SWEEPS = Path(__file__).parents[1] / "sweeps"
+RESULTS = Path(__file__).parents[1] / "notebooks" / "results"
 TUNED = [name for name in NAMES if name.startswith("tuned/")]
 TINY = ["--data.plan.users=20", "--data.plan.items=100", "--data.plan.rows=300", "--data.overrides.candidates=10"]
 FRACTION = "--data.client_fraction=0.2"
@@ -74,7 +78,27 @@ def test_tuned_changes_what_its_sweep_searches_alone(tuned: str, capsys: pytest.
     flat = [dict(_leaves(config)) for config in (before, after)]
     changed = {key.lstrip(".").replace(".init_args.", ".") for key in flat[1] if flat[0][key] != flat[1][key]}
     assert flat[0].keys() == flat[1].keys()
-    assert changed <= sweep.space.keys() - {"seed_everything"} | {"checkpoint.select", "trainer.max_epochs"}
+    assert changed <= sweep.space.keys() - {"seed_everything", *MEASURED_BY}
+
+
+@pytest.mark.parametrize("tuned", TUNED)
+def test_tuned_is_what_all_items_chose_among_the_trials_of_its_sweep(tuned: str) -> None:
+    data, method = Path(tuned).stem.split("_")
+    rows = pd.read_csv(RESULTS / f"points_{data}.csv")
+    (row,) = rows[rows["sweep"].eq(method) & rows["chosen_by"].eq("full")].to_dict("records")
+    text = (SHIPPED / tuned).read_text()
+    head = re.match(
+        r"# (\w+)_([\w-]+): trial (\d+) of (\d+), val/full_ndcg_10_best (\S+) with seed (\d), (\S+)\.\n", text
+    )
+    assert head
+    trial = [str(row[name]) for name in ("trial", "trials", "seed", "date")]
+    assert head.group(1, 2, 3, 4, 6, 7) == ("operating_point", method, *trial)
+    assert float(head[5]) == pytest.approx(row["full_ndcg_10"], abs=0.5001e-4)  # four digits of six
+    words = [word.removeprefix("--").partition("=") for word in shlex.split(row["command"]) if "=" in word]
+    made_with = {name: yaml.safe_load(value) for name, _, value in words}
+    assert yaml.safe_load(text) == {
+        name: value for name, value in made_with.items() if name not in ("seed_everything", *MEASURED_BY)
+    }
 
 
 @pytest.mark.parametrize("method", METHODS)

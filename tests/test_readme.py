@@ -14,7 +14,7 @@ import pytest
 from fedrec.__main__ import main
 from fedrec.claims.page import page
 from fedrec.report.rows import read_rows, write_rows
-from tests import results, small_runs
+from tests import data_results, results, small_runs
 from tests.compositions import names
 
 README = Path(__file__).parents[1] / "README.md"
@@ -108,6 +108,39 @@ def test_settings_that_all_rows_of_a_table_share_stand_above_it(
     assert heads == ["filmtrust, protocol `fair`, users 9:", "filmtrust, protocol `fair`, users 5:"]
     rows = [line.split("|")[1].strip() for line in lines if line.startswith("| Fed") or line.startswith("| most")]
     assert rows == ["FedMF, lr 2", "FedMF, lr 10", "FedNCF", "most popular", "FedNCF", "most popular"]
+
+
+def test_what_a_folder_of_sweeps_found_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {data: pd.read_csv(results.RESULTS / f"points_{data}.csv") for data in ("filmtrust", "ml-100k")}
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "PAGES", ())
+    for number, folder in enumerate(("both", "one", "sampled")):
+        for sweep, own in shown["filmtrust"].groupby("sweep"):
+            (tmp_path / folder / str(sweep)).mkdir(parents=True)
+            kept = own if number < 2 else own[own["chosen_by"] == "sampled"]
+            write_rows(kept, tmp_path / folder / str(sweep) / "points.csv")
+    (tmp_path / "both" / "other").mkdir()
+    write_rows(shown["ml-100k"].head(2), tmp_path / "both" / "other" / "points.csv")
+    for folder in ("both", "sampled"):
+        with pytest.raises(SystemExit, match="expected sweeps of one data set, with --select full"):
+            results.main([str(tmp_path / folder)])
+    results.main([str(tmp_path / "one")])
+    assert sorted(path.name for path in tmp_path.glob("*.csv")) == ["points_filmtrust.csv"]
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "points_filmtrust.csv"), shown["filmtrust"])
+    lines = results.generated("points_filmtrust").strip().splitlines()
+    assert len(lines) == 2 + shown["filmtrust"]["sweep"].nunique() + 1  # and most popular items
+
+
+def test_rows_of_findings_say_how_to_find_them_again() -> None:
+    row = {"data": "ml-100k", "protocol": "fair", "split_seed": 1}
+    assert data_results.command("audits", {**row, "popular_hr_seeds": 10}) == (
+        "fedrec data audit ml-100k --protocol fair --split_seed 1 --split_seeds 10 --json"
+    )
+    assert data_results.command("leaks", {**row, "rounds": 20}) == (
+        "fedrec data leaks ml-100k --protocol fair --split_seed 1 --rounds 20 --json"
+    )
+    for own in ({"data": "mine"}, {"data": "lastfm-2k (listens)"}, {"protocol": "fair (candidates=10)"}):
+        assert data_results.command("audits", {**row, **own}) == ""
 
 
 def test_what_the_data_commands_print_becomes_rows_and_tables(

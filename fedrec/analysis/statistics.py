@@ -99,6 +99,34 @@ def over_seeds(
     return result[[*by, "metric", "mean", "low", "high", "deviation", "seeds"]]
 
 
+def above_popular(runs: pd.DataFrame, metrics: Sequence[str], by: str) -> pd.DataFrame:
+    """By how much settings rank above most popular items, which no seed changes; for figures of differences.
+
+    Args:
+        runs: One row per run of one data set under one protocol.
+        metrics: Columns ``test/...``; of most popular items they are called ``test/popular_...``.
+        by: Column that names a setting.
+
+    Returns:
+        See :func:`over_seeds`, with ``difference`` (the mean) and ``difference_half`` (half of the interval; NaN where
+        no seed changes the figure), settings sorted by the last metric, the best first.
+
+    Example:
+        >>> runs = pd.DataFrame({"run": ["a", "b"], "seed_everything": 0, "method": ["FedNCF", "FCF"]})
+        >>> runs["test/hr_10"], runs["test/popular_hr_10"] = [0.4, 0.6], 0.5
+        >>> above_popular(runs, ["test/hr_10"], "method")[["method", "difference"]].round(3)
+           method  difference
+        0     FCF         0.1
+        1  FedNCF        -0.1
+    """
+    differences = {name: runs[name] - runs[name.replace("test/", "test/popular_")] for name in metrics}
+    table = over_seeds(runs.assign(**differences), metrics, [by])
+    table["difference"] = table["mean"]
+    table["difference_half"] = (table["high"] - table["mean"]).where(table["deviation"] > 0)
+    best = table[table["metric"] == metrics[-1]].sort_values("mean", ascending=False, kind="stable")[by]
+    return table.set_index(by).loc[[*best]].reset_index()
+
+
 def _require_one_experiment(frame: pd.DataFrame, by: list[str]) -> None:
     """Refuse to average what differs in more than the seed: that is how a figure comes to show something else."""
     groups = frame.groupby(by, dropna=False, observed=True)

@@ -18,11 +18,11 @@ from fedrec.runs.folder import RunFolder
 from fedrec.runs.results import read_results
 
 BASE = ("data/filmtrust.yaml", "method/fedrecgel.yaml")
-SETTINGS = {"authors' settings": BASE, "tuned": (*BASE, "tuned/filmtrust_fedrecgel.yaml")}
+SETTINGS = {"authors' settings": BASE, "raised rates": (*BASE, "raised/filmtrust_fedrecgel.yaml")}
 
 
 def main(argv: Sequence[str]) -> int:
-    """Train with the authors' settings and with tuned rates, test both, compare them with most popular items.
+    """Train with the authors' settings and with raised rates, test both, compare them with most popular items.
 
     Args:
         argv: What stands after ``demo``.

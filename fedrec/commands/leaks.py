@@ -36,6 +36,7 @@ def check(split: Split, rounds: int) -> tuple[bool, str, dict[str, Any]]:
         "protocol": split.protocol.label,
         "split_seed": split.split_seed,
         "fingerprint": split.fingerprint,
+        "rounds": rounds,
         "leaks": leaks,
         "sets": [asdict(breach) for breach in found],
         "clients_alone": [{**asdict(outcome), "flagged": outcome.flagged} for outcome in alone],

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from fedrec.commands.parser import Parser, add_mix_fingerprints, joined
+from fedrec.commands.parser import Parser, add_mix_fingerprints, chosen, joined
 from fedrec.commands.sweep import enter
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.errors import InputError
@@ -108,10 +108,7 @@ def _chosen(only: str | None, data: str, tuned: bool) -> dict[str, list[str]]:
         raise InputError(
             f"--tuned: no configuration tuned/{Path(data).stem}_….yaml; fedrec sweep operating_point finds such"
         )
-    names = files if only is None else list(dict.fromkeys(name.strip() for name in only.split(",")))
-    for name in names:
-        if name not in files:
-            raise InputError(f"--only {name}: no such method{' with --tuned' * tuned}; there are {', '.join(files)}")
+    names = files if only is None else chosen(only, files, f"method{' with --tuned' * tuned}")
     return {name: [f"--config={file}" for file in files[name]] for name in names}
 
 

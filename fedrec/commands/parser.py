@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
 from fedrec.errors import InputError
@@ -41,6 +41,26 @@ def add_mix_fingerprints(parser: Parser) -> None:
         action="store_true",
         help="take runs of different data or protocols into one table, with their fingerprints in a column",
     )
+
+
+def chosen(names: str, known: Collection[str], what: str) -> list[str]:
+    """The names that ``--only`` lists, with commas between them.
+
+    Args:
+        names: Its value.
+        known: All names there are.
+        what: What they are of, for the message.
+
+    Raises:
+        InputError: If it is blank, or one of them is not known.
+    """
+    listed = list(dict.fromkeys(filter(None, map(str.strip, names.split(",")))))
+    if not listed:
+        raise InputError(f"--only is blank; there are {', '.join(known)}")
+    for name in listed:
+        if name not in known:
+            raise InputError(f"--only {name}: no such {what}; there are {', '.join(known)}")
+    return listed
 
 
 def joined(words: Sequence[str]) -> list[str]:

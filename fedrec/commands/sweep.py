@@ -54,25 +54,26 @@ def main(argv: Sequence[str]) -> int:
     status = 0
     for sweep, out in zip(sweeps, outs, strict=True):
         try:
-            status = max(status, _run(sweep, out, options.parallel, options.resume or sweep in new))
+            go_on = options.resume or sweep in new
+            status = max(status, _run(sweep, out, options.parallel, go_on, out.parent if folder else out))
         except InputError as error:
             if not folder:
                 raise
             print(f"{sweep.path.stem}: {error}", flush=True)  # the other sweeps can still be run
             status = 1
     if folder:
-        _tell(outs[0].parent)
+        _tell(outs)
     return status
 
 
-def _tell(top: Path) -> None:
-    """Print what a folder of sweeps found."""
+def _tell(outs: Sequence[Path]) -> None:
+    """Print what the sweeps of a folder found."""
     from fedrec.commands.points import points_of  # pandas takes a second
-    from fedrec.report.points import METRIC, points_markdown
+    from fedrec.report.points import points_markdown
 
-    rows = points_of(top)
-    if METRIC in rows:
-        print(points_markdown(rows.dropna(subset=[METRIC])), end="")
+    rows = points_of(outs)
+    if len(rows):
+        print(points_markdown(rows), end="")
 
 
 def _check(new: Sequence[SweepFile], parallel: int) -> None:
@@ -85,8 +86,8 @@ def _check(new: Sequence[SweepFile], parallel: int) -> None:
         check_against_parser(sweep)
 
 
-def _run(sweep: SweepFile, out: Path, parallel: int, go_on: bool) -> int:
-    """Run what is left of a sweep.
+def _run(sweep: SweepFile, out: Path, parallel: int, go_on: bool, named: Path) -> int:
+    """Run what is left of a sweep, whose command goes on with ``--out named``.
 
     Raises:
         InputError: If its folder cannot be used, or its trials keep failing.
@@ -108,7 +109,7 @@ def _run(sweep: SweepFile, out: Path, parallel: int, go_on: bool) -> int:
             try:
                 driver.run()
             except KeyboardInterrupt:
-                console.print(f"Stopped with {driver.ended} trials done; go on with --resume --out {out}")
+                console.print(f"Stopped with {driver.ended} trials done; go on with --resume --out {named}")
                 raise
     return _conclude(driver, console, out)
 
@@ -129,9 +130,10 @@ def _parser() -> Parser:
         description="Run a W&B sweep file on this machine, with no server and no account.",
         epilog="OUT holds the ledger (one line per ended trial), every trial's options and log, and ordinary run "
         "folders in one W&B group, which `wandb sync` can upload later; at the end best.yaml, the settings of the best "
-        "trial, and points.csv, the trials that ranking among candidates and among all items would choose, of which a "
-        "folder of sweeps ends with a table. After Ctrl-C, kill -9 or a power cut, --resume goes on: ended trials are "
-        "not repeated, interrupted ones continue from their last checkpoint.",
+        "trial. Where NDCG@10 is looked for, points.csv holds the trial that candidates would choose and, with full "
+        "ranking, the one that all items would; a folder of sweeps ends with a table of them. After Ctrl-C, kill -9 or "
+        "a power cut, --resume goes on: ended trials are not repeated, interrupted ones continue from their last "
+        "checkpoint.",
     )
     parser.add_argument(
         "file", metavar="FILE", help="sweep file, a folder of such, or the name of a shipped one, such as rho"
@@ -178,7 +180,8 @@ def _conclude(driver: Driver, console: Console, out: Path) -> int:
     if driver.best is not None and driver.best.best is not None:
         setting = ", ".join(f"{key}={value}" for key, value in driver.best.parameters.items())
         console.print(f"Best {driver.sweep.metric} {driver.best.best:.4f}: trial {driver.best.number} ({setting})")
-        write_text(out / "best.yaml", as_configuration(driver.sweep, driver.best, number_of_trials(driver.sweep)))
+        best = as_configuration(driver.sweep, driver.best, driver.ended, driver.folder.ended_on)
+        write_text(out / "best.yaml", best)
         from fedrec.commands.points import write_points  # pandas takes a second
 
         write_points(driver, out)

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from fedrec.commands.parser import chosen
 from fedrec.commands.shipped import SHIPPED, shipped_or_own
 from fedrec.errors import InputError
 from fedrec.sweep.file import SweepFile
@@ -41,11 +42,7 @@ def _only(paths: list[Path], folder: Path, names: str | None) -> list[Path]:
     if names is None:
         return paths
     known = {path.stem: path for path in paths}
-    chosen = list(dict.fromkeys(name.strip() for name in names.split(",")))
-    for name in chosen:
-        if name not in known:
-            raise InputError(f"--only {name}: no such sweep in {folder}; there are {', '.join(known)}")
-    return [known[name] for name in chosen]
+    return [known[name] for name in chosen(names, known, f"sweep in {folder}")]
 
 
 def sweep_folders(options: argparse.Namespace, sweeps: Sequence[SweepFile], folder: Path | None) -> list[Path]:

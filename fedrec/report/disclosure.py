@@ -11,8 +11,9 @@ import pandas as pd
 
 from fedrec.analysis.naming import settings_by_data
 from fedrec.errors import InputError
+from fedrec.files import written_on
 from fedrec.report.methods import mean_and_half
-from fedrec.report.rows import CONFIGURATION, FINGERPRINT, METHOD, configuration_hash, written_on
+from fedrec.report.rows import CONFIGURATION, FINGERPRINT, METHOD, configuration_hash
 from fedrec.runs.fingerprint import read_fingerprint
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.plain import load_plain
@@ -36,7 +37,7 @@ def disclosure_rows(folders: Sequence[Path]) -> pd.DataFrame:
         over clients (``not 0, all others half``); NaN where there is none.
 
     Raises:
-        InputError: If a run was not measured.
+        InputError: If a run was not measured, or its fingerprint is damaged.
     """
     runs = [RunFolder(folder) for folder in folders]
     configs = [load_plain(run.config) for run in runs]

@@ -2,69 +2,77 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-import yaml
 
-from fedrec.evaluation.table import POPULAR, Measure
-from fedrec.runs.settings import SHORT_NAMES
+from fedrec.evaluation.table import MODEL, POPULAR, Measure
+from fedrec.runs.settings import SHORT_NAMES, said
 
-CHOSEN_BY = "chosen_by"
-METRIC = "ndcg_10"
+CHOSEN_BY, OPTIONS = "chosen_by", "options"
 SHOWN = {"full": (Measure("ndcg", "full"), Measure("ndcg")), "sampled": (Measure("ndcg"), Measure("ndcg", "full"))}
-POPULARS = (f"popular_{METRIC}", f"popular_full_{METRIC}")
-# Options of a trial that its sweep does not search.
-FIXED = {"config", "checkpoint.select", "data.protocol", "seed_everything"} | {
-    *("trainer.max_epochs", "trainer.check_val_every_n_epoch"),
-}
+FIGURES = tuple(measure.name(model).removeprefix("test/") for model in (MODEL, POPULAR) for measure in SHOWN["full"])
+TEXTS = ("method", "data", "protocol", "configuration", "fingerprint", OPTIONS, "command", "date")
+NEEDED = ("sweep", CHOSEN_BY, "method", "data", "protocol", OPTIONS, "trials", "stopped", "minutes", *FIGURES)
 
 
 def points_markdown(rows: pd.DataFrame) -> str:
-    """The points of one data set as Markdown, the best first.
+    """The points as Markdown, a table for every data set and protocol, the best methods first.
 
     Args:
-        rows: As :func:`fedrec.commands.points.points_of` gives them, of sweeps whose objective is NDCG@10.
+        rows: As :func:`fedrec.commands.points.points_of` gives them.
 
     Returns:
         A line for every sweep, by the name of its method: what the trial that all unseen items chose reaches among
         them and among candidates, what the one that candidates chose does, on the validation item; the options of the
-        former, or of the latter where none ranked among all; trials, and minutes of one process. A line of most popular
-        items.
+        former, or of the latter where none ranked among all; trials and minutes. A line of most popular items. With a
+        headline each where there are several tables.
     """
-    head = ["method", *(f"chosen by {kind}: {_names(kind)}" for kind in SHOWN), "options", "trials (stopped)", "min"]
-    popular = rows.iloc[0][list(POPULARS)].rename(index=lambda name: name.removeprefix("popular_"))
+    groups = list(rows.groupby(["data", "protocol"], sort=False, dropna=False))
+    heads = [f"{data}, protocol `{protocol}`:\n\n" * (len(groups) > 1) for (data, protocol), _ in groups]
+    return "\n".join(head + _table(own) for head, (_, own) in zip(heads, groups, strict=True))
+
+
+def said_options(values: Mapping[str, Any]) -> str:
+    """Options and their values in few words, numbers in three digits.
+
+    Parts of a model may have options of one name, so an option keeps the names of its parts.
+
+    Example:
+        >>> said_options({"model.client.lam": 0.012345, "model.server.lam": 2, "data.negatives": 4})
+        'client lam 0.0123, server lam 2, negatives 4'
+    """
+    return ", ".join(_said(key, value) for key, value in values.items())
+
+
+def _said(key: str, value: Any) -> str:
+    name = SHORT_NAMES.get(key, key.split(".", 1)[-1].replace(".", " "))
+    short = float(f"{value:.3g}") if isinstance(value, float) else value
+    return said(name, [short] if isinstance(short, Mapping) and "class_path" in short else short)
+
+
+def _table(rows: pd.DataFrame) -> str:
+    """The table of one data set under one protocol."""
+    head = ["method", *(f"chosen by {kind}: {_labels(kind)}" for kind in SHOWN), OPTIONS, "trials (stopped)", "min"]
+    popular = rows.iloc[0][list(FIGURES[2:])].rename(index=lambda name: name.removeprefix("popular_"))
     lines = [(_height(popular), [POPULAR, *(_figures(popular, kind) for kind in SHOWN), "", "", ""])]
     lines = [line for line in lines if not pd.isna(line[0])]
-    for _, own in rows.groupby("sweep", sort=False):
+    methods = rows.drop_duplicates("sweep")["method"]
+    several = {*methods[methods.duplicated(keep=False)]}
+    for sweep, own in rows.groupby("sweep", sort=False):
         by, first = {str(row[CHOSEN_BY]): row for _, row in own.iterrows()}, own.iloc[0]
+        method = f"{first['method']} ({sweep})" if first["method"] in several else first["method"]
         figures = [_figures(by[kind], kind) if kind in by else "" for kind in SHOWN]
         about = [f"{first['trials']} ({first['stopped']})", f"{first['minutes']:.0f}"]
-        lines.append((_height(first), [first["method"], *figures, options(first["command"]), *about]))
+        options = str(first[OPTIONS]).replace("|", "\\|")
+        lines.append((_height(first), [method, *figures, options, *about]))
     lines.sort(key=lambda line: -line[0])
     table = [head, ["---"] * len(head), *(cells for _, cells in lines)]
     return "".join(f"| {' | '.join(map(str, cells))} |\n" for cells in table)
 
 
-def options(command: str) -> str:
-    """What a sweep searched, of the command of one of its trials, in few words.
-
-    Example:
-        >>> options("fedrec fit --config method/fcf.yaml --model.server.lam=0.012345 --seed_everything=1")
-        'server lam 0.0123'
-    """
-    words = [word.removeprefix("--").partition("=") for word in shlex.split(command) if word.startswith("--")]
-    return ", ".join(_said(key, yaml.safe_load(value)) for key, _, value in words if key not in FIXED)
-
-
-def _said(key: str, value: Any) -> str:
-    """An option and its value, a number in three digits; parts of a model that have options of one name keep theirs."""
-    name = SHORT_NAMES.get(key, key.split(".", 1)[-1].replace(".", " ").replace("_", " "))
-    return f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
-
-
-def _names(kind: str) -> str:
+def _labels(kind: str) -> str:
     return " / ".join(measure.label for measure in SHOWN[kind])
 
 
@@ -75,5 +83,5 @@ def _figures(row: pd.Series[Any], kind: str) -> str:
 
 def _height(row: pd.Series[Any]) -> float:
     """By what lines are sorted: full NDCG@10, or sampled where none ranked among all."""
-    full = row[f"full_{METRIC}"]
-    return float(row[METRIC] if pd.isna(full) else full)
+    full, sampled = (row[measure.name().removeprefix("test/")] for measure in SHOWN["full"])
+    return float(sampled if pd.isna(full) else full)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from fedrec.analysis.naming import settings_by_data
 from fedrec.analysis.runs import run_folders
 from fedrec.errors import InputError
 from fedrec.evaluation.table import EXPOSURE, MEASURES, MODELS
-from fedrec.files import write_text
+from fedrec.files import write_text, written_on
 from fedrec.runs.costs import spent
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.identity import deciding_settings
@@ -95,11 +94,6 @@ def _row(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
         row |= {short: found["metrics"].get(name), f"{short}_half": (high - low) / 2}
     costs = spent(run) if trained else {}
     return row | {name: costs.get(name) for name in COSTS} | {"date": written_on(run.test)}
-
-
-def written_on(file: Path) -> str:
-    """The day on which a file was last written, ``YYYY-MM-DD`` in UTC."""
-    return f"{datetime.fromtimestamp(file.stat().st_mtime, tz=UTC):%Y-%m-%d}"
 
 
 def configuration_hash(config: Mapping[str, Any]) -> str:

@@ -35,6 +35,16 @@ class SweepFile:
     space: Mapping[str, Dimension] = field(default_factory=dict)
 
     @property
+    def name(self) -> str:
+        """What it calls itself, else its file's name."""
+        return str(self.content.get("name", self.path.stem))
+
+    @property
+    def data(self) -> str:
+        """Name of the data's configuration; blank if the command names none of ours."""
+        return next((Path(word).stem for word in self.content["command"] if DATA.fullmatch(word)), "")
+
+    @property
     def method(self) -> str:
         """Search method: ``grid``, ``random`` or ``bayes``."""
         return str(self.content["method"])

@@ -17,11 +17,13 @@ MOST_BANDS = 100  # W&B's own end of the row min_iter, min_iter eta, min_iter et
 
 
 def bands(early: Mapping[str, Any], longest: int) -> list[int]:
-    """Return the numbers of validations after which trials are compared, in rising order.
+    """Return the numbers of values of the objective after which trials are compared, in rising order.
+
+    There is one in every round from the first ranking on, the best so far, also where not every round ranks.
 
     Args:
         early: The file's ``early_terminate``, checked.
-        longest: Number of validations beyond which no band is needed.
+        longest: Number of values beyond which no band is needed.
     """
     eta = early.get("eta", DEFAULT_ETA)
     ends: list[int] = []

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fedrec.errors import InputError
-from fedrec.files import write_text
+from fedrec.files import write_text, written_on
 from fedrec.sweep.file import SweepFile
 from fedrec.sweep.space import is_number
 
@@ -39,7 +39,7 @@ class Trial:
         state: ``finished`` means that every round was done, ``stopped`` that hyperband ended it early, ``failed`` that
             the process ended with an error. Anything else is ``running``, and has no line in the ledger.
         best: Best objective seen, or none.
-        history: Objective after each validation, in order.
+        history: Objective of every round that logged it, in order; the best so far is logged from the first ranking on.
         seconds: Wall-clock seconds of its last process.
     """
 
@@ -75,6 +75,11 @@ class SweepFolder:
     def trials_path(self) -> Path:
         """Folder of the trials' options, logs and locks."""
         return self.path / "trials"
+
+    @property
+    def ended_on(self) -> str:
+        """The day on which its last trial ended, ``YYYY-MM-DD`` in UTC."""
+        return written_on(self._ledger)
 
     def file(self, number: int, suffix: str) -> Path:
         """Path of a trial's ``json``, ``log`` or ``lock`` file."""

@@ -12,7 +12,7 @@ from typing import Any
 from fedrec.errors import InputError
 from fedrec.sweep.document import read_document
 from fedrec.sweep.file import COMMAND_HEAD, COMMAND_TAIL, SweepFile
-from fedrec.sweep.space import Dimension, Listed, SpecError, is_number
+from fedrec.sweep.space import Dimension, SpecError, is_number
 from fedrec.sweep.spec import read_dimension
 
 METHODS = ("grid", "random", "bayes")
@@ -168,7 +168,7 @@ def _check_size(sweep: SweepFile) -> None:
         cells = math.prod(len(dimension.cells() or ()) for dimension in sweep.space.values())
         if cells > MOST_CELLS and sweep.run_cap is None:
             raise sweep.error(f"the grid has {cells:,} cells; give run_cap, a number of trials", "parameters")
-    elif sweep.method == "bayes" and all(isinstance(d, Listed) and len(d.values) == 1 for d in sweep.space.values()):
+    elif sweep.method == "bayes" and not any(dimension.is_open for dimension in sweep.space.values()):
         raise sweep.error("bayes has nothing to search: every parameter has a single value", "parameters")
 
 

@@ -79,7 +79,7 @@ def _guided(sweep: SweepFile, trials: Sequence[Trial], number: int) -> dict[str,
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    searched = {key: dimension for key, dimension in sorted(sweep.space.items()) if _is_open(dimension)}
+    searched = {key: dimension for key, dimension in sorted(sweep.space.items()) if dimension.is_open}
     axes = {key: _axis(dimension) for key, dimension in searched.items()}
     sampler = optuna.samplers.GPSampler(seed=_seed(sweep, number), n_startup_trials=1)
     study = optuna.create_study(direction=sweep.content["metric"]["goal"], sampler=sampler)
@@ -99,10 +99,6 @@ def _guided(sweep: SweepFile, trials: Sequence[Trial], number: int) -> dict[str,
         key: _at(dimension, places[key]) if key in places else drawn[key]
         for key, dimension in sorted(sweep.space.items())
     }
-
-
-def _is_open(dimension: Dimension) -> bool:
-    return not (isinstance(dimension, Listed) and len(dimension.values) == 1)
 
 
 def _axis(dimension: Dimension) -> Any:

@@ -43,6 +43,11 @@ class Dimension(ABC):
     def holds(self, value: Any) -> bool:
         """Whether ``at`` can return this value."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be more than one value."""
+        return True
+
     def examples(self) -> list[Any]:
         """Return values that stand for all."""
         return [self.at(quantile) for quantile in QUANTILES]
@@ -58,6 +63,11 @@ class Listed(Dimension):
 
     values: tuple[Any, ...]
     weights: tuple[float, ...] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """See base class."""
+        return len(self.values) > 1
 
     def at(self, quantile: float) -> Any:
         """Return the value below which this share of all draws lies."""

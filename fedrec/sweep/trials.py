@@ -61,7 +61,7 @@ class TrialJob(Job):
     def environment(self) -> dict[str, str]:
         """See base class."""
         content = self._sweep.content
-        group = {"WANDB_RUN_GROUP": f"{content.get('name', self._sweep.path.stem)}-{self._root.id}"}
+        group = {"WANDB_RUN_GROUP": f"{self._sweep.name}-{self._root.id}"}
         return group | {f"WANDB_{key.upper()}": str(content[key]) for key in ("project", "entity") if key in content}
 
     def look(self) -> None:

@@ -176,10 +176,14 @@ def test_several_runs_leave_a_row_for_every_run_and_stage(tmp_path: Path) -> Non
     assert list(zip(rows["method"], rows["after"], rows["seed"], strict=True)) == expected
     for folder in folders:
         told = json.loads((folder / "disclosure.json").read_text())["areas"]
+        digest = json.loads((folder / "fingerprint.json").read_text())["fingerprint"]
+        assert (rows.loc[rows["run"] == folder.name, "fingerprint"] == digest).all()
         own = rows[rows["run"] == folder.name]
         assert own[list(GUESSES)].to_numpy().flatten() == pytest.approx([one["area"] for one in told], rel=1e-5)
         halves = [(one["interval"][1] - one["interval"][0]) / 2 for one in told]
         assert own[[f"{guess} half" for guess in GUESSES]].to_numpy().flatten() == pytest.approx(halves, rel=1e-5)
+    assert rows.groupby("method")["configuration"].nunique().tolist() == [1, 1]  # the seed is none of it
+    assert rows["configuration"].nunique() == 2
     # Over two seeds, Student's quantile with one degree of freedom is 12.706; the half difference is the mean's error.
     lines = disclosure_markdown(rows).splitlines()
     assert len(lines) == 2 + 1 + 2

@@ -28,7 +28,7 @@ claims:
     tolerance: 0.01
   better:
     says: every radius helps
-    run: {method: fedrecgel, configs: [tuned/filmtrust_fedrecgel.yaml], options: {model.client.rho_private: 0.0}}
+    run: {method: fedrecgel, configs: [raised/filmtrust_fedrecgel.yaml], options: {model.client.rho_private: 0.0}}
     than: fedncf
     metric: full NDCG@10
     by: 0.01
@@ -56,7 +56,7 @@ REFUSED = {
     "seeds no list": ("[0, 1]", "3", r"line 4: seeds is 3; expected different whole numbers"),
     "data": ("data: filmtrust", "data: filmtrast", r"line 6: data is 'filmtrast'; expected the name"),
     "method": ("than: fedncf", "than: fedncff", r"line 16: claims\.better\.than\.method is 'fedncff'"),
-    "configuration": ("tuned/filmtrust", "tuned/x", r"line 15: .*configs is 'tuned/x_fedrecgel\.yaml'"),
+    "configuration": ("raised/filmtrust", "raised/x", r"line 15: .*configs is 'raised/x_fedrecgel\.yaml'"),
     "metric": ("sampled HR@10", "HR@10", r"line 10: claims\.high\.metric is 'HR@10'; expected a figure"),
     "cut-off": ("sampled HR@10", "sampled HR@7", r"claims\.high\.metric is 'sampled HR@7'"),
     "no words": ("    says: it reaches 0.918\n", "", r"line 8: claims\.high\.says is missing; expected the claim"),
@@ -113,7 +113,7 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert better[1].asserted == Asserted(by=0.01)
     assert better[1].than == Setting("fedncf")
     options = {"model.client.rho_private": 0.0, "model.client.rho_shared": 0.1}
-    assert better[1].run == Setting("fedrecgel", ("tuned/filmtrust_fedrecgel.yaml",), options)
+    assert better[1].run == Setting("fedrecgel", ("raised/filmtrust_fedrecgel.yaml",), options)
 
 
 def test_options_of_the_file_and_of_a_claim_are_those_of_all_its_runs(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_configurations_compose_and_options_win(capsys: pytest.CaptureFixture[str]) -> None:
-    configurations = ["data/filmtrust.yaml", "method/fedrecgel.yaml", "tuned/filmtrust_fedrecgel.yaml"]
+    configurations = ["data/filmtrust.yaml", "method/fedrecgel.yaml", "raised/filmtrust_fedrecgel.yaml"]
     argv = ["fit", *(word for name in configurations for word in ("--config", name))]
     with pytest.raises(SystemExit) as ended:
         main([*argv, "--model.client.rho_shared", "0.5", "--seed_everything", "7", "--print_config"])
@@ -176,7 +176,7 @@ WRONG = {
         "there is no column 'nobody' for --data.layout.user",
     ),
     "column by its position": ([*FILE, "--data.layout.user=7"], "there is no column 7 for --data.layout.user"),
-    "tuned alone": (["fit", "--config=tuned/filmtrust_fedrecgel.yaml"], "model.client: not chosen yet"),
+    "settings alone": (["fit", "--config=raised/filmtrust_fedrecgel.yaml"], "model.client: not chosen yet"),
     "method before data": (["fit", "--config=method/fedncf.yaml", "--config=data/filmtrust.yaml"], "choose it first"),
     "no run": (["fit", "--resume=nosuch"], "nosuch: not a run folder"),
     "no run named": (["fit", "--resume"], "--resume: expected a run folder after it"),

@@ -27,7 +27,7 @@ def test_the_demo_ends_with_a_table_and_a_picture(
     rows = [(line.strip().partition("  ")[0], line.split()[-4:]) for line in table if line.count("0.") == 4]
     assert [name.partition(",")[0] for name, _ in rows] == [
         *("authors' settings", "mean-private"),
-        *("tuned", "mean-private"),
+        *("raised rates", "mean-private"),
         "most popular",
     ]
     # Leave-one-out on FilmTrust with the published split: most popular items are known (test of the audit).

@@ -16,6 +16,7 @@ from fedrec.errors import InputError
 from fedrec.sweep.check import check_against_parser
 from fedrec.sweep.driver import Driver
 from fedrec.sweep.file import SweepFile
+from fedrec.sweep.hyperband import to_stop
 from fedrec.sweep.ledger import Trial
 from fedrec.sweep.reading import read_sweep_file
 from fedrec.sweep.search import number_of_trials, propose
@@ -42,7 +43,7 @@ def test_every_method_that_learns_from_others_has_the_same_budget_and_objective(
     assert {number_of_trials(sweep) for sweep in sweeps} == {24}
     assert {(sweep.method, sweep.metric, sweep.maximise) for sweep in sweeps} == {("bayes", "val/ndcg_10_best", True)}
     for sweep in sweeps:  # the worse half may be ended from a fifth of the rounds on
-        rounds = number_of_rounds(sweep) // validated_every(sweep)
+        rounds = number_of_rounds(sweep)
         expected = {"type": "hyperband", "min_iter": rounds // 5, "eta": 2} if rounds > 1 else None
         assert sweep.content.get("early_terminate") == expected, sweep.path
     for key, expected in {"data.protocol": ["fair"], "seed_everything": [0, 1, 2]}.items():
@@ -57,10 +58,16 @@ def number_of_rounds(sweep: SweepFile) -> int:
     return int(yaml.safe_load(method.read_text())["trainer"]["max_epochs"])
 
 
-def validated_every(sweep: SweepFile) -> int:
-    """After how many rounds a trial ranks: what the sweep says, or every round."""
-    every = sweep.space.get("trainer.check_val_every_n_epoch")
-    return int(every.examples()[0]) if every else 1
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_worse_half_is_ended_from_a_fifth_of_the_rounds_on(path: Path) -> None:
+    sweep = read_sweep_file(path)
+    rounds, space = number_of_rounds(sweep), sweep.space
+    every = space["trainer.check_val_every_n_epoch"].examples()[0] if "trainer.check_val_every_n_epoch" in space else 1
+    # The best so far is logged in every round from the first ranking on, that of round `every`.
+    better = [Trial(n, f"a-{n}", {}, state="finished", history=[0.4] * (rounds - every + 1)) for n in (0, 1)]
+    seen = [Trial(2, "a-2", {}, history=[0.3] * (number - every + 1)) for number in range(every, rounds + 1)]
+    stopped = [number for number, worse in enumerate(seen, start=every) if to_stop(sweep, [*better, worse])]
+    assert stopped[:1] == ([] if rounds == 1 else [rounds // 5 + every])
 
 
 def write(path: Path, **changes: Any) -> None:
@@ -101,23 +108,28 @@ def test_either_way_of_ranking_chooses_a_point_of_its_own(desk: Path, capsys: py
     folder = desk / "mine"
     for name, values in {"a": [0.1, 0.3], "b": [0.2, -1.0]}.items():
         metric = {"name": "val/ndcg_10_best", "goal": "maximize"}
-        parameters = {"x": {"values": values}, "seed_everything": {"value": 4}}
+        parameters = {"x": {"values": values}, "seed_everything": {"value": 4}, "p": {"value": True}}
         write(folder / f"{name}.yaml", name=name, metric=metric, parameters=parameters)
     out = desk / "found"
     assert main(["sweep", "mine", "--data", "ml-100k", "--select", "full", "--out", str(out)]) == 1
     said = capsys.readouterr().out
-    rows = points_of(out).set_index(["sweep", "chosen_by"])
+    rows = points_of([out / "a", out / "b"]).set_index(["sweep", "chosen_by"])
     assert rows.index.tolist() == [("a", "full"), ("a", "sampled"), ("b", "full"), ("b", "sampled")]
     found = rows[["trial", "round", "ndcg_10", "full_ndcg_10"]].round(6).T.to_dict("list")
     assert found[("a", "full")] == [0, 1, 0.1, 0.9]
     assert found[("a", "sampled")] == [1, 20, 0.357, 0.567]
     assert found[("b", "full")] == [0, 1, 0.2, 0.8]
+    day = (out / "a" / "best.yaml").read_text().splitlines()[0].rpartition(", ")[2]
+    assert day == f"{rows.loc[('a', 'full'), 'date']}."
     about = rows[["data", "fingerprint", "seed", "trials", "stopped", "failed"]].T.to_dict("list")
     assert about[("b", "full")] == ["ml-100k", 8 * "9e", 4, 2, 0, 1]
-    command = "fedrec fit --config data/ml-100k.yaml --checkpoint.select=full --seed_everything=4 --x=0.1"
+    command = "fedrec fit --config data/ml-100k.yaml --checkpoint.select=full --p=true --seed_everything=4 --x=0.1"
     assert rows.loc[("a", "full"), "command"] == command
     lines = [line.split(" | ")[1:4] for line in said.splitlines() if line.startswith("| ")]
-    assert lines[2:4] == [["0.900 / 0.100", "0.357 / 0.567", "x 0.1"], ["0.800 / 0.200", "0.238 / 0.648", "x 0.2"]]
+    assert lines[2:4] == [
+        ["0.900 / 0.100", "0.357 / 0.567", "x 0.1"],
+        ["0.800 / 0.200", "0.238 / 0.648", "x 0.2"],
+    ]
 
 
 def test_trials_are_chosen_among_all_items_where_that_is_asked_for(desk: Path) -> None:
@@ -130,7 +142,7 @@ def test_trials_are_chosen_among_all_items_where_that_is_asked_for(desk: Path) -
     number, proposed = propose(full, []) or (None, {})
     assert (number, proposed["checkpoint.select"]) == (0, "full")
     best = Trial(3, "a-3", proposed, state="finished", best=0.2)
-    text = as_configuration(full, best, 9)  # settings, and in words how they were measured
+    text = as_configuration(full, best, 9, "2026-01-02")  # settings, and in words how they were measured
     assert yaml.safe_load(text) == {"x": 0.1}
     assert text.splitlines()[1] == "# After data/filmtrust.yaml, checkpoint.select full."
 
@@ -161,11 +173,12 @@ def test_an_option_in_the_command_is_told_where_it_belongs(desk: Path) -> None:
 def test_some_of_a_folder_are_run(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a", "b", "c"):
         write(desk / "mine" / f"{name}.yaml", parameters={"x": {"values": [0.1]}})
-    assert main(["sweep", "mine", "--only", "c, a"]) == 0
+    assert main(["sweep", "mine", "--only", "c, a,"]) == 0
     assert sorted(path.name for path in (desk / "sweep_runs" / "mine").iterdir() if path.is_dir()) == ["a", "c"]
     capsys.readouterr()
     for words, message in {
         ("mine", "--only", "a,d"): "--only d: no such sweep in mine; there are a, b, c",
+        ("mine", "--only", " "): "--only is blank; there are a, b, c",
         ("mine/a.yaml", "--only", "a"): "--only a: mine/a.yaml is one sweep; expected a folder of such",
     }.items():
         assert main(["sweep", *words]) == 2

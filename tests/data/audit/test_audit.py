@@ -14,7 +14,8 @@ from fedrec.data.audit.findings import findings, percent
 from fedrec.data.audit.parts import Concentration, Spread, Timestamps
 from fedrec.data.audit.text import plain, short, table
 from fedrec.data.interactions import Counts, Interactions
-from fedrec.data.protocol.presets import ProtocolOverrides
+from fedrec.data.protocol.presets import ProtocolOverrides, protocol_named
+from fedrec.data.protocol.split import split
 from fedrec.errors import InputError
 from tests.data.build import interactions, others
 from tests.data.shared import shared_interactions
@@ -172,9 +173,12 @@ def test_the_short_form_says_what_was_read_what_was_left_and_what_scores_mean() 
 
 
 def test_the_table_names_numbers_and_stays_narrow() -> None:
-    lines = table(audit(small(), "fedrecgel", ONE)).splitlines()
+    made = audit(small(), "fedrecgel", ONE)
+    lines = table(made).splitlines()
+    assert made.fingerprint == split(small(), protocol_named("fedrecgel", ONE), 0).fingerprint
     assert lines[0] == "tiny under protocol fedrecgel (candidates=1), split seed 0"
     cells = [line.split() for line in lines]
+    assert ["fingerprint", made.fingerprint] in cells
     assert ["in", "the", "file", "4", "10", "17"] in cells
     assert ["kept", "3", "10", "16"] in cells
     assert ["user", "5.3", "5", "5", "5", "5", "6", "6", "6", "6"] in cells
