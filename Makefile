@@ -81,6 +81,8 @@ paper: $(INSTALLED) ## replay what papers claim: hours, or minutes with RUNS=--q
 	$(BIN)/fedrec claims leak --parallel 2 $(RUNS)
 	$(BIN)/fedrec claims sam --parallel 2 $(RUNS)
 	$(BIN)/fedrec claims accuracy --parallel 2 $(RUNS)
+	$(BIN)/fedrec claims tuned --parallel 2 $(RUNS)
+	$(BIN)/fedrec claims sam-tuned --parallel 2 $(RUNS)
 
 notebooks: $(INSTALLED) ## execute the notebooks, on committed results and on small runs
 	$(TESTS) --nbmake notebooks
