@@ -7,14 +7,28 @@ from typing import Any
 
 import pandas as pd
 
-from fedrec.evaluation.table import MODEL, POPULAR, Measure
+from fedrec.evaluation.table import MODELS, POPULAR, Measure
 from fedrec.runs.settings import SHORT_NAMES, said
 
 CHOSEN_BY, OPTIONS = "chosen_by", "options"
 SHOWN = {"full": (Measure("ndcg", "full"), Measure("ndcg")), "sampled": (Measure("ndcg"), Measure("ndcg", "full"))}
-FIGURES = tuple(measure.name(model).removeprefix("test/") for model in (MODEL, POPULAR) for measure in SHOWN["full"])
+# Columns of these figures, and of those of most popular items.
+COLUMNS = {kind: [m.name(stage="val").removeprefix("val/") for m in measures] for kind, measures in SHOWN.items()}
+POPULARS = [f"{MODELS[POPULAR]}{name}" for name in COLUMNS["full"]]
 TEXTS = ("method", "data", "protocol", "configuration", "fingerprint", OPTIONS, "command", "date")
-NEEDED = ("sweep", CHOSEN_BY, "method", "data", "protocol", OPTIONS, "trials", "stopped", "minutes", *FIGURES)
+NEEDED = (
+    "sweep",
+    CHOSEN_BY,
+    "method",
+    "data",
+    "protocol",
+    OPTIONS,
+    "trials",
+    "stopped",
+    "minutes",
+    *COLUMNS["full"],
+    *POPULARS,
+)
 
 
 def points_markdown(rows: pd.DataFrame) -> str:
@@ -55,7 +69,7 @@ def _said(key: str, value: Any) -> str:
 def _table(rows: pd.DataFrame) -> str:
     """The table of one data set under one protocol."""
     head = ["method", *(f"chosen by {kind}: {_labels(kind)}" for kind in SHOWN), OPTIONS, "trials (stopped)", "min"]
-    popular = rows.iloc[0][list(FIGURES[2:])].rename(index=lambda name: name.removeprefix("popular_"))
+    popular = rows.iloc[0][POPULARS].rename(index=lambda name: name.removeprefix(MODELS[POPULAR]))
     lines = [(_height(popular), [POPULAR, *(_figures(popular, kind) for kind in SHOWN), "", "", ""])]
     lines = [line for line in lines if not pd.isna(line[0])]
     methods = rows.drop_duplicates("sweep")["method"]
@@ -77,11 +91,10 @@ def _labels(kind: str) -> str:
 
 
 def _figures(row: pd.Series[Any], kind: str) -> str:
-    names = [measure.name().removeprefix("test/") for measure in SHOWN[kind]]
-    return " / ".join("" if pd.isna(row[name]) else f"{row[name]:.3f}" for name in names)
+    return " / ".join("" if pd.isna(row[name]) else f"{row[name]:.3f}" for name in COLUMNS[kind])
 
 
 def _height(row: pd.Series[Any]) -> float:
     """By what lines are sorted: full NDCG@10, or sampled where none ranked among all."""
-    full, sampled = (row[measure.name().removeprefix("test/")] for measure in SHOWN["full"])
+    full, sampled = (row[name] for name in COLUMNS["full"])
     return float(sampled if pd.isna(full) else full)
