@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fedrec.client import Client
 from fedrec.errors import InputError
+from fedrec.models.recommender import Recommender
 from fedrec.server import Server
 from fedrec.server.extras import Extra
 from fedrec.uploads import Between, UploadPath, UserLevelPrivacy
@@ -22,8 +23,8 @@ def check_processes(client: Client, world: int) -> None:
         )
 
 
-def check_together(client: Client, server: Server, uploads: UploadPath) -> None:
-    """Refuse a client, a server and steps between them that do not go together.
+def check_together(recommender: Recommender, client: Client, server: Server, uploads: UploadPath) -> None:
+    """Refuse a recommender, a client, a server and steps between them that do not go together.
 
     Raises:
         InputError: Naming the options.
@@ -54,6 +55,17 @@ def check_together(client: Client, server: Server, uploads: UploadPath) -> None:
         raise InputError(
             f"model.server={type(server).__name__}: nothing travels, and clients go on with their own copies; expected "
             "no model.uploads or model.privacy, and model.client.start=FromOwn with a store that keeps copies"
+        )
+    if recommender.counts_items and not server.exchanges:
+        raise InputError(
+            f"model.server={type(server).__name__}: nothing travels, and "
+            f"model.recommender={type(recommender).__name__} starts from what all clients count together; expected "
+            "start=zero"
+        )
+    if recommender.counts_items and any(isinstance(step, UserLevelPrivacy) for step in uploads):
+        raise InputError(
+            f"model.privacy: model.recommender={type(recommender).__name__} starts from counts of the clients' items, "
+            "which are not noised; expected start=zero"
         )
     watching = [type(one).__name__ for one in server.extras() if type(one).receive is not Extra.receive]
     names, steps = (type(client).__name__, type(server).__name__), list(uploads)

@@ -89,7 +89,7 @@ class FederatedRecommender(EvaluatedModule):
             raise InputError(f"model.max_left_out={max_left_out}: expected a share from 0 to 1")
         client.check(recommender)
         path = UploadPath(uploads or (), privacy)
-        check_together(client, server, path)
+        check_together(recommender, client, server, path)
         self.automatic_optimization = False
         self.recommender, self.client, self.server = recommender, client, server
         self.seed, self.budget = seed, int(memory_budget_mib * 2**20)
@@ -193,7 +193,7 @@ class FederatedRecommender(EvaluatedModule):
         self.processes = Processes(trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
         sizes = data.num_users, data.num_items
         if not len(self.server.shared):
-            self.initialise(*sizes)
+            self.initialise(*sizes, data.rows_of_item)
         if self.uploads and trainer.state.fn == "fit":
             self.uploads.plan(trainer.max_epochs if trainer.max_epochs != -1 else None, data.coin)
         if (own := (self.private.num_users, self.server.num_items)) != sizes:
@@ -201,12 +201,13 @@ class FederatedRecommender(EvaluatedModule):
                 f"the model was made for {own[0]} users and {own[1]} items; the data has {sizes[0]} and {sizes[1]}"
             )
 
-    def initialise(self, num_users: int, num_items: int) -> None:
-        """Make shared and private parameters: initial values are a function of the seed.
+    def initialise(self, num_users: int, num_items: int, rows_of_item: Tensor | None = None) -> None:
+        """Make shared and private parameters: initial values are a function of the seed, and of the counts if asked.
 
         Args:
             num_users: Number of clients U.
             num_items: Number of items I.
+            rows_of_item: Training rows of each item, ``int64 [I]``, for a recommender that ``counts_items``.
 
         Raises:
             InputError: If what the method holds does not fit; nothing is allocated then.
@@ -215,6 +216,10 @@ class FederatedRecommender(EvaluatedModule):
         self.server.check_sizes(num_users, num_items)
         generator = torch.Generator().manual_seed(self.seed)
         shared = self.recommender.initial_shared(num_items, generator)
+        if self.recommender.counts_items:
+            if rows_of_item is None:
+                raise InputError("model.recommender starts from popularity; expected rows_of_item")
+            shared = self.recommender.begin_from(shared, rows_of_item)
         self.server.initialise(shared, self.recommender.item_tables, num_users, self.seed)
         self.uploads.initialise(self.server.upload_shapes(), self.server.item_tables, num_users, self.seed)
         self.private = self.client.private_state(self.recommender, num_users, shared, generator)

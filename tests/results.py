@@ -5,7 +5,8 @@ one for every data set and protocol in it; settings that all rows of one share s
 name`` leaves the rows in the order of the settings; else the best come first. ``overview`` is one table of all data
 sets, from ``methods_DATA.csv``; ``overview_KIND`` (``tuned``, or a protocol) that from ``methods_DATA_KIND.csv``;
 ``protocols`` that of what was run on all data sets of ``runs_fedrecgel.csv``. ``printed_NAME`` is a table as a command
-printed it, beside which it stands: benchmarks, the demo. ``points_DATA`` is what sweeps of that data set found.
+printed it, beside which it stands: benchmarks, the demo; ``printed_figures``, written by hand, holds figures that
+README says in words. ``points_DATA`` is what sweeps of that data set found.
 ``make results FROM="methods/filmtrust claim_runs/leak found.json"`` first takes over what ``fedrec methods`` and
 ``fedrec claims`` left in these two, a row per run and pages of claims with their numbers and curves, what a folder of
 sweeps found (``sweep_runs/operating_point_DATA_full``), and what ``fedrec data audit`` or ``fedrec data leaks`` printed

@@ -14,7 +14,7 @@ import pytest
 from fedrec.__main__ import main
 from fedrec.claims.page import page
 from fedrec.report.rows import read_rows, write_rows
-from tests import data_results, results, small_runs
+from tests import data_results, prose, results, small_runs
 from tests.compositions import names
 
 README = Path(__file__).parents[1] / "README.md"
@@ -129,6 +129,46 @@ def test_what_a_folder_of_sweeps_found_is_taken_over(tmp_path: Path, monkeypatch
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "points_filmtrust.csv"), shown["filmtrust"])
     lines = results.generated("points_filmtrust").strip().splitlines()
     assert len(lines) == 2 + shown["filmtrust"]["sweep"].nunique() + 1  # and most popular items
+
+
+MEASURED = ("Methods", "Protocols", "Results", "Performance", "Sweeps")
+
+
+def test_every_figure_of_the_prose_stands_in_the_results() -> None:
+    found = list(prose.figures(README.read_text(encoding="utf-8"), MEASURED))
+    assert len(found) > 100
+    assert [figure[:4] for figure in found if not figure.stands] == []
+
+
+def test_rows_of_figures_are_about_paragraphs_that_have_them() -> None:
+    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", README.read_text(encoding="utf-8"))]
+    with (results.RESULTS / "printed_figures.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            (own,) = [part for part in paragraphs if row["paragraph"] in part]
+            missing = [number for number, _ in prose.numbers(row["value"]) if number not in own]
+            assert not missing, row
+
+
+@pytest.mark.parametrize(
+    ("written", "stands"),
+    [
+        ("It goes from .233 to .362.", True),
+        ("It goes from .234 to .362.", False),
+        ("It goes from .233 to .3621.", False),  # more digits than there are
+        ("It adds .021 ± .013.", True),
+        ("It adds .021 ± .014.", False),
+        ("They learn 12.9 points, 36 % of all.", True),
+        ("They learn 13.9 points.", False),
+        ("They learn 37 % of all.", False),
+        ("The table takes 603 MB.", True),
+        ("The table takes 604 MB.", False),
+        ("In 2026, `0.77` of torch 2.13, a 95 % interval.", True),
+    ],
+)
+def test_a_figure_that_differs_from_the_table_is_found(written: str, stands: bool) -> None:
+    table = "| FedNCF | 0.2333 | 0.362 | 0.0210 ± 0.0131 | 0.129 | 602,604 |"
+    text = f"## Results\n\n<!-- results: one -->\n{table}\n<!-- end of results -->\n\n{written}\n\n## Else\n\n.999\n"
+    assert all(figure.stands for figure in prose.figures(text, ("Results",))) == stands
 
 
 def test_rows_of_findings_say_how_to_find_them_again() -> None:

@@ -71,7 +71,7 @@ def load_run(
     if not data.root:  # a folder does not say where to put a download
         data.prepare_data()
     data.setup("fit")
-    model.initialise(data.num_users, data.num_items)
+    model.initialise(data.num_users, data.num_items, data.rows_of_item)
     model.check_checkpoint(loaded, data)
     try:
         model.load_state_dict(loaded["state_dict"])

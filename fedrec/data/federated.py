@@ -143,6 +143,11 @@ class FederatedData(LightningDataModule, ABC):
         return self.split.num_items
 
     @property
+    def rows_of_item(self) -> torch.Tensor:
+        """Training rows of each item, all clients' together: ``int64 [I]``."""
+        return torch.from_numpy(self.split.popularity)
+
+    @property
     def coin(self) -> float | None:
         """The probability with which each client is selected, by a coin of its own; None: they are drawn otherwise."""
         by_coins = self.availability is not None and self.availability.cohort == "poisson"

@@ -29,15 +29,26 @@ class Recommender(ABC):
         item_tables: Names of the shared parameters that have one row per item, ``[I, D]``; at least one.
         private_tables: Names of the private parameters that have one row per item, ``[I, D]`` for each client.
         by_gradients: Whether clients train it along gradients of a loss; else its own client and server say how.
+        counts_items: Whether its first shared parameters depend on how many training rows each item has.
     """
 
     item_tables: ClassVar[tuple[str, ...]]
     private_tables: ClassVar[tuple[str, ...]] = ()
     by_gradients: ClassVar[bool] = True
+    counts_items: bool = False
 
     @abstractmethod
     def initial_shared(self, num_items: int, generator: torch.Generator) -> Params:
         """Initial shared parameters: item tables ``[I, D]`` and dense parameters ``[*shape]``."""
+
+    def begin_from(self, shared: Params, rows_of_item: Tensor) -> Params:
+        """The first shared parameters, given how many training rows each item has; asked for if it ``counts_items``.
+
+        Args:
+            shared: What :meth:`initial_shared` gave.
+            rows_of_item: Training rows of each item, all clients' together, ``int64 [I]``.
+        """
+        return shared
 
     def initial_private(self, num_users: int, generator: torch.Generator) -> Params:
         """Initial private dense parameters of all clients, ``[U, *shape]``; by default there are none."""

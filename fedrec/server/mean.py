@@ -36,6 +36,8 @@ class MeanServer(Server):
         betas: Of adam and yogi, see :class:`~fedrec.server.optimizers.OptimizerOptions`; null: the published ones.
         eps: Of adam, adagrad and yogi, likewise.
         sends: What is sent beside the parameters, for instance ``LastUpdate``; null: nothing.
+        weight_decay: Every step takes ``lr weight_decay`` times themselves off all weights, item tables included; not
+            off biases, see :func:`~fedrec.server.optimizers.decay`. 0: nothing.
 
     Example:
         One round of two clients, who send a gradient of the bias, and gradients of the rows of items 0 and 2:
@@ -70,8 +72,9 @@ class MeanServer(Server):
         betas: tuple[float, float] | None = None,
         eps: float | None = None,
         sends: list[Extra] | None = None,
+        weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(optimizer, lr, momentum, betas, eps, sends)
+        super().__init__(optimizer, lr, momentum, betas, eps, sends, weight_decay)
         self.rows_over = rows_over
         if rows_over == "senders":
             self.aggregates = "each"
@@ -83,7 +86,8 @@ class MeanServer(Server):
     def averages(self) -> bool:
         """See base class."""
         plain = type(self) is MeanServer and self.rows_over == "clients"  # what a subclass does, it says itself
-        return plain and self.optimizer == "sgd" and self.lr == 1 and not self.momentum
+        plain = plain and not (self.momentum or self.options.weight_decay)
+        return plain and self.optimizer == "sgd" and self.lr == 1
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._sums = {name: fn(value) for name, value in self._sums.items()}  # they follow the parameters

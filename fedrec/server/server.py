@@ -14,7 +14,7 @@ from fedrec.exchange import Broadcast, OneTable, Upload
 from fedrec.models.recommender import Params, Uploads
 from fedrec.processes import Processes
 from fedrec.server.extras import Extra
-from fedrec.server.optimizers import Kind, OptimizerOptions
+from fedrec.server.optimizers import Kind, OptimizerOptions, decay
 from fedrec.uploads import Aggregates, UploadPath
 
 
@@ -28,6 +28,7 @@ class Server(nn.Module, ABC):
         betas: Of adam and yogi, see :class:`~fedrec.server.optimizers.OptimizerOptions`; null: the published ones.
         eps: Of adam, adagrad and yogi, likewise.
         sends: What is sent beside the parameters; null: nothing.
+        weight_decay: What every step takes off the weights, see :func:`~fedrec.server.optimizers.decay`.
 
     Raises:
         InputError: If an option is outside its range, or not one of the optimiser.
@@ -70,9 +71,10 @@ class Server(nn.Module, ABC):
         betas: tuple[float, float] | None = None,
         eps: float | None = None,
         sends: list[Extra] | None = None,
+        weight_decay: float = 0.0,
     ) -> None:
         super().__init__()
-        self.options = OptimizerOptions(optimizer, lr, momentum, betas, eps)
+        self.options = OptimizerOptions(optimizer, lr, momentum, betas, eps, weight_decay)
         self.optimizer, self.lr, self.momentum = optimizer, lr, momentum
         self.sends = nn.ModuleList(sends or [])
         self.shared = nn.ParameterDict()
@@ -200,6 +202,7 @@ class Server(nn.Module, ABC):
         before = {name: value.clone() for name, value in self.parameters_now().items()} if len(self.sends) else {}
         for name, value in self.gradient(direction).items():
             self.shared[name].grad = value
+        decay(self.shared.values(), optimizer.param_groups[0]["lr"] * self.options.weight_decay)
         optimizer.step()
         _require_finite(self.parameters_now(), f"round {round_ + 1}: the server's step overflows")
         for extra in self.extras():

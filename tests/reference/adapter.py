@@ -138,7 +138,7 @@ def server_options(server: Server) -> ServerOptions:
     assert isinstance(server, MeanServer)
     given, rho = server.options, server.rho if isinstance(server, FedGloSS) else 0.0
     optimizer = (given.kind, given.lr, given.momentum, server.rows_over, given.betas, given.eps)
-    return ServerOptions(*optimizer, kind=kinds[type(server)], rho=rho)
+    return ServerOptions(*optimizer, kind=kinds[type(server)], rho=rho, weight_decay=given.weight_decay)
 
 
 def server_of(options: ServerOptions, local: LocalOptions, uploads: Uploads) -> MeanServer:

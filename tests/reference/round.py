@@ -22,6 +22,7 @@ class ServerOptions:
         kind: ``mean``, ``fedgloss`` (with ``rho``) or ``fednsam`` (whose gamma is the momentum).
         betas: Of adam and yogi; none: as published.
         eps: Of adam, adagrad and yogi; none: as published.
+        weight_decay: Matrices lose ``lr * weight_decay`` of themselves before each step.
     """
 
     optimizer: str = "adam"
@@ -32,6 +33,7 @@ class ServerOptions:
     eps: float | None = None
     kind: str = "mean"
     rho: float = 0.0
+    weight_decay: float = 0.0
 
     def step(
         self, values: Parameters, gradients: Parameters, state: OptimiserState
@@ -40,6 +42,10 @@ class ServerOptions:
         adam = self.optimizer == "adam"
         betas = tuple(self.betas or (0.9, 0.999 if adam else 0.99))
         eps = self.eps or (1e-8 if adam else 1e-3)
+        values = {
+            name: value - self.lr * self.weight_decay * value if value.squeeze().dim() > 1 else value
+            for name, value in values.items()
+        }
         return optimiser_step(self.optimizer, self.lr, values, gradients, state, self.momentum, betas, eps)  # type: ignore[arg-type]
 
 

@@ -78,6 +78,8 @@ def cases(draw: st.DrawFn) -> Case:
     servers = [
         ServerOptions("adam", 0.01),
         ServerOptions("sgd", 1.0),
+        ServerOptions("sgd", 0.5, 0.9, weight_decay=0.3),
+        ServerOptions("adam", 0.01, weight_decay=0.9),
         ServerOptions("adagrad", 0.1),
         ServerOptions("yogi", 0.1, betas=(0.5, 0.9), eps=0.01),
         server_options(method.server),

@@ -22,8 +22,8 @@ ITEMS, D = 6, 2
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
 
 
-def server(optimizer: Any = "sgd", lr: float = 1.0, momentum: float = 0.0) -> MeanServer:
-    made = MeanServer(optimizer, lr, momentum)
+def server(optimizer: Any = "sgd", lr: float = 1.0, momentum: float = 0.0, **options: Any) -> MeanServer:
+    made = MeanServer(optimizer, lr, momentum, **options)
     made.initialise({"w": normal(0, 3, 2), "b": normal(1), "e": normal(2, ITEMS, D)}, ["e"])
     return made
 

@@ -116,3 +116,31 @@ def test_state_goes_through_a_checkpoint(kind: Any, momentum: float) -> None:
 def test_what_an_optimiser_does_not_have_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=rf"model\.server\.{message}"):
         MeanServer(**options)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adagrad", "yogi"])
+def test_weight_decay_takes_off_weights_what_no_gradient_decides(kind: Any) -> None:
+    # Two servers take the same steps from 0 but for what decay takes off before each: w <- w (1 - 0.1 * 0.5) + step.
+    mine, theirs = server(kind, 0.1, weight_decay=0.5), server(kind, 0.1)
+    optimizers = mine.make_optimizer(), theirs.make_optimizer()
+    start = {name: value.detach().clone() for name, value in theirs.shared.items()}
+    expected = dict(start)
+    for number in range(3):
+        before = {name: value.detach().clone() for name, value in theirs.shared.items()}
+        one_round(mine, optimizers[0], number)
+        one_round(theirs, optimizers[1], number)
+        for name, value in theirs.shared.items():
+            shrunk = expected[name] * (0.95 if name in ("w", "e") else 1)
+            expected[name] = shrunk + value.detach() - before[name]
+            assert_close(mine.shared[name].detach(), expected[name], **EXACT)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 10.0, math.nan, math.inf])
+def test_weight_decay_out_of_range_is_refused(decay: float) -> None:
+    with pytest.raises(InputError, match=r"model\.server\.weight_decay=.* below 1 / lr, 10"):
+        MeanServer("adam", 0.1, weight_decay=decay)
+
+
+def test_a_server_that_decays_does_not_end_where_the_mean_is() -> None:
+    assert MeanServer("sgd", 1.0).averages
+    assert not MeanServer("sgd", 1.0, weight_decay=0.1).averages

@@ -1,0 +1,118 @@
+"""The figures in README's prose, and where each stands among the committed results.
+
+A figure is a number with a decimal point, or one that a unit of measure follows, with what stands behind its ±; years,
+versions, code and tables are none. It stands in the results if one of these has numbers with as many digits that round
+to it, points and percent of shares, megabytes of kilobytes: tables and commands of its chapter; the rows of
+``printed_figures.csv`` for its paragraph; and the pages of claims, with the settings in their files, and the sections
+of the results' own page, that its paragraph or the one before it links.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
+
+from tests.results import PLACE, RESULTS
+
+# Units, and by what numbers of the results are multiplied to be in them.
+UNITS: dict[str, tuple[float, ...]] = {"%": (1, 100), "points": (100,), "MB": (1, 0.001), "GB": (1, 0.001)}
+UNITS |= dict.fromkeys(
+    ("ms", "us", "ns", "s", "GiB", "MiB", "kB", "GFLOP/s", "MFLOP", "GB/s", "times", "million"), (1,)
+)
+# What is no measurement: widths of intervals, levels of tests, draws, versions.
+CHOSEN = re.compile(r"\b(95|5) %|\b9,999 times|\bfiles from 64 MiB|\b0\.5 chance|\btorch \d\S*|Python \d\S*|\b2\.6 GHz")
+_UNIT = "|".join(map(re.escape, UNITS))
+_WHOLE = r"\d+(?:,\d{3})*"
+_VALUE = rf"{_WHOLE}(?:\.\d+)?|\.\d+"
+_FIGURE = re.compile(  # the unit of "3 to 4 ms" is that of both
+    rf"(?<![\w.:/-])({_WHOLE}\.\d+|\.\d+|{_WHOLE}(?= (?:(?:to|and) [\d.]+ )?(?:{_UNIT})(?!\w)))"
+    rf"(?: ± ({_VALUE}))?(?:(?=(?: (?:to|and) (?:{_VALUE}))? ({_UNIT})(?!\w)))?"
+)
+_NUMBER = re.compile(rf"(?<![\w.-])-?({_VALUE})(?: ± ({_VALUE}))?(?![\w-])")
+_CODE = re.compile(r"^```.*?^```$|^\|.*?$|`[^`]*`", re.DOTALL | re.MULTILINE)
+_COMMANDS = re.compile(r"^```$.*?^```$", re.DOTALL | re.MULTILINE)
+_LINKED = re.compile(r"\(notebooks/results/(\w+[\w-]*)\.md#?([\w-]*)\)")
+
+
+class Figure(NamedTuple):
+    """A number as README writes it, what stands behind its ±, its unit, the text around it, and what it rests on."""
+
+    text: str
+    half: str
+    unit: str
+    paragraph: str
+    sources: tuple[str, ...]
+
+    @property
+    def stands(self) -> bool:
+        """Whether a number of the sources rounds to it."""
+        return any(
+            _rounds(number, self.text, scale) and (not self.half or _rounds(half, self.half, scale))
+            for source in self.sources
+            for number, half in numbers(source)
+            for scale in UNITS.get(self.unit, (1,))
+        )
+
+
+def _rounds(number: str, text: str, scale: float) -> bool:
+    """Whether a number, of as many digits at least where it is not scaled, rounds to what is written."""
+    digits = len(text.partition(".")[2])
+    if not number or (scale == 1 and len(number.partition(".")[2]) < digits):
+        return False
+    found, value = (float(one.replace(",", "")) for one in (number, text))
+    return abs(found * scale - value) <= 0.5000001 * 10**-digits
+
+
+@cache
+def numbers(source: str) -> frozenset[tuple[str, str]]:
+    """All numbers of a text without their signs, each with what stands behind its ±."""
+    return frozenset(_NUMBER.findall(source))
+
+
+def figures(readme: str, heads: tuple[str, ...]) -> Iterator[Figure]:
+    """The figures of some chapters.
+
+    Args:
+        readme: The text.
+        heads: Headlines of the chapters.
+    """
+    for chapter in re.split(r"^(?=## )", readme, flags=re.MULTILINE):
+        if chapter.startswith(tuple(f"## {head}\n" for head in heads)):
+            shown, before = " ".join([_tables(chapter), *_COMMANDS.findall(chapter)]), ""
+            for paragraph in re.split(r"\n\s*\n", PLACE.sub("", chapter)):
+                linked = [_linked(*link) for link in _LINKED.findall(before + paragraph)]
+                words = " ".join(CHOSEN.sub("", _CODE.sub("", re.sub(r"\]\([^)]*\)", "]", paragraph))).split())
+                sources = shown, _listed(" ".join(paragraph.split())), *linked
+                yield from (Figure(*found, words[:60], sources) for found in _FIGURE.findall(words))
+                before = paragraph
+
+
+def _tables(text: str) -> str:
+    return " ".join(found[3] for found in PLACE.findall(text))
+
+
+def _listed(paragraph: str) -> str:
+    """The values of ``printed_figures.csv`` for a paragraph, of which its rows have the first words."""
+    with (RESULTS / "printed_figures.csv").open(encoding="utf-8") as file:
+        return "; ".join(row["value"] for row in csv.DictReader(file) if row["paragraph"] in paragraph)
+
+
+@cache
+def _linked(name: str, anchor: str) -> str:
+    """A page of claims and the file of claims; or the tables of a section of the results' page, or of all."""
+    page = (RESULTS / f"{name}.md").read_text(encoding="utf-8")
+    if name != "README":
+        claims = RESULTS.parents[1] / "claims" / f"{name.removeprefix('claims_')}.yaml"
+        return page + claims.read_text(encoding="utf-8")
+    if not anchor:
+        return _tables(page)
+    head = next(h for h in re.findall(r"^##+ .*$", page, re.MULTILINE) if _anchor(h) == anchor)
+    below = page.partition(f"{head}\n")[2]
+    return _tables(re.split(rf"^##{{1,{len(head.split()[0]) - 1}}} ", below, flags=re.MULTILINE)[0])
+
+
+def _anchor(head: str) -> str:
+    return re.sub(r"[^\w-]", "", head.lstrip("# ").lower().replace(" ", "-"))
