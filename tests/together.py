@@ -33,6 +33,7 @@ OTHERS = Path(__file__).parent / "methods"
 METHODS = [
     *(name for name in names() if composition(name).client.exchanges),
     "halved",
+    "from_popularity",
     "compressed",
     "secure",
     "noised",
@@ -50,8 +51,8 @@ SICK = 17
 class Federation(FederatedRecommender):
     """In float64, so that the order of sums shows in the last digits alone; one client is sick from the start."""
 
-    def initialise(self, num_users: int, num_items: int) -> None:
-        super().initialise(num_users, num_items)
+    def initialise(self, num_users: int, num_items: int, rows_of_item: Tensor | None = None) -> None:
+        super().initialise(num_users, num_items, rows_of_item)
         self.double()
         for name in self.private.names:
             self.private.get_buffer(name)[SICK] = float("nan")

@@ -22,7 +22,7 @@ from fedrec.federation import FederatedRecommender
 from fedrec.models import MF, NCF, ItemToItem, PFedRec, Recommender
 from fedrec.server import FCFServer, MeanServer, Server
 from fedrec.uploads import UploadStep
-from tests.methods.item_bias import ItemBias
+from tests.methods.bias_alone import BiasAlone
 from tests.reference.adapter import BareFederation, EachClient
 from tests.small import random_cohort, snapshot
 
@@ -32,7 +32,7 @@ RECOMMENDERS: dict[str, Recommender] = {
     "ncf": NCF(4, 2),
     "mf": MF(4),
     "pfedrec": PFedRec(4),
-    "nothing private": ItemBias(),
+    "nothing private": BiasAlone(),
 }
 
 

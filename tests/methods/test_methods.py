@@ -38,7 +38,7 @@ from tests.small import snapshot
 FOLDER = Path(__file__).parent
 METHODS = [*names(FOLDER), *strangers()]
 # Methods in whose rounds no private number enters that could be spoilt: they have none, or solve for them anew.
-NOTHING_TO_SPOIL = ("item_bias", "fcf", "fedease", "fedknn")
+NOTHING_TO_SPOIL = ("bias_alone", "fcf", "fedease", "fedknn")
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*isinstance.treespec")
 
@@ -49,7 +49,7 @@ def made(name: str) -> Composition:
 
 def bare(name: str, budget_mib: float = 64.0) -> Any:
     module = made(name).module(BareFederation, memory_budget_mib=budget_mib)
-    module.initialise(USERS, ITEMS)
+    module.initialise(USERS, ITEMS, torch.arange(ITEMS))
     return module.to(torch.float64)
 
 
@@ -147,7 +147,7 @@ def test_a_table_per_client_is_sent_held_to_and_kept() -> None:
 
 
 def test_a_recommender_without_private_parameters() -> None:
-    class ItemBiasReference(ReferenceRecommender):
+    class BiasAloneReference(ReferenceRecommender):
         private_names = ()
         tables = ("bias",)
 
@@ -160,7 +160,7 @@ def test_a_recommender_without_private_parameters() -> None:
         def scales(self, users: int, items: int) -> dict[str, tuple[float, tuple[int, ...]]]:
             return {"bias": (1.0, (items, 1)), "offset": (1.0, ())}
 
-    module = bare("item_bias")
+    module = bare("bias_alone")
     shared = {name: value.detach().clone() for name, value in module.server.shared.items()}
     federation = Federation(shared, [{} for _ in range(USERS)])
     found = after(module)
@@ -170,7 +170,7 @@ def test_a_recommender_without_private_parameters() -> None:
         for place, u in enumerate(cohort.clients.tolist()):
             start, end = cohort.offsets[place : place + 2].tolist()
             examples.append(ClientExamples(u, cohort.items[:, start:end], cohort.labels[start:end].double()))
-        run_round(federation, ItemBiasReference(), options, ServerOptions("adam", 0.05), examples)
+        run_round(federation, BiasAloneReference(), options, ServerOptions("adam", 0.05), examples)
     expected = federation.shared["bias"][:, 0] + federation.shared["offset"]
     assert_close(found, expected.expand(USERS, -1), rtol=1e-7, atol=1e-9)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from fedrec.models.recommender import Params, Recommender
 
 
-class ItemBias(Recommender):
+class BiasAlone(Recommender):
     """``logit(u, i) = b_i + c`` for everybody."""
 
     item_tables: ClassVar[tuple[str, ...]] = ("bias",)
