@@ -20,8 +20,9 @@ from fedrec.runs.settings import said
 from fedrec.sweep.document import Lines, read_document
 
 # For all claims of a file; a claim's own stands instead, options beside them.
-DEFAULTS = ("source", "data", "protocol", "seeds", "run", "metric", "tolerance", "options")
-OWN = ("says", "than", "value", "by", "cost", "each")
+COMPARED = ("than", "by")
+DEFAULTS = ("source", "data", "protocol", "seeds", "run", *COMPARED, "metric", "tolerance", "options")
+OWN = ("says", "value", "cost", "each")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _OPTION = re.compile(r"[a-z_]+(\.[a-z_+]+)*")
 
@@ -109,8 +110,9 @@ def read_claims(path: Path) -> ClaimsFile:
     Args:
         path: YAML file: ``title``, what all claims share (:data:`DEFAULTS`) and ``claims``, by their names. A claim has
             ``says`` and ``value``, or ``than`` (a method, or ``most popular``) and, if it says so, ``by``; ``each:
-            {option: values}`` makes it a claim for every value. ``options``, of the file and of a claim, are those of
-            all its runs, ``run`` and ``than``; the claim's win over the file's, a run's own over both.
+            {option: values}`` makes it a claim for every value. One with a ``value`` or ``than`` of its own shares
+            neither ``than`` nor ``by``. ``options``, of the file and of a claim, are those of all its runs, ``run`` and
+            ``than``; the claim's win over the file's, a run's own over both.
 
     Raises:
         InputError: If the file cannot be read or something in it means nothing, with file, line and key.
@@ -139,6 +141,7 @@ def _claims(reader: _Reader, name: str, shared: Mapping[str, Any], own: Any) -> 
         **reader.options(shared.get("options", {}), ("options",)),
         **reader.options(own.get("options", {}), (*at, "options")),
     }
+    shared = {key: shared[key] for key in shared if key not in COMPARED or not {"value", "than"} & own.keys()}
     content = {**shared, **own, "options": options}
 
     def place(key: str) -> tuple[str, ...]:

@@ -143,6 +143,18 @@ def test_options_that_are_shared_name_the_same_runs_as_options_that_are_repeated
     assert [job.name for job in Plan(read_claims(repeated), tmp_path, []).jobs()] == names
 
 
+def test_claims_share_what_they_are_held_against(tmp_path: Path) -> None:
+    repeated = read_claims(write(tmp_path)).claims
+    path = write(tmp_path, "    than: fedncf\n    metric: full NDCG@10\n    by: 0.01\n", "    metric: full NDCG@10\n")
+    path.write_text("than: fedncf\nby: 0.01\n" + path.read_text())
+    assert read_claims(path).claims == repeated  # of them the first has a value
+    path.write_text(path.read_text().replace("    metric: full", "    than: most popular\n    metric: full"))
+    assert read_claims(path).claims[1].asserted == Asserted(by=None)
+    path.write_text(path.read_text().replace("fedncf", "fedncff", 1).replace("    than: most popular\n", ""))
+    with pytest.raises(InputError, match=r"claims\.yaml, line 1: than\.method is 'fedncff'"):
+        read_claims(path)
+
+
 def test_most_popular_items_are_no_run_of_their_own(tmp_path: Path) -> None:
     with_fedncf = read_claims(write(tmp_path))
     with_popular = read_claims(write(tmp_path, "than: fedncf", "than: most popular"))
