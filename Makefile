@@ -70,11 +70,14 @@ bench: $(INSTALLED) ## measure a round and an evaluation, print a table, write b
 results: $(INSTALLED) ## write README's tables from notebooks/results; FROM="methods/filmtrust ..." takes results over first
 	$(BIN)/python -m tests.results $(FROM)
 
-table: $(INSTALLED) ## every method on every data set: hours, or minutes with RUNS=--quick; restartable
+table: $(INSTALLED) ## every method on every data set, both protocols: hours, or minutes with RUNS=--quick; restartable
 	$(BIN)/fedrec methods filmtrust --parallel 2 $(RUNS)
 	$(BIN)/fedrec methods ml-100k --parallel 2 $(RUNS)
 	$(BIN)/fedrec methods lastfm-2k --only $(FAST) --parallel 2 $(RUNS)
 	$(BIN)/fedrec methods amazon-video --only $(FAST) --parallel 2 $(RUNS)
+	for data in filmtrust ml-100k lastfm-2k amazon-video; do \
+		$(BIN)/fedrec methods $$data --protocol fedrecgel --only $(FAST) --parallel 2 $(RUNS) || exit 1; \
+	done
 
 paper: $(INSTALLED) ## replay what papers claim: hours, or minutes with RUNS=--quick; restartable
 	$(BIN)/fedrec claims fedrecgel --parallel 2 $(RUNS)

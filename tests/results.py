@@ -4,9 +4,8 @@ Between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` stand the tab
 one for every data set and protocol in it; settings that all rows of one share stand above it. ``results: NAME, by
 name`` leaves the rows in the order of the settings; else the best come first. ``overview`` is one table of all data
 sets, from ``methods_DATA.csv``; ``overview_KIND`` (``tuned``, or a protocol) that from ``methods_DATA_KIND.csv``;
-``protocols`` that of what was run on all data sets of ``runs_fedrecgel.csv``. ``printed_NAME`` is a table as a command
-printed it, beside which it stands: benchmarks, the demo; ``printed_figures``, written by hand, holds figures that
-README says in words. ``points_DATA`` is what sweeps of that data set found.
+``printed_NAME`` is a table as a command printed it, beside which it stands: benchmarks, the demo; ``printed_figures``,
+written by hand, holds figures that README says in words. ``points_DATA`` is what sweeps of that data set found.
 ``make results FROM="methods/filmtrust claim_runs/leak found.json"`` first takes over what ``fedrec methods`` and
 ``fedrec claims`` left in these two, a row per run and pages of claims with their numbers and curves, what a folder of
 sweeps found (``sweep_runs/operating_point_DATA_full``), and what ``fedrec data audit`` or ``fedrec data leaks`` printed
@@ -34,7 +33,7 @@ from tests import data_results
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "notebooks" / "results"
 PAGES = (ROOT / "README.md", RESULTS / "README.md")
-OVERVIEW, PROTOCOLS, PRINTED, POINTS, BY_NAME = "overview", "protocols", "printed_", "points_", ", by name"
+OVERVIEW, PRINTED, POINTS, BY_NAME = "overview", "printed_", "points_", ", by name"
 PLACE = re.compile(rf"(<!-- results: ([\w.-]+)({BY_NAME})? -->\n)(.*?)(<!-- end of results -->\n)", re.DOTALL)
 
 
@@ -44,8 +43,6 @@ def generated(name: str, by_name: bool = False) -> str:
         return f"\n{overview_markdown(pd.concat([read_rows(path) for path in methods(name)]))}\n"
     if name.startswith(PRINTED):
         return _as_printed(pd.read_csv(RESULTS / f"{name}.csv", dtype=str, keep_default_na=False))
-    if name == PROTOCOLS:
-        return f"\n{overview_markdown(_by_protocol(read_rows(RESULTS / 'runs_fedrecgel.csv')))}\n"
     rows = pd.read_csv(RESULTS / f"{name}.csv")
     if name.startswith(POINTS):
         return f"\n{points_markdown(rows)}\n"
@@ -90,16 +87,6 @@ def _shared(rows: pd.DataFrame) -> tuple[str, pd.DataFrame]:
     shared = [word for word in said[0] if all(word in words for words in said)]
     without = rows[METHOD].map(lambda name: ", ".join(word for word in str(name).split(", ") if word not in shared))
     return "".join(f", {word}" for word in shared), rows.assign(**{METHOD: without})
-
-
-def _by_protocol(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of what was run on all data sets, a data set under a protocol as one."""
-    fitted = rows[rows[FINGERPRINT].notna()]
-    setting = fitted["command"].str.replace(r" --(config=data/|data\.protocol=|seed_everything=)\S+", "", regex=True)
-    everywhere = fitted.groupby(setting)["data"].nunique().eq(fitted["data"].nunique())
-    own = fitted[setting.map(everywhere)].sort_values(["data", "protocol"], kind="stable")
-    names = {METHOD: own[METHOD].str.partition(", ")[0], "data": own["data"] + ", `" + own["protocol"] + "`"}
-    return own.assign(**names)
 
 
 def methods(name: str) -> list[Path]:
