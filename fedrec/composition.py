@@ -7,7 +7,7 @@ from fedrec.errors import InputError
 from fedrec.models.recommender import Recommender
 from fedrec.server import Server
 from fedrec.server.extras import Extra
-from fedrec.uploads import Between, UploadPath, UserLevelPrivacy
+from fedrec.uploads import Between, LocalNoise, UploadPath, UserLevelPrivacy
 
 
 def check_processes(client: Client, world: int) -> None:
@@ -39,7 +39,7 @@ def check_together(recommender: Recommender, client: Client, server: Server, upl
         raise InputError(
             f"model.client={type(client).__name__} trains the shared parameters where they are: expected no "
             "model.uploads or model.privacy, and a server that takes them so, model.server=MeanServer with "
-            "optimizer=sgd and lr=1, no momentum, and rows_over=clients"
+            "optimizer=sgd and lr=1, momentum and weight_decay 0, and rows_over=clients"
         )
     if client.sends_numbers == server.takes_lists:
         client_name, server_name = type(client).__name__, type(server).__name__
@@ -62,9 +62,9 @@ def check_together(recommender: Recommender, client: Client, server: Server, upl
             f"model.recommender={type(recommender).__name__} starts from what all clients count together; expected "
             "start=zero"
         )
-    if recommender.counts_items and any(isinstance(step, UserLevelPrivacy) for step in uploads):
+    if recommender.counts_items and any(isinstance(step, UserLevelPrivacy | LocalNoise) for step in uploads):
         raise InputError(
-            f"model.privacy: model.recommender={type(recommender).__name__} starts from counts of the clients' items, "
+            f"{said}: model.recommender={type(recommender).__name__} starts from counts of the clients' items, "
             "which are not noised; expected start=zero"
         )
     watching = [type(one).__name__ for one in server.extras() if type(one).receive is not Extra.receive]

@@ -131,13 +131,26 @@ def test_what_a_folder_of_sweeps_found_is_taken_over(tmp_path: Path, monkeypatch
     assert len(lines) == 2 + shown["filmtrust"]["sweep"].nunique() + 1  # and most popular items
 
 
-MEASURED = ("Methods", "Protocols", "Results", "Performance", "Sweeps")
+MEASURED = ("", "Methods", "Protocols", "Results", "Performance", "Sweeps")
 
 
 def test_every_figure_of_the_prose_stands_in_the_results() -> None:
     found = list(prose.figures(README.read_text(encoding="utf-8"), MEASURED))
-    assert len(found) > 100
     assert [figure[:4] for figure in found if not figure.stands] == []
+    assert len(found) > 150
+
+
+def test_half_of_all_figures_that_are_off_by_a_little_are_found() -> None:
+    random.seed(0)
+    found = [_off(figure) for figure in prose.figures(README.read_text(encoding="utf-8"), MEASURED) for _ in range(4)]
+    assert sum(not figure.stands for figure in found) > 0.45 * len(found)
+
+
+def _off(figure: prose.Figure) -> prose.Figure:
+    """A figure whose last digit is another, by 1 to 9."""
+    digits = len(figure.text.partition(".")[2])
+    value = float(figure.text.replace(",", "")) + random.choice([-1, 1]) * random.randint(1, 9) * 10**-digits
+    return figure._replace(text=f"{abs(value):.{digits}f}")
 
 
 def test_rows_of_figures_are_about_paragraphs_that_have_them() -> None:
@@ -145,8 +158,7 @@ def test_rows_of_figures_are_about_paragraphs_that_have_them() -> None:
     with (results.RESULTS / "printed_figures.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             (own,) = [part for part in paragraphs if row["paragraph"] in part]
-            missing = [number for number, _ in prose.numbers(row["value"]) if number not in own]
-            assert not missing, row
+            assert prose.numbers(row["value"]) <= prose.numbers(own), row
 
 
 @pytest.mark.parametrize(

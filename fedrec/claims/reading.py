@@ -125,6 +125,8 @@ def read_claims(path: Path) -> ClaimsFile:
     if not isinstance(named, dict) or not named:
         raise reader.error(("claims",), "claims by their names", named)
     shared = {key: content[key] for key in DEFAULTS if key in content}
+    if "by" in shared and "than" not in shared:
+        raise reader.error(("by",), "it in claims, or beside a than of the file", shared["by"])
     claims: list[Claim] = []
     for name, own in named.items():
         if not _NAME.fullmatch(name):

@@ -102,6 +102,8 @@ def _reworded(line: str) -> str:
 def _meant(name: str, options: Iterable[str]) -> str:
     """Options that begin like the one that was typed, else the one that looks most like it."""
     known = list(dict.fromkeys(options))
+    if name in known:
+        return " of the chosen class; another one has it"
     near = [option for option in known if option.startswith((f"{name}_", f"{name}."))]
     near = near if 0 < len(near) <= 3 else difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {' or '.join(near)}?" if near else ""

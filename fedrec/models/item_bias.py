@@ -22,13 +22,17 @@ class ItemBias(Recommender):
 
     With ``start: popularity`` and n_i training rows of item i, ``b_i = log((1 + n_i) / mean_j (1 + n_j))``: where
     negatives are drawn uniformly, this is nearly the number that the cross-entropy itself would give an item for all
-    users, up to one number for all items. The other parameters begin small, so the first ranking is that of most
-    popular items, and training moves on from it. For that all clients add their rows to one count before the first
-    round, a secure sum would do: ``[I]`` numbers that no figure of bytes holds. They are not noised, so that
-    ``model.privacy`` is refused; and so is a server to which nothing travels.
+    users, up to one number for all items. Where the other parameters begin small (NCF, MF) the first ranking is that of
+    most popular items, else near it, and training moves on from there. For that all clients, those who are never
+    selected too, add their rows to one count before the first round; a secure sum would do. These ``[I]`` numbers are
+    in no figure of bytes or of ``fedrec privacy``. They are not noised, so that ``model.privacy`` and ``LocalNoise``
+    are refused; and so is a server to which nothing travels.
+
+    Clients whose rates grow with the size of a table (``lr_per_item`` of PFedRec, GPFedRec's clients) move biases by
+    far too much at those rates; ``rates.factors.item_bias`` of their upload says how much less.
 
     Args:
-        of: The recommender.
+        of: The recommender; any that is trained along gradients and has no item biases.
         start: ``zero``, or ``popularity``.
 
     Raises:
@@ -44,12 +48,16 @@ class ItemBias(Recommender):
     def __init__(self, of: Recommender, start: Literal["zero", "popularity"] = "zero") -> None:
         name = type(of).__name__
         if "item_bias" in of.item_tables:
-            raise InputError(f"model.recommender=ItemBias: {name} has item biases already; expected one without")
+            raise InputError(
+                f"model.recommender=ItemBias: {name} has item biases already; expected one without, as MF "
+                "with item_bias=false"
+            )
         if not of.by_gradients:
             raise InputError(f"model.recommender=ItemBias: {name} is not trained along gradients, as a bias is")
         if start not in ("zero", "popularity"):
             raise InputError(f"model.recommender=ItemBias: start={start!r}; expected 'zero' or 'popularity'")
-        self.of, self.counts_items = of, start == "popularity"
+        self.of, self.start = of, start
+        self.counts_items = start == "popularity" or of.counts_items
         self.item_tables = (*of.item_tables, "item_bias")  # type: ignore[misc]  # of this object alone
         self.private_tables = of.private_tables  # type: ignore[misc]
 
@@ -64,6 +72,9 @@ class ItemBias(Recommender):
 
     def begin_from(self, shared: Params, rows_of_item: Tensor) -> Params:
         """See base class: biases are logarithms of the counts, less the logarithm of their mean."""
+        shared = self.of.begin_from(shared, rows_of_item)
+        if self.start == "zero":
+            return shared
         more = rows_of_item.double() + 1
         return shared | {"item_bias": (more / more.mean()).log().to(torch.get_default_dtype())[:, None]}
 

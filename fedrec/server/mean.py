@@ -36,8 +36,8 @@ class MeanServer(Server):
         betas: Of adam and yogi, see :class:`~fedrec.server.optimizers.OptimizerOptions`; null: the published ones.
         eps: Of adam, adagrad and yogi, likewise.
         sends: What is sent beside the parameters, for instance ``LastUpdate``; null: nothing.
-        weight_decay: Every step takes ``lr weight_decay`` times themselves off all weights, item tables included; not
-            off biases, see :func:`~fedrec.server.optimizers.decay`. 0: nothing.
+        weight_decay: Every step takes ``lr weight_decay`` times themselves off item tables and matrices, not off
+            biases and vectors, see :func:`~fedrec.server.optimizers.decay`. 0: nothing.
 
     Example:
         One round of two clients, who send a gradient of the bias, and gradients of the rows of items 0 and 2:

@@ -32,7 +32,8 @@ class OptimizerOptions:
         momentum: Factor beta of ``v <- beta v + direction``, along which SGD steps; 0: none.
         betas: Factors of the means of D and D^2; null: 0.9 and 0.999 of adam, 0.9 and 0.99 of yogi.
         eps: What is added to the root; null: 1e-8 of adam, 1e-3 of adagrad and yogi, whose v begins at its square.
-        weight_decay: Beside every step, weights are multiplied by ``1 - lr weight_decay``, see :func:`decay`.
+        weight_decay: Before every step tables and matrices are multiplied by ``1 - lr weight_decay``, see
+            :func:`decay`.
 
     Raises:
         InputError: If an option is outside its range, or not one of this optimiser.
@@ -81,17 +82,18 @@ class OptimizerOptions:
 
 
 @torch.no_grad()
-def decay(parameters: Iterable[Tensor], shrink: float) -> None:
-    """Shrink what multiplies something: ``theta <- (1 - shrink) theta``, whatever the optimiser makes of the gradient.
+def decay(parameters: Iterable[tuple[str, Tensor]], shrink: float) -> None:
+    """Shrink item tables and matrices, ``theta <- (1 - shrink) theta``, whatever the optimiser makes of the gradient.
 
     Decoupled weight decay (Loshchilov, Hutter, ICLR 2019, arXiv:1711.05101), which under Adam draws rarely trained item
-    rows to 0 as slowly as all others. Biases stay: what has one row or one column, is a vector or a number.
+    rows to 0 as slowly as all others. What is called a bias stays, vectors and numbers too, so that of a network the
+    weights of its one output stay.
 
     Args:
-        parameters: Shared parameters.
+        parameters: Shared parameters by name.
         shrink: Learning rate times weight decay.
     """
-    weights = [value for value in parameters if value.dim() > 1 and min(value.shape) > 1]
+    weights = [value for name, value in parameters if value.dim() > 1 and "bias" not in name]
     if shrink and weights:
         torch._foreach_mul_(weights, 1 - shrink)
 

@@ -28,7 +28,7 @@ class Server(nn.Module, ABC):
         betas: Of adam and yogi, see :class:`~fedrec.server.optimizers.OptimizerOptions`; null: the published ones.
         eps: Of adam, adagrad and yogi, likewise.
         sends: What is sent beside the parameters; null: nothing.
-        weight_decay: What every step takes off the weights, see :func:`~fedrec.server.optimizers.decay`.
+        weight_decay: What every step takes off tables and matrices, see :func:`~fedrec.server.optimizers.decay`.
 
     Raises:
         InputError: If an option is outside its range, or not one of the optimiser.
@@ -202,7 +202,7 @@ class Server(nn.Module, ABC):
         before = {name: value.clone() for name, value in self.parameters_now().items()} if len(self.sends) else {}
         for name, value in self.gradient(direction).items():
             self.shared[name].grad = value
-        decay(self.shared.values(), optimizer.param_groups[0]["lr"] * self.options.weight_decay)
+        decay(self.shared.items(), optimizer.param_groups[0]["lr"] * self.options.weight_decay)
         optimizer.step()
         _require_finite(self.parameters_now(), f"round {round_ + 1}: the server's step overflows")
         for extra in self.extras():

@@ -155,6 +155,13 @@ def test_claims_share_what_they_are_held_against(tmp_path: Path) -> None:
         read_claims(path)
 
 
+def test_by_without_than_is_refused_for_all_claims_too(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_text("by: 0.01\n" + path.read_text())
+    with pytest.raises(InputError, match=r"claims\.yaml, line 1: by is 0\.01; expected it in claims, or beside a than"):
+        read_claims(path)
+
+
 def test_most_popular_items_are_no_run_of_their_own(tmp_path: Path) -> None:
     with_fedncf = read_claims(write(tmp_path))
     with_popular = read_claims(write(tmp_path, "than: fedncf", "than: most popular"))

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 from torch.testing import assert_close
 
 from fedrec.client import LocalTraining
+from fedrec.data.datamodule import InteractionFile
+from fedrec.data.protocol.presets import ProtocolOverrides
 from fedrec.errors import InputError
 from fedrec.federation import FederatedRecommender
-from fedrec.models import MF, NCF, FedRAP, ItemBias, ItemToItem, PFedRec
+from fedrec.models import MF, NCF, FedRAP, GPFedRec, ItemBias, ItemToItem, PFedRec
 from fedrec.models.recommender import Params, Recommender
 from fedrec.server import MeanServer
 from fedrec.server.local_only import LocalOnlyServer
-from fedrec.uploads import UserLevelPrivacy
+from fedrec.uploads import Clip, LocalNoise, UserLevelPrivacy
 from tests.compositions import composition
 from tests.models.contract import RecommenderContract
+from tests.models.test_gpfedrec import one_logit
 from tests.models.test_ncf import plain_logit
 from tests.small import federation, generator, like, random_cohort, snapshot
+
+OFF: Any = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
 
 class TestOfNCF(RecommenderContract):
@@ -31,14 +39,21 @@ class TestOfNCF(RecommenderContract):
 
 
 class TestOfPrivateTables(RecommenderContract):
-    """Backwards by autograd inside."""
-
     recommender = ItemBias(FedRAP(4))
 
     def logit(self, shared: Params, private: Params, item: int) -> float:
         both = shared["common"][item] + private["personal"][item]
         score = both @ private["score_weight"] + private["score_bias"]
         return float(score + shared["item_bias"][item, 0])
+
+
+class TestOfGPFedRec(RecommenderContract):
+    """Backwards by autograd inside."""
+
+    recommender = ItemBias(GPFedRec(8, 2))
+
+    def logit(self, shared: Params, private: Params, item: int) -> float:
+        return float(one_logit(private, shared["item"][item], layers=2) + shared["item_bias"][item, 0])
 
 
 def test_beside_factors_it_is_matrix_factorisation_with_biases_bit_for_bit() -> None:
@@ -102,5 +117,23 @@ def test_what_would_make_of_the_count_a_disclosure_is_refused() -> None:
     privacy = UserLevelPrivacy(epsilon=8.0, bound=0.5)
     with pytest.raises(InputError, match=r"model\.privacy: .*which are not noised; expected start=zero"):
         FederatedRecommender(biased, LocalTraining(), MeanServer(), privacy=privacy)
+    noise = [Clip(bound=1.0), LocalNoise(scale=1.0)]
+    with pytest.raises(InputError, match=r"model\.uploads: .*which are not noised; expected start=zero"):
+        FederatedRecommender(biased, LocalTraining(), MeanServer(), uploads=noise)
     with pytest.raises(InputError, match="expected rows_of_item"):
         FederatedRecommender(biased, LocalTraining(), MeanServer()).initialise(3, 4)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*isinstance.treespec")
+def test_what_is_counted_are_training_rows(tmp_path: Path) -> None:
+    """And none that is held out: each user's newest two items are in no count."""
+    path = tmp_path / "rows.csv"
+    rows = [(user, (user + 3 * place) % 7, place) for user in range(12) for place in range(5)]
+    path.write_text("user,item,time\n" + "".join(f"u{u},i{i},{t}\n" for u, i, t in rows))
+    data = InteractionFile(path=str(path), overrides=ProtocolOverrides(candidates=1, min_user_rows=3))
+    module = FederatedRecommender(ItemBias(NCF(2, 1), "popularity"), LocalTraining(), MeanServer("sgd", lr=1e-9))
+    L.Trainer(accelerator="cpu", max_epochs=1, num_sanity_val_steps=0, logger=False, **OFF).fit(module, data)
+    counted = Counter(f"i{item}" for _, item, place in rows if place < 3)
+    more = [1 + counted[name] for name in data.split.item_ids]
+    expected = torch.tensor(more).double().log() - math.log(sum(more) / len(more))
+    assert_close(module.server.shared["item_bias"][:, 0].double(), expected, rtol=1e-5, atol=1e-6)

@@ -22,7 +22,8 @@ class ServerOptions:
         kind: ``mean``, ``fedgloss`` (with ``rho``) or ``fednsam`` (whose gamma is the momentum).
         betas: Of adam and yogi; none: as published.
         eps: Of adam, adagrad and yogi; none: as published.
-        weight_decay: Matrices lose ``lr * weight_decay`` of themselves before each step.
+        weight_decay: Item tables and matrices lose ``lr * weight_decay`` of themselves before each step; the weights of
+            NCF's one output are a vector.
     """
 
     optimizer: str = "adam"
@@ -43,10 +44,14 @@ class ServerOptions:
         betas = tuple(self.betas or (0.9, 0.999 if adam else 0.99))
         eps = self.eps or (1e-8 if adam else 1e-3)
         values = {
-            name: value - self.lr * self.weight_decay * value if value.squeeze().dim() > 1 else value
+            name: value - self.lr * self.weight_decay * value if _multiplies(name, value) else value
             for name, value in values.items()
         }
         return optimiser_step(self.optimizer, self.lr, values, gradients, state, self.momentum, betas, eps)  # type: ignore[arg-type]
+
+
+def _multiplies(name: str, value: Tensor) -> bool:
+    return value.dim() == 2 and name != "predict_weight" and not name.endswith("bias")
 
 
 @dataclass
