@@ -4,9 +4,9 @@ A figure is a number with a decimal point, or one that a unit of measure follows
 versions, counts without a unit, code and tables are none. It stands in the results if it is what one of their numbers
 rounds to, which has the digits for it; points and percent may be shares times 100, megabytes kilobytes over 1,000. The
 numbers are those of all tables and commands of its chapter, of the rows of ``printed_figures.csv`` for its paragraph,
-and of the pages of claims, with the settings in their files, and the sections of the results' own page, that its
-paragraph or the one before it links. So what is found is a figure that is nowhere there, and no figure in a wrong
-place: one in two that are off by a few last digits is found (:func:`tests.test_readme` holds it to that).
+and of the pages of claims, with the settings in their files, the sections of the results' own page and the chapters
+of README that its paragraph or the one before it links. So what is found is a figure that is nowhere there, and no
+figure in a wrong place: of those that are off by a few last digits one in two is found, to which a test holds this.
 """
 
 from __future__ import annotations
@@ -94,6 +94,8 @@ def figures(readme: str, heads: tuple[str, ...]) -> Iterator[Figure]:
         shown, before = " ".join([tables, *_COMMANDS.findall(chapter)]), ""
         for paragraph in re.split(r"\n\s*\n", PLACE.sub("", chapter)):
             linked = [_linked(*link) for link in _LINKED.findall(before + paragraph)]
+            chosen = re.findall(r"\(#([\w-]+)\)", paragraph)
+            linked += [_tables(text) for head, text in chapters.items() if _anchor(head) in chosen]
             words = " ".join(CHOSEN.sub("", _CODE.sub("", re.sub(r"\]\([^)]*\)", "]", paragraph))).split())
             sources = shown, _listed(" ".join(paragraph.split())), *linked
             yield from (Figure(*found, words[:60], sources) for found in _FIGURE.findall(words))

@@ -95,7 +95,8 @@ def test_tuned_is_what_all_items_chose_among_the_trials_of_its_sweep(tuned: str)
     assert head.group(1, 2, 3, 4, 6, 7) == ("operating_point", method, *trial)
     assert float(head[5]) == pytest.approx(row["full_ndcg_10"], abs=0.5001e-4)  # four digits of six
     words = [word.removeprefix("--").partition("=") for word in shlex.split(row["command"]) if "=" in word]
-    made_with = {name: yaml.safe_load(value) for name, _, value in words}
+    # YAML takes 1.0e-05 for a number, and not 1e-05.
+    made_with = {name: yaml.safe_load(re.sub(r"^(\d+)e-", r"\1.0e-", value)) for name, _, value in words}
     assert yaml.safe_load(text) == {
         name: value for name, value in made_with.items() if name not in ("seed_everything", *MEASURED_BY)
     }

@@ -223,7 +223,8 @@ SERVERS += [MeanServer("sgd", 1.0, weight_decay=0.1)]
 @pytest.mark.parametrize("server", [*SERVERS, EachClient("sgd", 1.0), FCFServer("sgd", 1.0)])
 def test_servers_that_do_not_take_what_comes_are_refused(server: Server) -> None:
     with pytest.raises(
-        InputError, match=r"model\.client=Central trains .*MeanServer with optimizer=sgd and lr=1, momentum and weight_decay 0"
+        InputError,
+        match=r"model\.client=Central trains .*MeanServer with optimizer=sgd and lr=1, momentum and weight_decay 0",
     ):
         FederatedRecommender(MF(4), Central(), server)
 
