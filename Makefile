@@ -86,6 +86,7 @@ paper: $(INSTALLED) ## replay what papers claim: hours, or minutes with RUNS=--q
 	$(BIN)/fedrec claims accuracy --parallel 2 $(RUNS)
 	$(BIN)/fedrec claims tuned --parallel 2 $(RUNS)
 	$(BIN)/fedrec claims sam-tuned --parallel 2 $(RUNS)
+	$(BIN)/fedrec claims amazon-video --parallel 2 $(RUNS)
 
 notebooks: $(INSTALLED) ## execute the notebooks, on committed results and on small runs
 	$(TESTS) --nbmake notebooks
