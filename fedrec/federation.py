@@ -216,10 +216,7 @@ class FederatedRecommender(EvaluatedModule):
         self.server.check_sizes(num_users, num_items)
         generator = torch.Generator().manual_seed(self.seed)
         shared = self.recommender.initial_shared(num_items, generator)
-        if self.recommender.counts_items:
-            if rows_of_item is None:
-                raise InputError("model.recommender starts from popularity; expected rows_of_item")
-            shared = self.recommender.begin_from(shared, rows_of_item)
+        shared = self.recommender.begin_from(shared, rows_of_item)
         self.server.initialise(shared, self.recommender.item_tables, num_users, self.seed)
         self.uploads.initialise(self.server.upload_shapes(), self.server.item_tables, num_users, self.seed)
         self.private = self.client.private_state(self.recommender, num_users, shared, generator)

@@ -70,11 +70,13 @@ class ItemBias(Recommender):
         """The recommender's, and biases ``[I, 1]`` of 0."""
         return self.of.initial_shared(num_items, generator) | {"item_bias": torch.zeros(num_items, 1)}
 
-    def begin_from(self, shared: Params, rows_of_item: Tensor) -> Params:
+    def begin_from(self, shared: Params, rows_of_item: Tensor | None) -> Params:
         """See base class: biases are logarithms of the counts, less the logarithm of their mean."""
         shared = self.of.begin_from(shared, rows_of_item)
         if self.start == "zero":
             return shared
+        if rows_of_item is None:
+            raise InputError("model.recommender=ItemBias: starts from popularity; expected rows_of_item")
         more = rows_of_item.double() + 1
         return shared | {"item_bias": (more / more.mean()).log().to(torch.get_default_dtype())[:, None]}
 

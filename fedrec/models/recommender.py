@@ -41,12 +41,16 @@ class Recommender(ABC):
     def initial_shared(self, num_items: int, generator: torch.Generator) -> Params:
         """Initial shared parameters: item tables ``[I, D]`` and dense parameters ``[*shape]``."""
 
-    def begin_from(self, shared: Params, rows_of_item: Tensor) -> Params:
-        """The first shared parameters, given how many training rows each item has; asked for if it ``counts_items``.
+    def begin_from(self, shared: Params, rows_of_item: Tensor | None) -> Params:
+        """The first shared parameters, given how many training rows each item has; by default the initial ones.
 
         Args:
             shared: What :meth:`initial_shared` gave.
-            rows_of_item: Training rows of each item, all clients' together, ``int64 [I]``.
+            rows_of_item: Training rows of each item, all clients' together, ``int64 [I]``; one that ``counts_items``
+                needs them.
+
+        Raises:
+            InputError: If it needs them and there are none.
         """
         return shared
 
