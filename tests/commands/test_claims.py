@@ -119,7 +119,7 @@ def test_fewer_seeds_are_the_first_ones_and_the_others_go_on(desk: Path, capsys:
         (["mine.yaml", "--parallel", "0"], "--parallel 0: expected at least 1"),
         (
             ["theirs"],
-            "theirs: no such file, and not one of the shipped claims: accuracy, amazon-video, clients, compression, fedrecgel,",
+            "theirs: no such file, and not one of the shipped claims: accuracy, amazon-video, clients, compression,",
         ),
         ([], "the following arguments are required: FILE"),
     ],
