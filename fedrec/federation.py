@@ -65,8 +65,7 @@ class FederatedRecommender(EvaluatedModule):
         >>> from fedrec.server import MeanServer
         >>> model = FederatedRecommender(NCF(embedding_dim=4), LocalTraining(rho_shared=0.02), MeanServer(lr=0.01))
         >>> model.initialise(num_users=3, num_items=5)
-        >>> users, items = torch.tensor([0, 2]), torch.arange(5)[None]
-        >>> model.scorer()(users, items).shape
+        >>> model.scorer()(torch.tensor([0, 2]), torch.arange(5)[None]).shape
         torch.Size([2, 5])
     """
 
@@ -215,8 +214,7 @@ class FederatedRecommender(EvaluatedModule):
         keep_freed_memory()
         self.server.check_sizes(num_users, num_items)
         generator = torch.Generator().manual_seed(self.seed)
-        shared = self.recommender.initial_shared(num_items, generator)
-        shared = self.recommender.begin_from(shared, rows_of_item)
+        shared = self.recommender.begin_from(self.recommender.initial_shared(num_items, generator), rows_of_item)
         self.server.initialise(shared, self.recommender.item_tables, num_users, self.seed)
         self.uploads.initialise(self.server.upload_shapes(), self.server.item_tables, num_users, self.seed)
         self.private = self.client.private_state(self.recommender, num_users, shared, generator)
