@@ -161,6 +161,10 @@ WRONG = {
         ["fit", "--config=argument.yaml"],
         "model.client.rho: there is no such option; did you mean --model.client.rho_shared or --model.client.rho_priv",
     ),
+    "option of another class": (
+        [*FIT, "--model.server=FedGloSS", "--model.server.weight_decay=1"],
+        "model.server.weight_decay: there is no such option of the chosen class; another one has it",
+    ),
     "beginning of two options": (
         [*FIT, "--model.client.rho=1"],
         "did you mean --model.client.rho_shared or --model.client.rho_private?",
