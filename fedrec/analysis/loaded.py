@@ -16,7 +16,7 @@ from fedrec.errors import InputError
 from fedrec.federation import FederatedRecommender
 from fedrec.runs.checkpoints import load_checkpoint, rounds_done
 from fedrec.runs.folder import RunFolder
-from fedrec.runs.identity import check_settings, deciding_settings
+from fedrec.runs.identity import check_settings
 from fedrec.runs.saved import read_run
 from fedrec.runs.settings import flat_settings, method_name
 
@@ -67,7 +67,7 @@ def load_run(
     folder = RunFolder(run)
     path = folder.best if checkpoint == "best" else folder.last
     loaded = load_checkpoint(path)
-    check_settings(path, loaded, deciding_settings(config), ())
+    check_settings(path, loaded, config, ())
     if not data.root:  # a folder does not say where to put a download
         data.prepare_data()
     data.setup("fit")

@@ -33,7 +33,7 @@ from fedrec.federation import FederatedRecommender
 from fedrec.precision import BFLOAT16, BFloat16Products
 from fedrec.runs.checkpoints import WholeCheckpoints, load_checkpoint, rounds_done
 from fedrec.runs.folder import RunFolder
-from fedrec.runs.identity import check_settings, deciding_settings
+from fedrec.runs.identity import check_settings
 from fedrec.runs.progress import checkpoint_to_resume
 from fedrec.runs.saved import names_to_trust, read_run
 from fedrec.strategy import FederatedDDP
@@ -163,7 +163,7 @@ class FederatedCLI(LightningCLI):
         self.recorder.open(self.folder)
         content = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))[self.subcommand]
         self._trust = "".join(f" --trust {path}" for path in names_to_trust(content, GROUPS))
-        self.checkpoint = self._checkpoint_to_load(deciding_settings(content))
+        self.checkpoint = self._checkpoint_to_load(content)
         audit = short(audit_split(self.datamodule.interactions, self.datamodule.split))
         ours: list[Callback] = [RunStart(self.folder, content, audit, use_wandb=given.logger in (None, True))]
         if self.subcommand == "test" and self.checkpoint:
@@ -189,7 +189,7 @@ class FederatedCLI(LightningCLI):
             )
         return trainer
 
-    def _checkpoint_to_load(self, settings: Mapping[str, Any]) -> Path | None:
+    def _checkpoint_to_load(self, config: Mapping[str, Any]) -> Path | None:
         """The last checkpoint of the run to go on with; to measure, the one that was named, else the run's best."""
         fits = self.subcommand == "fit"
         if fits:
@@ -200,7 +200,7 @@ class FederatedCLI(LightningCLI):
                 raise InputError(f"{self.subcommand}: expected a trained model: --resume RUNDIR, or --ckpt_path FILE")
         if path:
             checkpoint = load_checkpoint(path)
-            check_settings(path, checkpoint, settings, self._said if fits else ())
+            check_settings(path, checkpoint, config, self._said if fits else ())
             done, rounds = rounds_done(checkpoint), self._get(self.config_init, "trainer").max_epochs
             if fits and 0 <= rounds < done:
                 raise InputError(f"trainer.max_epochs={rounds}: the run has {done} rounds already")

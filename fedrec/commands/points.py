@@ -68,8 +68,9 @@ def points_of(folders: Sequence[Path]) -> pd.DataFrame:
 
 
 def _points(driver: Driver, out: Path) -> Iterator[dict[str, Any]]:
-    trials = [(trial, RunFolder(out / "runs" / trial.run)) for trial in driver.trials if trial.best is not None]
-    ranked = [(trial, folder, _rounds(folder)) for trial, folder in trials]
+    sound = [trial for trial in driver.trials if trial.best is not None and trial.state != "failed"]
+    folders = [RunFolder(out / "runs" / trial.run) for trial in sound]
+    ranked = [(trial, folder, _rounds(folder)) for trial, folder in zip(sound, folders, strict=True)]
     states = [trial.state for trial in driver.trials]
     about: dict[str, float] = {
         "trials": driver.ended,

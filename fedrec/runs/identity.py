@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fedrec.errors import InputError
+from fedrec.runs.added import with_added_options
 from fedrec.runs.settings import FLOAT32, METHOD, PRECISION, SEED, flat_settings
 
 # What may be another from one round to the next and leaves a state that means the same.
@@ -41,33 +42,44 @@ def deciding_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def differing_settings(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """Names of the settings that are not the same on both sides, one that only one side has included."""
-    return sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
+def differing_settings(checkpoint: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The deciding settings in which a checkpoint differs from a configuration: what each is there and here.
+
+    One that only one side has is among them, but for an option that the checkpoint cannot know yet
+    (:func:`~fedrec.runs.added.with_added_options`).
+
+    Args:
+        checkpoint: A checkpoint of ``fedrec fit``.
+        config: The resolved configuration.
+    """
+    ours = deciding_settings(config)
+    theirs = with_added_options(checkpoint.get("settings", {}), ours, config)
+    names = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
+    return {name: [theirs.get(name), ours.get(name)] for name in names}
 
 
 def check_settings(
-    path: Path, checkpoint: Mapping[str, Any], settings: Mapping[str, Any], changed: Collection[str]
+    path: Path, checkpoint: Mapping[str, Any], config: Mapping[str, Any], changed: Collection[str]
 ) -> None:
     """Refuse a checkpoint that was made under other settings.
 
     Args:
         path: Where it was read from.
         checkpoint: A checkpoint of ``fedrec fit``.
-        settings: The settings of now that decide the state.
+        config: The resolved configuration.
         changed: Options that the command line changes; of these, learning rates may differ.
 
     Raises:
         InputError: Naming what differs.
     """
-    theirs = checkpoint.get("settings", {})
-    differing = [name for name in differing_settings(theirs, settings) if name not in changed or name not in RATES]
+    found = differing_settings(checkpoint, config)
+    differing = [name for name in found if name not in changed or name not in RATES]
     if differing:
-        said = "; ".join(f"{name} is {theirs.get(name)}, here {settings.get(name)}" for name in differing[:5])
+        said = "; ".join("{} is {}, here {}".format(name, *found[name]) for name in differing[:5])
         more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
         hint = ""
         if all(name in RATES for name in differing):
-            options = " ".join(f"--{name}={settings.get(name)}" for name in differing)
+            options = " ".join(f"--{name}={found[name][1]}" for name in differing)
             hint = f"; a run goes on with another rate if the command line says so: {options}"
         raise InputError(f"{path}: the checkpoint is of another run: {said}{more}{hint}")
 

@@ -52,10 +52,12 @@ class Driver(Work[TrialJob]):
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best objective so far, or none."""
+        """The trial with the best objective so far, or none; one that failed is none of them, whatever it logged."""
         best: Trial | None = None
         for trial in self.trials:
-            if trial.best is not None and self.sweep.better(trial.best, best.best if best else None):
+            if trial.best is None or trial.state == "failed":
+                continue
+            if self.sweep.better(trial.best, best.best if best else None):
                 best = trial
         return best
 

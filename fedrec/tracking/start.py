@@ -81,13 +81,12 @@ class RunStart(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Note what changed; let the server's new rate take the place of the one in its optimiser's state."""
-        ours, theirs = deciding_settings(self._config), checkpoint["settings"]
         self._rounds = rounds_done(checkpoint)
-        self._changed = {name: [theirs.get(name), ours.get(name)] for name in differing_settings(theirs, ours)}
+        self._changed = differing_settings(checkpoint, self._config)
         if SERVER_RATE in self._changed:
             for state in checkpoint["optimizer_states"]:
                 for group in state["param_groups"]:
-                    group["lr"] = ours[SERVER_RATE]
+                    group["lr"] = self._changed[SERVER_RATE][1]
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the W&B run."""

@@ -15,6 +15,8 @@ def test_classes_are_named_and_arguments_stand_below_them() -> None:
 def test_what_is_null_is_as_if_it_were_not_there() -> None:
     """A checkpoint from before an option existed goes on where the option is left out."""
     before = {"model": {"recommender": CONFIG["model"]["recommender"]}}
-    assert not differing_settings(flat_settings(before), flat_settings(CONFIG))
+    assert not differing_settings({"settings": flat_settings(before)}, CONFIG)
     private = {"model": CONFIG["model"] | {"privacy": {"class_path": "fedrec.uploads.UserLevelPrivacy"}}}
-    assert differing_settings(flat_settings(private), flat_settings(CONFIG)) == ["model.privacy"]
+    assert differing_settings({"settings": flat_settings(private)}, CONFIG) == {
+        "model.privacy": ["UserLevelPrivacy", None]
+    }

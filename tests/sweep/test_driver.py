@@ -286,6 +286,15 @@ def test_trial_that_leaves_a_damaged_folder_has_failed(name: str, desk: Path) ->
     assert any(name in line for line in said[1:])
 
 
+def test_trial_that_failed_is_not_the_best_whatever_it_logged(desk: Path) -> None:
+    """Of equals the first would win, which fails after its last round."""
+    driver = drive(
+        write(desk, parameters={"x": {"values": [0.1]}, "damage": {"values": ["config.yaml", ""]}}), parallel=1
+    )
+    assert [(entry["state"], entry["best"]) for entry in ledger(desk)] == [("failed", 0.119), ("finished", 0.119)]
+    assert driver.best is driver.trials[1]
+
+
 def test_damaged_table_of_an_ended_trial_is_named_and_does_not_stop_the_others(desk: Path) -> None:
     drive(write(desk, run_cap=2))
     (run, *_) = (entry["run"] for entry in ledger(desk))
