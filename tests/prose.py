@@ -1,11 +1,11 @@
-"""The figures in README's prose, and where each stands among the committed results.
+"""The figures in the prose of README and ``docs``, and where each stands among the committed results.
 
 A figure is a number with a decimal point, or one that a unit of measure follows, with what stands behind its ±; years,
 versions, counts without a unit, code and tables are none. It stands in the results if it is what one of their numbers
 rounds to, which has the digits for it; points and percent may be shares times 100, megabytes kilobytes over 1,000. The
 numbers are those of all tables and commands of its chapter, of the rows of ``printed_figures.csv`` for its paragraph,
-and of the pages of claims, with the settings in their files, the sections of the results' own page and the chapters
-of README that its paragraph or the one before it links. So what is found is a figure that is nowhere there, and no
+and of the pages of claims, with the settings in their files, and the sections of other pages and of its own that its
+paragraph or the one before it links. So what is found is a figure that is nowhere there, and no
 figure in a wrong place: of those that are off by a few last digits one in two is found, to which a test holds this.
 """
 
@@ -15,6 +15,7 @@ import csv
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.results import PLACE, RESULTS
@@ -37,7 +38,7 @@ _FIGURE = re.compile(  # the unit of "3 to 4 ms" is that of both
 _NUMBER = re.compile(rf"(?<![\w.-])-?({_VALUE})(?: ± ({_VALUE}))?(?![\w-])")
 _CODE = re.compile(r"^```.*?^```$|^\|.*?$|`[^`]*`", re.DOTALL | re.MULTILINE)
 _COMMANDS = re.compile(r"^```$.*?^```$", re.DOTALL | re.MULTILINE)
-_LINKED = re.compile(r"\(notebooks/results/(\w+[\w-]*)\.md#?([\w-]*)\)")
+_LINKED = re.compile(r"\]\(([\w./-]+\.md)?(?:#([\w-]+))?\)")
 
 
 class Figure(NamedTuple):
@@ -75,27 +76,29 @@ def numbers(source: str) -> frozenset[tuple[str, str]]:
     return frozenset(_NUMBER.findall(source))
 
 
-def figures(readme: str, heads: tuple[str, ...]) -> Iterator[Figure]:
-    """The figures of some chapters.
+def figures(text: str, folder: Path, heads: tuple[str, ...] | None = None) -> Iterator[Figure]:
+    """The figures of a page.
 
     Args:
-        readme: The text.
-        heads: Headlines of the chapters; the text before the first one, which rests on the tables of all, has none.
+        text: The page.
+        folder: Where it stands, from which its links lead.
+        heads: Headlines of the chapters to read, None: all; the text before the first one, which rests on the tables of
+            the whole page, has none.
 
     Raises:
         ValueError: If there is no such chapter.
     """
-    chapters = dict(re.findall(r"(?:^## (.*)\n|\A)((?:.|\n)*?)(?=^## |\Z)", readme, re.MULTILINE))
+    chapters = dict(re.findall(r"(?:^## (.*)\n|\A)((?:.|\n)*?)(?=^## |\Z)", text, re.MULTILINE))
+    heads = tuple(chapters) if heads is None else heads
     if missing := set(heads) - chapters.keys():
         raise ValueError(f"no chapters {sorted(missing)}")
     for head in heads:
         chapter = chapters[head]
-        tables = _tables(chapter if head else readme)
+        tables = _tables(chapter if head else text)
         shown, before = " ".join([tables, *_COMMANDS.findall(chapter)]), ""
         for paragraph in re.split(r"\n\s*\n", PLACE.sub("", chapter)):
-            linked = [_linked(*link) for link in _LINKED.findall(before + paragraph)]
-            chosen = re.findall(r"\(#([\w-]+)\)", paragraph)
-            linked += [_tables(text) for head, text in chapters.items() if _anchor(head) in chosen]
+            links = _LINKED.findall(before + paragraph)
+            linked = [_linked(folder / page, anchor) if page else _section(text, anchor) for page, anchor in links]
             words = " ".join(CHOSEN.sub("", _CODE.sub("", re.sub(r"\]\([^)]*\)", "]", paragraph))).split())
             sources = shown, _listed(" ".join(paragraph.split())), *linked
             yield from (Figure(*found, words[:60], sources) for found in _FIGURE.findall(words))
@@ -113,14 +116,17 @@ def _listed(paragraph: str) -> str:
 
 
 @cache
-def _linked(name: str, anchor: str) -> str:
-    """A page of claims and the file of claims; or the tables of a section of the results' page, or of all."""
-    page = (RESULTS / f"{name}.md").read_text(encoding="utf-8")
-    if name != "README":
-        claims = RESULTS.parents[1] / "claims" / f"{name.removeprefix('claims_')}.yaml"
+def _linked(path: Path, anchor: str) -> str:
+    """A page of claims and the file of claims; or the tables of a section of another page, or of all of it."""
+    page = path.read_text(encoding="utf-8")
+    if path.name.startswith("claims_"):
+        claims = RESULTS.parents[1] / "claims" / f"{path.stem.removeprefix('claims_')}.yaml"
         return page + claims.read_text(encoding="utf-8")
-    if not anchor:
-        return _tables(page)
+    return _section(page, anchor) if anchor else _tables(page)
+
+
+def _section(page: str, anchor: str) -> str:
+    """The tables below a headline, up to the next of its rank."""
     head = next(h for h in re.findall(r"^##+ .*$", page, re.MULTILINE) if _anchor(h) == anchor)
     below = page.partition(f"{head}\n")[2]
     return _tables(re.split(rf"^##{{1,{len(head.split()[0]) - 1}}} ", below, flags=re.MULTILINE)[0])

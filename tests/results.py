@@ -1,11 +1,11 @@
-"""The tables of README and of the page beside the results, generated from the committed results: ``make results``.
+"""The tables of README, ``docs`` and the page beside the results, made from the committed results: ``make results``.
 
 Between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` stand the tables of ``notebooks/results/NAME.csv``,
 one for every data set and protocol in it; settings that all rows of one share stand above it. ``results: NAME, by
 name`` leaves the rows in the order of the settings; else the best come first. ``overview`` is one table of all data
 sets, from ``methods_DATA.csv``; ``overview_KIND`` (``tuned``, or a protocol) that from ``methods_DATA_KIND.csv``;
 ``printed_NAME`` is a table as a command printed it, beside which it stands: benchmarks, the demo; ``printed_figures``,
-written by hand, holds figures that README says in words. ``points_DATA`` is what sweeps of that data set found.
+written by hand, holds figures that these say in words. ``points_DATA`` is what sweeps of that data set found.
 ``make results FROM="methods/filmtrust claim_runs/leak found.json"`` first takes over what ``fedrec methods`` and
 ``fedrec claims`` left in these two, a row per run and pages of claims with their numbers and curves, what a folder of
 sweeps found (``sweep_runs/operating_point_DATA_full``), and what ``fedrec data audit`` or ``fedrec data leaks`` printed
@@ -32,7 +32,7 @@ from tests import data_results
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "notebooks" / "results"
-PAGES = (ROOT / "README.md", RESULTS / "README.md")
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), RESULTS / "README.md")
 OVERVIEW, PRINTED, POINTS, BY_NAME = "overview", "printed_", "points_", ", by name"
 PLACE = re.compile(rf"(<!-- results: ([\w.-]+)({BY_NAME})? -->\n)(.*?)(<!-- end of results -->\n)", re.DOTALL)
 

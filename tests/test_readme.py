@@ -58,7 +58,7 @@ def test_training_evaluation_and_prediction_from_python(
 
 
 def test_the_table_of_methods_has_them_all() -> None:
-    table = README.read_text(encoding="utf-8").partition("\n## Methods\n")[2].partition("\n## ")[0]
+    table = README.read_text(encoding="utf-8").partition("\n## Methods\n")[2].partition("\n\n**")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     assert sorted(name for row in rows[1:] for name in re.findall(r"`([\w-]+)`", row)) == names()
 
@@ -131,18 +131,28 @@ def test_what_a_folder_of_sweeps_found_is_taken_over(tmp_path: Path, monkeypatch
     assert len(lines) == 2 + shown["filmtrust"]["sweep"].nunique() + 1  # and most popular items
 
 
-MEASURED = ("", "Methods", "Protocols", "Results", "Performance", "Sweeps")
+# What is measured, by page: chapters, or all.
+MEASURED: dict[Path, tuple[str, ...] | None] = {
+    README: ("", "Methods", "Protocols", "Results", "Performance", "Sweeps"),
+    **dict.fromkeys(sorted((README.parent / "docs").glob("*.md"))),
+}
+
+
+def figures() -> list[prose.Figure]:
+    """The figures of all pages."""
+    pages = [(path.read_text(encoding="utf-8"), path.parent, heads) for path, heads in MEASURED.items()]
+    return [figure for page in pages for figure in prose.figures(*page)]
 
 
 def test_every_figure_of_the_prose_stands_in_the_results() -> None:
-    found = list(prose.figures(README.read_text(encoding="utf-8"), MEASURED))
+    found = figures()
     assert [figure[:4] for figure in found if not figure.stands] == []
     assert len(found) > 150
 
 
 def test_half_of_all_figures_that_are_off_by_a_little_are_found() -> None:
     random.seed(0)
-    found = [_off(figure) for figure in prose.figures(README.read_text(encoding="utf-8"), MEASURED) for _ in range(4)]
+    found = [_off(figure) for figure in figures() for _ in range(4)]
     assert sum(not figure.stands for figure in found) > 0.45 * len(found)
 
 
@@ -154,7 +164,8 @@ def _off(figure: prose.Figure) -> prose.Figure:
 
 
 def test_rows_of_figures_are_about_paragraphs_that_have_them() -> None:
-    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", README.read_text(encoding="utf-8"))]
+    pages = [path.read_text(encoding="utf-8") for path in MEASURED]
+    paragraphs = [" ".join(part.split()) for page in pages for part in re.split(r"\n\s*\n", page)]
     with (results.RESULTS / "printed_figures.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             (own,) = [part for part in paragraphs if row["paragraph"] in part]
@@ -180,7 +191,7 @@ def test_rows_of_figures_are_about_paragraphs_that_have_them() -> None:
 def test_a_figure_that_differs_from_the_table_is_found(written: str, stands: bool) -> None:
     table = "| FedNCF | 0.2333 | 0.362 | 0.0210 ± 0.0131 | 0.129 | 602,604 |"
     text = f"## Results\n\n<!-- results: one -->\n{table}\n<!-- end of results -->\n\n{written}\n\n## Else\n\n.999\n"
-    assert all(figure.stands for figure in prose.figures(text, ("Results",))) == stands
+    assert all(figure.stands for figure in prose.figures(text, README.parent, ("Results",))) == stands
 
 
 def test_rows_of_findings_say_how_to_find_them_again() -> None:

@@ -35,7 +35,7 @@ GROUPS: dict[str, Any] = {
     "data": FederatedData,
     **{name: (made,) for name, made in {"trainer": Trainer, "model": FederatedRecommender, **OWN}.items()},
 }
-# Under the options of `fit`; measured, see README, Performance.
+# Under the options of `fit`; measured, see docs/performance.md.
 SEVERAL = (
     "Several processes: --trainer.devices 2 --trainer.strategy ddp. On two cores, two processes of one thread each "
     "train large rounds faster than two threads of one process (FedRecGEL on ML-100K 1.2 times), small ones about as "

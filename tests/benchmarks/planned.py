@@ -1,6 +1,6 @@
 """``python -m tests.benchmarks.planned``: what 100 million clients need, worked out from rates measured with a million.
 
-The figures of README's section "Planned past this machine"; nothing here was run at that size.
+The figures of "Planned past this machine" in docs/performance.md; nothing here was run at that size.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def most_clients(memory: float) -> float:
 
 
 def table() -> str:
-    """The table of README."""
+    """The table of docs/performance.md."""
     head, rule = " | ".join(COLUMNS), " | ".join("---" for _ in COLUMNS)
     return "\n".join([f"| {head} |", f"| {rule} |", *(plan.row() for plan in PLANS)])
 

@@ -12,11 +12,11 @@ from tests.benchmarks.planned import BYTES_OF_A_CLIENT, NUMBERS, Planned, most_c
 from tests.compositions import composition
 from tests.reference.adapter import BareFederation
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 
 
-def test_readme_has_the_table() -> None:
-    text = README.read_text(encoding="utf-8")
+def test_the_page_has_the_table() -> None:
+    text = PAGE.read_text(encoding="utf-8")
     assert table() in text
     assert f"{most_clients(64e9) / 1e6:.0f} million" in text
 
