@@ -67,7 +67,7 @@ def differences(
       same runs). Of a single seed nobody knows what another one would have given: the verdict is then of these runs.
 
     The interval is a 95 % bootstrap over users. The detectable difference says what so many users could have shown
-    (80 % power at 5 %); it decides nothing.
+    (80 % power at 5 %, corrected for all rows, seeds left aside); it decides nothing.
 
     Args:
         frame: One row per run, with a column ``setting``.
@@ -104,7 +104,11 @@ def differences(
     pairs = list(_pairs(by_setting, baseline, measures))
     intervals, alone = estimates({place: pair.change for place, pair in enumerate(pairs)}), _p_values(pairs)
     corrected = holm(alone)
-    rows = [_row(pair, intervals[place], alone[place], corrected[place]) for place, pair in enumerate(pairs)]
+    rows = [
+        _row(pair, intervals[place], alone[place], corrected[place])
+        | {"detectable": detectable(pair.change, len(pairs))}
+        for place, pair in enumerate(pairs)
+    ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -139,7 +143,6 @@ def _row(pair: _Pair, interval: Estimate, alone: float, corrected: float) -> dic
         "gains": gains,
         "losses": losses,
         "effect": effect_size(pair.change),
-        "detectable": detectable(pair.change),
         "test": "McNemar" if pair.of_hits else "randomisation",
         "p_alone": alone,
         "p": corrected,

@@ -103,17 +103,20 @@ def effect_size(change: Floats) -> float:
     return float(mean / deviation) if deviation else math.copysign(math.inf, mean)
 
 
-def detectable(change: Floats) -> float:
-    """The smallest true difference that so many users show with 80 % power at the 5 % level.
+def detectable(change: Floats, comparisons: int = 1) -> float:
+    """The smallest true difference that so many users show with 80 % power at the 5 % level, were it one of several.
 
-    ``(z_0.975 + z_0.8) s / sqrt(U)`` with s the standard deviation over users.
+    ``(z_(1 - 0.025 / M) + z_0.8) s / sqrt(U)`` with s the standard deviation over users and M the number of
+    comparisons, which is what the first step of Holm's correction asks. Of users alone: where seeds differ, too, more
+    is needed.
 
     Args:
         change: ``float64 [U]``: by how much the figure of every user differs.
+        comparisons: How many differences are corrected for together, M.
     """
     if len(change) < 2:
         return float("nan")
-    width = ndtri(1 - LEVEL / 2) + ndtri(POWER)
+    width = ndtri(1 - LEVEL / 2 / comparisons) + ndtri(POWER)
     return float(width * change.std(ddof=1) / len(change) ** 0.5)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fedrec.claims.estimate import Floats, over_users_and_seeds
+from fedrec.claims.estimate import Floats, over_users_and_seeds, p_value
 from fedrec.claims.figures import UNSTEADINESS
 from fedrec.claims.file import Claim, Setting
 from fedrec.claims.plan import Plan, protocols
@@ -34,9 +34,9 @@ def claims_table(plan: Plan) -> pd.DataFrame:
         A row for every claim and protocol, its authors' first: ``claim``, ``says``, ``source``, ``data``, ``method``,
         ``than``, ``metric``, ``value``, ``by``, ``tolerance``, ``cost``; ``protocol``; ``figure`` (the method's),
         ``other`` (that of ``than``), ``difference`` (above 0 is what is claimed), ``over_popular``, each with half of
-        its interval (``figure_half``); ``popular``, ``repeat``; ``seeds``, ``users``, ``configuration``,
-        ``fingerprint``; and ``verdict``, the same in all rows of a claim. Numbers have six digits; the verdict follows
-        from them.
+        its interval (``figure_half``); ``p`` of the difference, of this claim alone; ``popular``, ``repeat``;
+        ``seeds``, ``users``, ``configuration``, ``fingerprint``; and ``verdict``, the same in all rows of a claim.
+        Numbers have six digits; the verdict follows from them.
 
     Raises:
         InputError: If a file of a run cannot be used, or two runs of a claim rank different users.
@@ -105,7 +105,8 @@ def _row(plan: Plan, claim: Claim, protocol: str) -> dict[str, Any]:
         "protocol": protocol,
     }
     nothing = {name: np.nan for interval in INTERVALS for name in (interval, f"{interval}_half")}
-    unknown = {"popular": np.nan, "repeat": np.nan, "seeds": 0, "users": 0, "configuration": None, "fingerprint": None}
+    nothing |= {"p": np.nan, "popular": np.nan, "repeat": np.nan}
+    unknown = {"seeds": 0, "users": 0, "configuration": None, "fingerprint": None}
     return said | nothing | unknown | _measured(plan, claim, protocol)
 
 
@@ -122,12 +123,12 @@ def _measured(plan: Plan, claim: Claim, protocol: str) -> dict[str, Any]:
         than = _values(plan, claim, claim.than, protocol)
         if than.shape != own.shape:
             raise InputError(f"claims.{claim.name}: {runs[0].name} and {others[0].name} rank different users")
-        row |= _interval("other", than) | _interval("difference", claim.figure.sign * (own - than))
+        row |= _interval("other", than) | _difference(claim.figure.sign * (own - than))
     if claim.figure.measure:
         popular = _values(plan, claim, claim.run, protocol, POPULAR)
         row |= {"popular": _digits(popular.mean()), **_interval("over_popular", own - popular)}
         if claim.over_popular:
-            row |= _interval("other", popular) | _interval("difference", own - popular)
+            row |= _interval("other", popular) | _difference(own - popular)
         if repeat:
             row["repeat"] = _digits(claim.figure.of(repeat.folder.path).mean())
     about = read_results(runs[0].folder.test)
@@ -144,6 +145,10 @@ def _values(plan: Plan, claim: Claim, setting: Setting, protocol: str, model: st
 def _interval(name: str, values: Floats) -> dict[str, float]:
     found = over_users_and_seeds(values)
     return {name: _digits(found.mean), f"{name}_half": _digits(found.half)}
+
+
+def _difference(values: Floats) -> dict[str, float]:
+    return _interval("difference", values) | {"p": _digits(p_value(values))}
 
 
 def _digits(value: float) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from fedrec.analysis.paired import LEVEL, holm
 from fedrec.claims import verdict as rules
 from fedrec.claims.figures import figure_named
 from fedrec.evaluation.table import POPULAR
@@ -14,7 +15,10 @@ from fedrec.evaluation.table import POPULAR
 BAR = r"\|"  # a bar within a cell; bare, it would end the cell
 
 RULES = f"""\
-Every ± is half of a 95 % interval over users and training seeds. A claim is first measured under its authors' protocol.
+Every ± is half of a 95 % interval over users and training seeds; of a stratum, of steadiness and of flatness over
+seeds alone. A claim is first measured under its authors' protocol. p is that of its difference there, in brackets
+corrected (Holm) for all differences of the page; a verdict is of one claim alone, and where the correction would not
+leave it, that is said beside it.
 
 - **{rules.NOT_REPRODUCED}**: a claimed figure lies outside the interval, widened by the tolerance; a claimed
   difference is reversed, or its interval ends below what is claimed.
@@ -42,14 +46,25 @@ def page(title: str, table: pd.DataFrame, quick: bool = False) -> str:
     if quick:
         lines += ["**Runs of a few rounds, to see that everything works: these figures say nothing.**", ""]
     lines += ["| claim | claimed | under its authors' protocol | under `fair` | verdict |", "| --- " * 5 + "|"]
-    for _, rows in table.groupby("claim", sort=False):
+    corrected = _corrected(table)
+    for name, rows in table.groupby("claim", sort=False):
         first, last = _records(rows)[0], _records(rows)[-1]
         about = f"`{first['claim']}`: {first['says']} ({first['source']})"
         measured = f"{first['protocol']}: {_measured(first)}"
+        found = f"**{first['verdict']}**"
+        if name in corrected:
+            measured += f"; p {first['p']:.2g} ({corrected[name]:.2g})"
+            found += ", not after correction" * (first["p"] <= LEVEL < corrected[name])
         fair = "the same" if first["protocol"] == last["protocol"] else _measured(last)
-        cells = [about, _claimed(first), measured, fair, f"**{first['verdict']}**"]
+        cells = [about, _claimed(first), measured, fair, found]
         lines.append(f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |")
     return "\n".join([*lines, "", RULES])
+
+
+def _corrected(table: pd.DataFrame) -> dict[object, float]:
+    """The p-values of the claimed differences, corrected for their number, by claim."""
+    first = table.drop_duplicates("claim").dropna(subset="p")
+    return dict(zip(first["claim"], holm(first["p"].tolist()), strict=True))
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

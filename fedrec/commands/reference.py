@@ -13,8 +13,8 @@ from fedrec.runs.folder import RunFolder
 
 ABOUT = {
     "popular": "items by their number of training rows, for everybody alike",
-    "repeat": "items by how often their user has them in its training rows; where the protocol drops duplicates, no "
-    "held-out item stands there: its score is 0, ties count against it, and so all figures are 0",
+    "repeat": "items that their user has in its training rows first, equals by popularity; where the protocol drops "
+    "duplicates, no item to be ranked stands there: it is `popular` then",
     "random": "an order drawn by --seed_everything, for every user another",
     "item-knn": "by the cosine between items: of each item the --k nearest count that the user has, with --shrinkage "
     "for pairs that rest on few users (Sarwar et al., WWW 2001); as a federation: method/fedknn.yaml",

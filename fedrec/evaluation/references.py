@@ -17,7 +17,7 @@ from torch import Tensor
 from fedrec.client.history import History
 from fedrec.data.draws import hash_u64
 from fedrec.data.protocol.split import Split
-from fedrec.evaluation.baselines import popularity_score
+from fedrec.evaluation.baselines import popularity_score, repeat_score
 from fedrec.evaluation.scores import Score
 from fedrec.exchange import OneTable
 from fedrec.models.item_to_item import WEIGHTS
@@ -64,15 +64,8 @@ def _popular(split: Split, seed: int, values: Values) -> dict[str, Score]:
 
 
 def _repeat(split: Split, seed: int, values: Values) -> dict[str, Score]:
-    """How often a user has an item in its training rows, by search among the sorted pairs."""
-    pairs = torch.from_numpy(split.train_user * split.num_items + split.train_item)
-
-    def score(users: Tensor, items: Tensor) -> Tensor:
-        """The number of rows."""
-        asked = users[:, None] * split.num_items + items
-        return torch.searchsorted(pairs, asked, right=True) - torch.searchsorted(pairs, asked)
-
-    return {"": score}
+    own_first = repeat_score(split)
+    return {"": lambda users, items: torch.from_numpy(own_first(users.numpy(), items.numpy()))}
 
 
 def _random(split: Split, seed: int, values: Values) -> dict[str, Score]:

@@ -158,5 +158,7 @@ def test_detectable_difference() -> None:
     # Of 100 users 10 gain a hit and 6 lose theirs: mean 0.04; squares sum to 16, so s^2 = (16 - 100 * 0.04^2) / 99
     # and s = 0.40000. With z = 1.95996 + 0.84162 the detectable difference is 2.80158 * 0.4 / 10 = 0.11206.
     assert detectable(np.array([1.0] * 10 + [-1.0] * 6 + [0.0] * 84)) == pytest.approx(0.11206, abs=2e-5)
+    # Of four comparisons the first step asks z_(1 - 0.025 / 4) = 2.49771.
+    assert detectable(np.array([1.0] * 10 + [-1.0] * 6 + [0.0] * 84), 4) == pytest.approx(0.13357, abs=2e-5)
     assert detectable(np.zeros(9)) == 0
     assert np.isnan(detectable(np.ones(1)))

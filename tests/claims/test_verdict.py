@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fedrec.claims.estimate import over_users_and_seeds
+from fedrec.claims.estimate import over_users_and_seeds, p_value
 from fedrec.claims.verdict import VERDICTS, Asserted, Evidence, Interval, verdict
 
 ABOVE, EQUAL = Interval(0.05, 0.02), Interval(0.01, 0.02)  # the method minus most popular items
@@ -98,6 +98,11 @@ def test_a_figure_of_a_run_as_a_whole_is_over_seeds() -> None:
 
 def test_of_one_run_as_a_whole_nothing_is_known() -> None:
     assert over_users_and_seeds(np.array([[1.0]])).half == float("inf")
+    assert np.isnan(p_value(np.array([[1.0]])))
+
+
+def test_without_any_spread_a_difference_is_0_or_certain() -> None:
+    assert (p_value(np.zeros((3, 4))), p_value(np.ones((3, 4))), p_value(np.ones((1, 4)))) == (1, 0, 0)
 
 
 def test_seeds_that_change_nothing_leave_the_interval_over_users() -> None:
@@ -106,13 +111,16 @@ def test_seeds_that_change_nothing_leave_the_interval_over_users() -> None:
     assert (three.mean, three.half) == pytest.approx((alone.mean, alone.half))
 
 
-@pytest.mark.parametrize(("of_users", "of_seeds"), [(1.0, 0.0), (1.0, 0.3), (0.3, 0.3)])
+@pytest.mark.parametrize(("of_users", "of_seeds"), [(1.0, 0.0), (1.0, 0.3), (0.3, 0.3), (1.0, 1.0), (0.1, 1.0)])
 def test_the_interval_holds_the_truth_as_often_as_it_says(of_users: float, of_seeds: float) -> None:
     draws, tries = np.random.default_rng(7), 2000
     held = 0
     for _ in range(tries):
         users, seeds = of_users * draws.normal(size=100), of_seeds * draws.normal(size=(3, 1))
-        found = over_users_and_seeds(users + seeds + draws.normal(size=(3, 100)))
+        values = users + seeds + draws.normal(size=(3, 100))
+        found = over_users_and_seeds(values)
         held += found.low <= 0 <= found.high
+        assert (p_value(values) >= 0.05) == (found.low <= 0 <= found.high)
+        assert found.half >= over_users_and_seeds(values.mean(1, keepdims=True)).half
     # 95 % or more (the noise within a seed counts twice), and never far more: four standard errors of a share.
     assert 0.95 - 4 * (0.05 * 0.95 / tries) ** 0.5 <= held / tries <= 0.99

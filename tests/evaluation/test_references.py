@@ -15,6 +15,8 @@ from fedrec.data.protocol.heldout import HeldOut
 from fedrec.data.protocol.presets import ProtocolOverrides, protocol_named
 from fedrec.data.protocol.split import Split, split
 from fedrec.data.synthetic import Plan, synthetic
+from fedrec.evaluation.baselines import measured, popular_ranks, repeat
+from fedrec.evaluation.measures import hit_rate, ndcg
 from fedrec.evaluation.ranking import Tiles, evaluate, ranks_of
 from fedrec.evaluation.references import REFERENCES, grid
 from tests.compositions import composition
@@ -46,12 +48,25 @@ def everything(data: Split, name: str, seed: int = 0, **values: float) -> dict[s
 
 
 @pytest.mark.parametrize("protocol", ["fair", "fedrecgel"])
-def test_repeat_counts_a_users_rows(protocol: str) -> None:
+def test_repeat_has_a_users_own_items_first_and_equals_by_popularity(protocol: str) -> None:
     data = made(protocol)
-    rows = Counter(zip(data.train_user.tolist(), data.train_item.tolist(), strict=True))
-    assert max(rows.values()) == (1 if protocol == "fair" else 2)
-    expected = [[rows[user, item] for item in range(data.num_items)] for user in range(data.num_users)]
-    assert everything(data, "repeat")[""].tolist() == expected
+    own = set(zip(data.train_user.tolist(), data.train_item.tolist(), strict=True))
+    popularity = Counter(data.train_item.tolist())
+    scores = everything(data, "repeat")[""].tolist()
+    for user, row in enumerate(scores):
+        expected = sorted(range(data.num_items), key=lambda item: ((user, item) in own, popularity[item]))
+        assert [row[item] for item in expected] == sorted(row)
+        kinds = {(row[item], (user, item) in own, popularity[item]) for item in range(data.num_items)}
+        assert len(kinds) == len(set(row))  # what ties is alike
+
+
+def test_repeat_is_the_audits_figure() -> None:
+    data = made("fedrecgel")
+    found = evaluate(REFERENCES["repeat"].scores(data, 0, {}), HeldOut.of(data, "test"), Tiles(10**6, 10**6))
+    audited = repeat(data, "test", 10)
+    ranks = found["sampled"].numpy()
+    assert (hit_rate(ranks, 10).mean(), ndcg(ranks, 10).mean()) == pytest.approx((audited.hr, audited.ndcg))
+    assert audited.hr > measured(popular_ranks(data, "test"), 10).hr
 
 
 def test_popular_is_the_baseline_of_every_test() -> None:
