@@ -18,8 +18,9 @@ def over_users_and_seeds(values: Floats) -> Interval:
     that of the mean over seeds of what a seed has on average over users. The quantile is Student's, with
     Satterthwaite's degrees of freedom (*Biometrics Bulletin*, 1946). These are too many where few seeds make most of
     the spread, so the interval is never narrower than Student's over seeds alone; where users make most of it, it is
-    rather too wide, for the first error holds a little of the second already. Of one seed nobody knows what another would give: the interval
-    is then over users alone; where there are no users (a figure of a run as a whole, U = 1), over seeds alone.
+    rather too wide, for the first error holds a little of the second already. Of one seed nobody knows what another
+    would give: the interval is then over users alone; where there are no users (a figure of a run as a whole, U = 1),
+    over seeds alone.
 
     Args:
         values: ``float64 [S, U]`` figures of S seeds and U users.
