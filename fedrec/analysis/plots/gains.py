@@ -18,10 +18,11 @@ from fedrec.errors import InputError
 ROWS = 24  # on one figure
 _NAME, _LINE = 2.6, 0.17  # inches: width of a row's name at most, height of a line of it
 _SHOWN = {1: style.COLOURS[0], -1: style.COLOURS[1], 0: style.FAINT}  # above 0, below it, neither
+_OPEN = {"color": style.INK, "markerfacecolor": "white"}  # nobody knows
 
 
 def gains(table: pd.DataFrame, by: str, panel: str = "metric", title: str = "Differences", said: str = "") -> Figure:
-    """Differences around 0: a dot and its interval, coloured where the interval lies on one side of 0.
+    """Differences around 0: a dot and its interval, coloured where that leaves out 0, open where there is none.
 
     Args:
         table: Columns ``by``, ``panel``, ``difference`` and ``difference_half``, half of its interval (NaN or infinite
@@ -57,7 +58,8 @@ def gains(table: pd.DataFrame, by: str, panel: str = "metric", title: str = "Dif
         ax.set_ylim(float(heights.sum()), 0)
         style.name_axes(ax, layout.wrap(str(part), style.PANEL[0] - 1, 9.5), "")
     layout.head(figure, title)
-    layout.caption(figure, f"Blue and orange: the interval is above or below 0. {said}".strip())
+    unknown = "" if np.isfinite(table["difference_half"]).all() else " Open: there is none."
+    layout.caption(figure, f"Blue and orange: the interval is above or below 0.{unknown} {said}".strip())
     return figure
 
 
@@ -66,8 +68,8 @@ def _rows(ax: Axes, rows: pd.DataFrame, by: str, places: dict[Any, float]) -> No
     digits = max(4, 2 - math.floor(math.log10(largest))) if largest > 0 else 4  # three that count
     for name, value, half in rows[[by, "difference", "difference_half"]].itertuples(index=False):
         known = bool(np.isfinite(half))
-        colour = _SHOWN[int(np.sign(value)) if known and abs(value) > half else 0]
-        bar: dict[str, Any] = {"fmt": "o", "markersize": 5.5, "elinewidth": 1.6, "capsize": 2.5, "color": colour}
+        colour = {"color": _SHOWN[int(np.sign(value)) if abs(value) > half else 0]} if known else _OPEN
+        bar: dict[str, Any] = {"fmt": "o", "markersize": 5.5, "elinewidth": 1.6, "capsize": 2.5, **colour}
         ax.errorbar(value, places[name], xerr=half if known else None, **bar)
         text = f"{value:+.{digits}f} ± {half:.{digits}f}" if known else f"{value:+.{digits}f}"
         at: dict[str, Any] = {"xytext": (4, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}

@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Annotation
 
 from fedrec.analysis.plots import accuracy_against_cost, gains
-from fedrec.analysis.plots.style import COLOURS, FAINT
+from fedrec.analysis.plots.style import COLOURS, FAINT, INK
 from fedrec.errors import InputError
 from tests.analysis.plots.frames import runs, text_of
 
@@ -56,8 +56,12 @@ def test_a_difference_is_coloured_where_its_interval_leaves_0_out() -> None:
     ax = gains(table, "rule", said="Over nobody.").axes[0]
     points = [bar.lines[0] for bar in ax.containers]
     assert [to_hex(point.get_color()).upper() for point in points] == [
-        colour.upper() for colour in (COLOURS[0], COLOURS[1], FAINT, FAINT)
+        colour.upper() for colour in (COLOURS[0], COLOURS[1], FAINT, INK)
     ]
+    assert [point.get_markerfacecolor() == "white" for point in points] == [False, False, False, True]
+    assert "Open: there is none. Over nobody." in " ".join(text.get_text() for text in ax.figure.texts).replace(
+        "\n", " "
+    )
     assert [point.get_xdata()[0] for point in points] == [0.2, -0.2, 0.2, 0.2]
     assert [len(bar.lines[2]) for bar in ax.containers] == [1, 1, 1, 0]  # no interval of one draw
     assert [label.get_text() for label in ax.get_yticklabels()] == ["up", "down", "noise", "once"]
