@@ -21,7 +21,7 @@ from fedrec.report.rows import configuration_hash
 from fedrec.runs.plain import load_plain
 from fedrec.runs.results import read_results
 
-INTERVALS = ("figure", "other", "difference", "over_popular")
+INTERVALS = ("figure", "other", "difference", "over_popular", "over_repeat")
 
 
 def claims_table(plan: Plan) -> pd.DataFrame:
@@ -33,10 +33,10 @@ def claims_table(plan: Plan) -> pd.DataFrame:
     Returns:
         A row for every claim and protocol, its authors' first: ``claim``, ``says``, ``source``, ``data``, ``method``,
         ``than``, ``metric``, ``value``, ``by``, ``tolerance``, ``cost``; ``protocol``; ``figure`` (the method's),
-        ``other`` (that of ``than``), ``difference`` (above 0 is what is claimed), ``over_popular``, each with half of
-        its interval (``figure_half``); ``p`` of the difference, of this claim alone; ``popular``, ``repeat``;
-        ``seeds``, ``users``, ``configuration``, ``fingerprint``; and ``verdict``, the same in all rows of a claim.
-        Numbers have six digits; the verdict follows from them.
+        ``other`` (that of ``than``), ``difference`` (above 0 is what is claimed), ``over_popular``, ``over_repeat``,
+        each with half of its interval (``figure_half``); ``p`` of the difference, of this claim alone; ``popular``,
+        ``repeat``; ``seeds``, ``users``, ``configuration``, ``fingerprint``; and ``verdict``, the same in all rows of a
+        claim. Numbers have six digits; the verdict follows from them.
 
     Raises:
         InputError: If a file of a run cannot be used, or two runs of a claim rank different users.
@@ -83,9 +83,8 @@ def _evidence(row: Mapping[str, Any]) -> Evidence | None:
     figure = interval("figure")
     if figure is None:
         return None
-    repeat = None if pd.isna(row["repeat"]) else row["repeat"]
     leaks = PRESETS[row["protocol"]].negatives_avoid == "all"
-    return Evidence(figure, interval("difference"), interval("over_popular"), repeat, leaks)
+    return Evidence(figure, interval("difference"), interval("over_popular"), interval("over_repeat"), leaks)
 
 
 def _row(plan: Plan, claim: Claim, protocol: str) -> dict[str, Any]:
@@ -130,7 +129,8 @@ def _measured(plan: Plan, claim: Claim, protocol: str) -> dict[str, Any]:
         if claim.over_popular:
             row |= _interval("other", popular) | _difference(own - popular)
         if repeat:
-            row["repeat"] = _digits(claim.figure.of(repeat.folder.path).mean())
+            repeated = claim.figure.of(repeat.folder.path)
+            row |= {"repeat": _digits(repeated.mean()), **_interval("over_repeat", own - repeated)}
     about = read_results(runs[0].folder.test)
     told = {"configuration": configuration_hash(load_plain(runs[0].folder.config))}
     return row | told | {"seeds": len(own), "users": about["users"], "fingerprint": about.get("fingerprint", "")}

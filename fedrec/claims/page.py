@@ -26,8 +26,8 @@ leave it, that is said beside it.
 - **{rules.CANNOT}**: it holds both 0 and what is claimed, or the interval is wider than the claim's tolerance, or
   there is none (one run and no users).
 - **{rules.LEAK}**: the claim holds, where training negatives avoid held-out items, and does not hold under `fair`.
-- **{rules.REPEATS}**: the claim holds, and recommending what a user already has reaches as much.
 - **{rules.POPULARITY}**: the claim holds, and the method is not above most popular items, user by user.
+- **{rules.REPEATS}**: the claim holds, and the method is not above recommending what a user already has, user by user.
 - **{rules.REPRODUCED}**: the claim holds, and none of these explains it.
 """
 
@@ -92,6 +92,7 @@ def _measured(row: Mapping[str, Any]) -> str:
         over = f"{row['over_popular']:+.4f} ± {row['over_popular_half']:.4f}"
         parts.append(f"most popular {row['popular']:.4g}, over it {over}")
     if pd.notna(row["repeat"]):
-        parts.append(f"repeat {row['repeat']:.4g}")
+        over = f"{row['over_repeat']:+.4f} ± {row['over_repeat_half']:.4f}"
+        parts.append(f"repeat {row['repeat']:.4g}, over it {over}")
     parts.append(f"{row['seeds']:.0f} seed{'s' if row['seeds'] > 1 else ''}")
     return "; ".join(parts)

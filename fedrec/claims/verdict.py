@@ -20,9 +20,9 @@ claim that holds may still say nothing about the method. It is, in this order,
 
 - *explained by the leak* if the authors' protocol never trains a held-out item as a negative and the claim does not
   hold under ``fair``, with all else the same (settings that were tuned under the leak may overstate the fall);
-- *explained by repeats* if the protocol leaves held-out items in their users' own training rows, and recommending what
-  a user already has ("repeat") reaches the lower end of the method's interval;
 - *explained by popularity* if the interval of the method minus most popular items, user by user, does not lie above 0;
+- *explained by repeats* if the protocol leaves held-out items in their users' own training rows, and the interval of
+  the method minus recommending what a user already has ("repeat"), user by user, does not lie above 0;
 - else *reproduced*.
 
 Of a claim of a cost (that B loses what A has: to an attack, to noise) neither repeats nor popularity are asked: that A
@@ -100,14 +100,14 @@ class Evidence:
         figure: The method's figure, A's in a claim of a difference.
         difference: A minus B, turned so that above 0 is what is claimed; None: the claim is of a figure.
         over_popular: The method minus most popular items; None where there is no such figure.
-        repeat: The figure of recommending what a user already has; None where the protocol leaves no repeats.
+        over_repeat: The method minus recommending what a user already has; None where the protocol leaves no repeats.
         leaks: Whether training negatives avoid held-out items.
     """
 
     figure: Interval
     difference: Interval | None = None
     over_popular: Interval | None = None
-    repeat: float | None = None
+    over_repeat: Interval | None = None
     leaks: bool = False
 
 
@@ -159,8 +159,8 @@ def verdict(claim: Asserted, paper: Evidence | None, fair: Evidence | None) -> s
         return LEAK
     if claim.cost:
         return REPRODUCED
-    if paper.repeat is not None and paper.repeat >= paper.figure.low:
-        return REPEATS
     if paper.over_popular is not None and paper.over_popular.low <= 0:
         return POPULARITY
+    if paper.over_repeat is not None and paper.over_repeat.low <= 0:
+        return REPEATS
     return REPRODUCED

@@ -12,8 +12,10 @@ ABOVE, EQUAL = Interval(0.05, 0.02), Interval(0.01, 0.02)  # the method minus mo
 VALUE = Asserted(value=0.80, tolerance=0.02)
 
 
-def figure(mean: float, half: float = 0.01, over: Interval = ABOVE, repeat: float | None = None, leaks: bool = False):  # type: ignore[no-untyped-def]
-    return Evidence(Interval(mean, half), over_popular=over, repeat=repeat, leaks=leaks)
+def figure(
+    mean: float, half: float = 0.01, over: Interval = ABOVE, repeat: Interval | None = None, leaks: bool = False
+):  # type: ignore[no-untyped-def]
+    return Evidence(Interval(mean, half), over_popular=over, over_repeat=repeat, leaks=leaks)
 
 
 def difference(low: float, high: float, over: Interval = ABOVE, leaks: bool = False) -> Evidence:
@@ -30,9 +32,9 @@ CASES = {
     "interval wider than the tolerance": (VALUE, figure(0.75, 0.04), None, "cannot be shown by this measurement"),
     "no better than most popular": (VALUE, figure(0.80, over=EQUAL), None, "explained by popularity"),
     "below most popular": (VALUE, figure(0.80, over=Interval(-0.1, 0.01)), None, "explained by popularity"),
-    "repeat reaches as much": (VALUE, figure(0.80, repeat=0.79), None, "explained by repeats"),
-    "repeat stays below": (VALUE, figure(0.80, repeat=0.78), None, "reproduced"),
-    "repeats before popularity": (VALUE, figure(0.80, over=EQUAL, repeat=0.9), None, "explained by repeats"),
+    "repeat reaches as much": (VALUE, figure(0.80, repeat=EQUAL), None, "explained by repeats"),
+    "repeat stays below": (VALUE, figure(0.80, repeat=ABOVE), None, "reproduced"),
+    "popularity before repeats": (VALUE, figure(0.80, over=EQUAL, repeat=EQUAL), None, "explained by popularity"),
     "gone without the leak": (VALUE, figure(0.80, leaks=True), figure(0.5), "explained by the leak"),
     "there without the leak": (VALUE, figure(0.80, leaks=True), figure(0.79), "reproduced"),
     "leak before popularity": (VALUE, figure(0.80, over=EQUAL, leaks=True), figure(0.5), "explained by the leak"),

@@ -59,12 +59,12 @@ def test_claims_are_replayed_go_on_and_end_with_a_page(desk: Path, capsys: pytes
     assert out.startswith("6 claims, 13 runs, 4 of them left to do\n")
     said = dict(line.split(": ") for line in out.splitlines() if line.split(":")[0] in FILE and "done" not in line)
     assert said == {
-        "half": "explained by repeats",  # whose stand-in ranks as all do
+        "half": "explained by popularity",  # whose stand-in ranks as all do
         "all": "not reproduced",
         "better": "within noise",
         "steadier": "within noise",
         "popular": "within noise",  # one of two users, in every seed
-        "cut": "explained by repeats",
+        "cut": "explained by popularity",
     }
     folder = desk / "claim_runs" / "mine"
     table = read_rows(folder / "claims.csv")
@@ -73,7 +73,7 @@ def test_claims_are_replayed_go_on_and_end_with_a_page(desk: Path, capsys: pytes
     assert page("Stand-ins", table) == (folder / "claims.md").read_text()
     for name, rows in table.groupby("claim"):
         assert verdict_of(rows.to_dict("records")) == said[str(name)]
-    assert "6 claims: 1 not reproduced, 3 within noise, 2 explained by repeats." in (folder / "claims.md").read_text()
+    assert "6 claims: 1 not reproduced, 3 within noise, 2 explained by popularity." in (folder / "claims.md").read_text()
     assert len(pd.read_csv(folder / "results.csv")) == 13
     # Rounds of the runs that the one claim about rounds is about, under both protocols.
     curves = read_curves(folder / "curves.csv")
