@@ -73,7 +73,8 @@ def test_claims_are_replayed_go_on_and_end_with_a_page(desk: Path, capsys: pytes
     assert page("Stand-ins", table) == (folder / "claims.md").read_text()
     for name, rows in table.groupby("claim"):
         assert verdict_of(rows.to_dict("records")) == said[str(name)]
-    assert "6 claims: 1 not reproduced, 3 within noise, 2 explained by popularity." in (folder / "claims.md").read_text()
+    text = (folder / "claims.md").read_text()
+    assert "6 claims: 1 not reproduced, 3 within noise, 2 explained by popularity." in text
     assert len(pd.read_csv(folder / "results.csv")) == 13
     # Rounds of the runs that the one claim about rounds is about, under both protocols.
     curves = read_curves(folder / "curves.csv")
