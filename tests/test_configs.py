@@ -14,8 +14,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from fedrec.__main__ import main
 from fedrec.cli.arguments import SHIPPED, shipped_configurations
 from fedrec.cli.training import GROUPS
+from fedrec.runs.round_table import read_rounds
 from fedrec.runs.saved import read_run
 from fedrec.sweep.reading import read_sweep_file
 from fedrec.sweep.winner import MEASURED_BY
@@ -26,6 +28,7 @@ DATA, METHODS = ([name for name in NAMES if name.startswith(kind)] for kind in (
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 RESULTS = Path(__file__).parents[1] / "notebooks" / "results"
 TUNED = [name for name in NAMES if name.startswith("tuned/")]
+DATA_FILE = "data/synthetic.yaml"
 TINY = ["--data.plan.users=20", "--data.plan.items=100", "--data.plan.rows=300", "--data.overrides.candidates=10"]
 FRACTION = "--data.client_fraction=0.2"
 SEED_PAPER = {"filmtrust", "lastfm-2k", "amazon-video", "qb-article"}
@@ -67,6 +70,27 @@ def test_every_method_has_a_name_of_its_own() -> None:
     names = [yaml.safe_load((SHIPPED / method).read_text())["model"].get("method") for method in METHODS]
     assert all(names)
     assert len(set(names)) == len(names)
+
+
+NO_TWIN = {"fedrap": "has private item tables", **dict.fromkeys(("fedease", "fedknn"), "is not trained by gradients")}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_central_twin_of_a_method(method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = ["--trainer.max_epochs=1", f"--trainer.default_root_dir={tmp_path}"]
+    status = main(["fit", *(f"--config={name}" for name in (DATA_FILE, method, "twin/central.yaml")), *TINY, *own])
+    refused = NO_TWIN.get(Path(method).stem)
+    assert status == (2 if refused else 0)
+    if refused:
+        assert refused in capsys.readouterr().err
+        return
+    (run,) = (tmp_path / "runs").iterdir()
+    assert read_rounds(run / "metrics.csv").column("train/bytes_up") == [0]
+    made = yaml.safe_load((run / "config.yaml").read_text())
+    assert (made["model"]["client"]["class_path"], made["data"]["init_args"]["client_fraction"]) == (
+        "fedrec.client.Central",
+        1,
+    )
 
 
 @pytest.mark.parametrize("tuned", TUNED)

@@ -14,7 +14,7 @@ import pytest
 from fedrec.__main__ import main
 from fedrec.claims.page import page
 from fedrec.report.rows import read_rows, write_rows
-from tests import data_results, prose, results, small_runs
+from tests import data_results, prose, results
 from tests.compositions import names
 
 README = Path(__file__).parents[1] / "README.md"
@@ -23,17 +23,6 @@ README = Path(__file__).parents[1] / "README.md"
 def blocks() -> list[str]:
     """The blocks of Python in README, in order."""
     return re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-
-
-@pytest.mark.parametrize("method", ["colr", "fcf", "fedavgm-mf", "gpfedrec"])
-def test_the_central_twin_of_a_method(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    said = re.search(r"is its file with `(--model\.method Twin [^`]+)`", README.read_text(encoding="utf-8"))
-    assert said
-    tiny = ["--data.plan.users=20", "--data.plan.items=100", "--data.plan.rows=300", "--data.overrides.candidates=10"]
-    files = ["--config=data/synthetic.yaml", f"--config=method/{method}.yaml"]
-    own = ["--trainer.max_epochs=1", f"--trainer.default_root_dir={tmp_path}"]
-    small_runs.call(["fit", *files, *said[1].split(), *tiny, *own])
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*isinstance.treespec")
