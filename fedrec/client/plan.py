@@ -115,38 +115,37 @@ class LocalPlan:
         self.row_counts = self.row_offsets.diff()
 
         place = torch.arange(len(client)) - cohort.offsets[:-1][client]
-        steps, weights = [], []
+        batches = counts.clamp(max=1) if batch_size is None else -(-counts // batch_size)
         # Each client counts its steps by itself: its epoch e begins at e times its own number of batches. If an epoch
         # began at one step for all, a client's step numbers, and so its rates, would depend on who else is drawn.
+        self.client_steps = local_epochs * batches
+        self.first_step = self.client_steps.cumsum(0) - self.client_steps  # of all steps, client after client
+        first, of_epoch = self.first_step[client], batches[client]
+        steps, weights = [], []
         for epoch in range(local_epochs):
             order = place if batch_size is None else _shuffled_place(cohort, client, place, epoch)
             step, weight = _step_and_weight(order, counts[client], batch_size, loss_block)
-            batches = 1 if batch_size is None else -(-counts // batch_size)[client]
-            steps.append(epoch * batches + step)
+            steps.append(first + epoch * of_epoch + step)
             weights.append(weight)
         # The weights of a block's examples add up to 1.
         self.blocks = torch.zeros_like(counts, dtype=torch.float64).index_add_(0, client, torch.stack(weights).sum(0))
-        self.num_steps = int(max(int(step.max()) for step in steps)) + 1
         self._merge(torch.cat(steps), row.expand(local_epochs, -1).flatten(), torch.cat(weights), local_epochs)
-        self.client_steps = (self.entry_offsets.diff().view(self.num_steps, -1) > 0).sum(0)
 
     def _merge(self, step: Tensor, row: Tensor, weight: Tensor, epochs: int) -> None:
-        """Merge the examples of one (step, row) into one entry; entries stand by step, then client, then item."""
-        rows, num_steps = len(self.row_items), self.num_steps
-        entries, entry = (None, row) if num_steps == 1 else torch.unique(step * rows + row, return_inverse=True)
-        size = rows if entries is None else len(entries)
+        """Merge the examples of one (step, row) into one entry; entries stand by client, then step, then item."""
+        if int(self.client_steps.max()) == 1:  # every row is an entry
+            size, entry, self.entry_row, self.entry_offsets = len(self.row_items), row, None, self.row_offsets
+        else:
+            widest = int(self.row_counts.max())
+            own = torch.arange(len(self.row_items)) - torch.repeat_interleave(self.row_offsets[:-1], self.row_counts)
+            entries, entry = torch.unique(step * widest + own[row], return_inverse=True)
+            size, self.entry_row = len(entries), entries % widest
+            # As many as there are steps: with as many for each client as the largest has, they would outgrow the rest.
+            self.entry_offsets = _offsets(entries // widest, int(self.client_steps.sum()))
         label = self.cohort.labels.double().repeat(epochs)
         # Sums in float64, in the order of the examples, and rounded once at the end: the same bits for any bucket.
         self.weight = torch.zeros(size, dtype=torch.float64).index_add_(0, entry, weight)
         self.target = torch.zeros_like(self.weight).index_add_(0, entry, weight * label)
-        owner = torch.repeat_interleave(torch.arange(self.num_clients), self.row_counts)
-        if entries is None:
-            self.entry_row, group = None, owner
-        else:
-            at = entries % rows
-            self.entry_row = at - self.row_offsets[:-1][owner[at]]
-            group = entries // rows * self.num_clients + owner[at]
-        self.entry_offsets = _offsets(group, num_steps * self.num_clients)
 
     def buckets(self, budget_bytes: int, row_floats: int, client_floats: int, dtype: torch.dtype) -> Iterator[Bucket]:
         """Yield the clients in buckets, largest first, each within the budget of working memory.
@@ -185,9 +184,11 @@ class LocalPlan:
     def _steps(self, entry_row: Tensor, position: Tensor, weight: Tensor, target: Tensor) -> list[Step]:
         """All steps of a bucket: as many as its client with the most of them has."""
         clients, steps = len(position), int(self.client_steps[position].max())
-        group = (torch.arange(steps, device=position.device)[:, None] * self.num_clients + position).flatten()
+        number = torch.arange(steps, device=position.device)[:, None]
+        has = (number < self.client_steps[position]).flatten()
+        group = (self.first_step[position] + number).flatten().where(has, 0)
         start = self.entry_offsets[group]
-        counts = self.entry_offsets[group + 1] - start
+        counts = (self.entry_offsets[group + 1] - start).where(has, 0)
         entries = Padded(start, counts, list(range(0, len(group) + 1, clients)), self.device)
         counts = counts.view(steps, clients)
         active, whole = counts > 0, (counts == self.row_counts[position]).all(1)

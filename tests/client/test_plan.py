@@ -17,6 +17,7 @@ from fedrec.client.plan import Bucket, LocalPlan, shuffle_keys
 from fedrec.data.cohort import Cohort
 from fedrec.errors import InputError
 from tests.small import cohort, normal, random_cohort
+from tests.test_memory import Allocations
 
 ITEMS = 9
 SIZES = st.lists(st.integers(1, 14), min_size=1, max_size=5)
@@ -183,6 +184,17 @@ def test_a_clients_steps_do_not_depend_on_the_budget(
     for c, size in enumerate(sizes):
         steps = 2 * (1 if batch is None else -(-size // batch))  # two epochs
         assert sorted(k for client, k in found[0] if client == c) == list(range(steps))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_one_large_client_among_many_small_ones_costs_its_own_steps_alone(batch: int) -> None:
+    """What is made grows with the examples; steps of the largest times clients would be 200 x 201 at batch 1."""
+    drawn = random_cohort(list(range(201)), [200] + [2] * 200, num_items=10_000)
+    with Allocations() as allocations:
+        made = list(LocalPlan(drawn, 1, batch, 128).buckets(10**9, 1000, CLIENT, torch.float64))
+    most = max(size for size, _, _ in allocations.made)
+    assert most <= 4 * 8 * len(drawn.labels)
+    assert max(len(bucket.steps) for bucket in made) == -(-200 // batch)
 
 
 def test_shuffles_are_the_clients_own() -> None:
