@@ -30,12 +30,13 @@ class Limit:
                 f"{self.option or self.store}.limit_mib={self.mib}: expected a finite number of MiB above 0"
             )
 
-    def check(self, needed: float, what: str) -> None:
+    def check(self, needed: float, what: str, more: str = "") -> None:
         """Refuse what is about to be allocated.
 
         Args:
             needed: Its bytes.
             what: What it is, as the subject of a sentence.
+            more: What raising the limit takes beyond that memory, as the end of the sentence.
 
         Raises:
             InputError: If that is more than the limit.
@@ -44,7 +45,7 @@ class Limit:
             limit = f"{self.option}.limit_mib" if self.option else "limit_mib"
             raise InputError(
                 f"{self.store}: {what} takes {said_mib(needed)}, above {limit}={self.mib:g}; "
-                "raise it if the memory is there"
+                f"raise it if the memory is there{more}"
             )
 
 

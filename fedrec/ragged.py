@@ -52,15 +52,18 @@ class RaggedRows(nn.Module):
         self.rows: Params = {}
         self.num_items = 0
         self._handed_in: list[tuple[Tensor, Params]] = []
+        self._lent = False
 
     def get_extra_state(self) -> dict[str, Any]:
         """State as tensors: its sizes change from round to round, which buffers cannot."""
-        return {"keys": self.keys, "rows": self.rows, "num_items": self.num_items}
+        self._lent = True  # whoever has them now shall not see them change
+        return {"keys": self.keys, "rows": dict(self.rows), "num_items": self.num_items}
 
     def set_extra_state(self, state: Mapping[str, Any]) -> None:
         """Restore :meth:`get_extra_state`; what is given is copied, as ``load_state_dict`` copies buffers."""
         device = self.keys.device
         self.keys, self.rows, self.num_items = copy.deepcopy((state["keys"], state["rows"], state["num_items"]))
+        self._lent = False
         self._move(lambda value: value.to(device))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -93,6 +96,9 @@ class RaggedRows(nn.Module):
     def merge(self, forget: Tensor | None = None, others: bool = True) -> None:
         """Put what was handed in in the place of older rows.
 
+        Rows of the same pairs are overwritten where they are. Else the tables are made anew one after another, which
+        takes as much again as the largest.
+
         Args:
             forget: ``int64 [C]`` clients whose older rows are dropped, all of them; None: nobody's.
             others: Whether clients that are not forgotten have handed in rows too, which replace single older ones.
@@ -103,19 +109,50 @@ class RaggedRows(nn.Module):
         if not self._handed_in:
             return
         parts, self._handed_in = self._handed_in, []
-        new = torch.cat([keys for keys, _ in parts])
-        stay = torch.ones_like(self.keys, dtype=torch.bool)
-        if forget is not None:
-            stay &= ~_among(self.owners(), forget)
-        if others:
-            stay &= ~_among(self.keys, new)
-        stay = stay.nonzero()[:, 0]
+        new, order = torch.cat([keys for keys, _ in parts]).sort()
+        place = torch.searchsorted(self.keys, new)
+        again = torch.searchsorted(self.keys, new, right=True) - place  # 1 where the pair has a row already
+        stay = self._staying(forget, place, again if others else None)
         number, row = len(stay) + len(new), sum(x.shape[1] * x.element_size() for x in parts[0][1].values())
-        self.limit.check(number * (row + self.keys.element_size()), f"what clients keep, {number:,} item rows,")
-        self.keys, order = torch.cat([self.keys[stay], new]).sort()
-        for name in parts[0][1]:
-            rows = torch.cat([part[name] for _, part in parts])
-            self.rows[name] = torch.cat([self.rows.get(name, rows[:0])[stay], rows])[order]
+        self.limit.check(
+            number * (row + self.keys.element_size()),
+            f"what clients keep, {number:,} item rows,",
+            more=", and as much again while a round ends",
+        )
+        if self._lent or not self.rows or number != len(self.keys) or not again.all():
+            place = torch.searchsorted(stay, place) + torch.arange(len(new), device=new.device)
+            self._make_room(stay, place, new, parts[0][1])
+        places = torch.empty_like(place)
+        places[order] = place
+        for at, (_, rows) in zip(places.split_with_sizes([len(keys) for keys, _ in parts]), parts, strict=True):
+            for name, value in rows.items():
+                self.rows[name].index_copy_(0, at, value)
+
+    def _staying(self, forget: Tensor | None, place: Tensor, again: Tensor | None) -> Tensor:
+        """Places of the rows that are neither forgotten nor, where ``again`` is 1, replaced: ``int64``, ascending."""
+        gone = torch.zeros(len(self.keys) + 1, dtype=torch.int32, device=self.keys.device)
+        if forget is not None:  # a client's rows stand together
+            for client, step in ((forget, 1), (forget + 1, -1)):
+                bound = torch.searchsorted(self.keys, client * self.num_items)
+                gone.index_add_(0, bound, torch.full_like(bound, step, dtype=torch.int32))
+            gone = gone.cumsum(0, dtype=torch.int32)
+        if again is not None:
+            gone.index_add_(0, place, again.to(torch.int32))
+        return (gone[:-1] == 0).nonzero()[:, 0]
+
+    def _make_room(self, stay: Tensor, place: Tensor, new: Tensor, like: Params) -> None:
+        """Move what stays to its places once ``new`` keys ``[N]`` are at ``place [N]``; rows are as in ``like``."""
+        number = len(stay) + len(new)
+        older = torch.ones(number, dtype=torch.bool, device=new.device).index_fill_(0, place, False)
+        source = torch.zeros_like(older, dtype=torch.int64).masked_scatter_(older, stay)
+
+        def moved(values: Tensor) -> Tensor:
+            return values.index_select(0, source) if len(stay) else values.new_empty(number, *values.shape[1:])
+
+        self.keys = moved(self.keys).index_copy_(0, place, new)
+        for name, rows in like.items():
+            self.rows[name] = moved(self.rows.get(name, rows[:0]))
+        self._lent = False
 
     def over(self, base: Tensor, name: str, clients: Tensor, items: Tensor) -> Tensor:
         """Rows ``[B, M, D]`` of ``clients [B]`` at ``items [B, M]``: their own where there are some, else ``base``."""
@@ -128,11 +165,3 @@ class RaggedRows(nn.Module):
     def num_bytes(self) -> int:
         """Bytes of keys and rows."""
         return sum(value.numel() * value.element_size() for value in (self.keys, *self.rows.values()))
-
-
-def _among(values: Tensor, some: Tensor) -> Tensor:
-    """Which values are among some, ``bool``; for ``torch.isin`` a GPU is asked how many there are."""
-    if not len(some):
-        return torch.zeros_like(values, dtype=torch.bool)
-    ordered = some.sort().values
-    return ordered[torch.searchsorted(ordered, values).clamp_(max=len(some) - 1)] == values
