@@ -191,10 +191,13 @@ class FederatedRecommender(EvaluatedModule):
         check_processes(self.client, trainer.world_size)
         self.processes = Processes(trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
         sizes = data.num_users, data.num_items
+        rounds = trainer.max_epochs if trainer.max_epochs != -1 else None
         if not len(self.server.shared):
             self.initialise(*sizes, data.rows_of_item)
+            if trainer.state.fn == "fit":
+                self.private.kept.expect(data.client_fraction, rounds)
         if self.uploads and trainer.state.fn == "fit":
-            self.uploads.plan(trainer.max_epochs if trainer.max_epochs != -1 else None, data.coin)
+            self.uploads.plan(rounds, data.coin)
         if (own := (self.private.num_users, self.server.num_items)) != sizes:
             raise InputError(
                 f"the model was made for {own[0]} users and {own[1]} items; the data has {sizes[0]} and {sizes[1]}"

@@ -93,7 +93,7 @@ class RaggedRows(nn.Module):
         """Item of every row, ``int64 [R]``."""
         return self.keys % max(1, self.num_items)
 
-    def merge(self, forget: Tensor | None = None, others: bool = True) -> None:
+    def merge(self, forget: Tensor | None = None, others: bool = True, beside: tuple[int, str] = (0, "")) -> None:
         """Put what was handed in in the place of older rows.
 
         Rows of the same pairs are overwritten where they are. Else the tables are made anew one after another, which
@@ -102,6 +102,7 @@ class RaggedRows(nn.Module):
         Args:
             forget: ``int64 [C]`` clients whose older rows are dropped, all of them; None: nobody's.
             others: Whether clients that are not forgotten have handed in rows too, which replace single older ones.
+            beside: Bytes that count against the limit beside the rows, and what they are, as the end of a phrase.
 
         Raises:
             InputError: If the rows would take more than the limit.
@@ -115,8 +116,8 @@ class RaggedRows(nn.Module):
         stay = self._staying(forget, place, again if others else None)
         number, row = len(stay) + len(new), sum(x.shape[1] * x.element_size() for x in parts[0][1].values())
         self.limit.check(
-            number * (row + self.keys.element_size()),
-            f"what clients keep, {number:,} item rows,",
+            number * (row + self.keys.element_size()) + beside[0],
+            f"what clients keep, {number:,} item rows{beside[1]},",
             more=", and as much again while a round ends",
         )
         if self._lent or not self.rows or number != len(self.keys) or not again.all():

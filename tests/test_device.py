@@ -29,7 +29,7 @@ SERVER = 2
 # And those of methods that keep item rows, whose number decides sizes, or mix all examples, or whose server has more to
 # find out. Lists of items are multiplied as sparse matrices, in the host's memory.
 OWN = {"fedgloss-ncf": 1, "colr": 1, "fcf": 1, "fedrap": 2, "central-mf": 3, "central-ncf": 3}
-OWN |= {"pfedrec": 4, "gpfedrec": 4, "local-pfedrec": 5, "local-ncf": 5, "fedease": 14, "fedknn": 14}
+OWN |= {"pfedrec": 3, "gpfedrec": 4, "local-pfedrec": 4, "local-ncf": 4, "fedease": 14, "fedknn": 14}
 # Where clients may stop early, after every step; there as well.
 STOPPING = "early_stopping.py"
 

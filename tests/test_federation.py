@@ -319,6 +319,18 @@ def test_a_store_of_what_clients_moved_needs_clients_that_move() -> None:
         LocalTraining(store=TunedRows())
 
 
+def test_tables_of_rounds_above_the_limit_are_refused_before_the_first_round() -> None:
+    """With 0.3 of the clients in a round some seven tables of 40 rows are read."""
+    made, taken = module("pfedrec"), Rounds()
+    assert isinstance(made.client, LocalTraining)
+    row = sum(t.shape[1] for t in made.recommender.initial_shared(1, torch.Generator()).values() if t.dim() == 2)
+    made.client.store = TunedRows(limit_mib=5 * 40 * 4 * row / 2**20)
+    said = r"TunedRows: what clients keep at data\.client_fraction=0\.3, the tables of about \d rounds alone, takes"
+    with pytest.raises(InputError, match=said):
+        trainer(20, taken).fit(made, datamodule=data())
+    assert not taken.metrics
+
+
 @pytest.mark.parametrize("budget", [0.0, -1.0, float("nan"), float("inf")])
 def test_budgets_out_of_range_are_refused(budget: float) -> None:
     with pytest.raises(InputError, match=f"memory_budget_mib={budget}: expected a finite number"):

@@ -18,8 +18,8 @@ class OwnCopy(TunedRows):
     Clients that never mix come to own nearly all of ``U x I`` rows.
 
     Args:
-        limit_mib: How much all clients' dense copies may take, and how much their own rows. Dense copies above it are
-            refused before they are made; a round in which the rows would go beyond ends the run.
+        limit_mib: How much all clients' dense copies may take, and how much their own rows with the tables below them.
+            Dense copies above it are refused before they are made; so are tables, as by ``TunedRows``.
 
     Attributes:
         names: Buffers of the dense copies by parameter.

@@ -73,6 +73,17 @@ class Store(nn.Module, ABC):
             InputError: If it would take more memory than is allowed.
         """
 
+    def expect(self, fraction: float, rounds: int | None) -> None:
+        """Refuse rounds after which it is expected to hold more than is allowed.
+
+        Args:
+            fraction: Share of the clients that takes part in a round.
+            rounds: How many rounds there are; None: nobody can say.
+
+        Raises:
+            InputError: If it would.
+        """
+
     def begin_round(self) -> None:
         """Forget what was handed in by a round that did not end (an interrupted one, in a notebook)."""
 

@@ -13,8 +13,10 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from fedrec.client.stores.store import Copy, Store
+from fedrec.client.stores.versions import Packing, Versions, expected
 from fedrec.errors import InputError
 from fedrec.exchange import Broadcast, OneTable, Table
 from fedrec.limit import Limit
@@ -26,14 +28,16 @@ class TunedRows(Store):
     """Item rows that clients tuned, over the server's table of the round in which each client last took part.
 
     A table of an earlier round is held as long as any client still reads it. With full participation that is one table;
-    where a share f of the clients takes part in a round, about ``1/f ln U`` of them.
+    where a share f of the U clients takes part in a round, about ``1/f ln(f U)`` of them (or one for each round, where
+    there are fewer).
 
     Args:
-        limit_mib: How much all clients' own rows may take; a round that would go beyond ends the run.
+        limit_mib: How much all clients' own rows and these tables may take. Where the tables alone are expected to take
+            more, that is refused before the first round; a round that would go beyond it ends the run. Beside it, a
+            round's end and a checkpoint take up to as much again.
 
     Attributes:
         table_of: ``int64 [U]`` place of the client's table in ``versions``, or -1: it has not taken part yet.
-        versions: Broadcast tables still needed, ``[V, I, D]`` by table name.
         own: The clients' own rows.
     """
 
@@ -42,7 +46,7 @@ class TunedRows(Store):
     def __init__(self, limit_mib: float = 2048.0) -> None:
         super().__init__()
         self.register_buffer("table_of", torch.zeros(0, dtype=torch.int64))
-        self.versions: Params = {}
+        self._versions, self._table_bytes = Versions(), 0
         self.own = RaggedRows(Limit(type(self).__name__, limit_mib, "model.client.store"))
         self._clients: list[Tensor] = []
         self._continues, self._num_items = False, 0
@@ -51,18 +55,32 @@ class TunedRows(Store):
         """See base class."""
         self.table_of = torch.full((num_users,), -1)
         self._num_items = len(next(iter(tables.values())))
+        self._table_bytes = sum(table.numel() * table.element_size() for table in tables.values())
+
+    def expect(self, fraction: float, rounds: int | None) -> None:
+        """See base class."""
+        tables = expected(len(self.table_of), fraction, rounds)
+        what = (
+            f"what clients keep at data.client_fraction={fraction:g}, the tables of about {tables:,.0f} rounds alone,"
+        )
+        self.own.limit.check(tables * self._table_bytes, what)
+
+    @property
+    def versions(self) -> Params:
+        """Broadcast tables still needed, ``[V, I, D]`` by table name."""
+        return self._versions.tables()
 
     def get_extra_state(self) -> dict[str, Any]:
         """Tables of earlier rounds: how many changes from round to round, which buffers cannot."""
-        return {"versions": self.versions}
+        return {"versions": {name: value.clone() for name, value in self.versions.items()}}  # without unused room
 
     def set_extra_state(self, state: Mapping[str, Any]) -> None:
         """Restore :meth:`get_extra_state`; what is given is copied, as ``load_state_dict`` copies buffers."""
         device = self.table_of.device
-        self.versions = {name: copy.deepcopy(value).to(device) for name, value in state["versions"].items()}
+        self._versions.restore({name: copy.deepcopy(value).to(device) for name, value in state["versions"].items()})
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self.versions = {name: fn(value) for name, value in self.versions.items()}
+        self._versions.move(fn)
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
     def begin_round(self) -> None:
@@ -86,21 +104,14 @@ class TunedRows(Store):
         self._clients.clear()
         # Who goes on from its own copy keeps the table under it; everybody else's rows are over this round's table.
         renewed = clients[self.table_of[clients] < 0] if self._continues else clients
-        held = len(next(iter(self.versions.values()), ()))
-        self.table_of[renewed] = held
-        owners = (self.table_of >= 0).nonzero()[:, 0]
-        needed, place = torch.unique(self.table_of[owners], return_inverse=True)
-        self.table_of[owners] = place  # tables that no client needs any more are dropped
-        older = needed[: len(needed) - bool(len(renewed))]  # this round's table is the last
-        for name, table in broadcast.tables.items():
-            if not isinstance(table, OneTable):
-                raise InputError(
-                    "model.client.store=TunedRows: the server sends a table per client, FullTables keeps it"
-                )
-            weight = table.weight[None]
-            still = self.versions.get(name, weight[:0])[older]
-            self.versions[name] = torch.cat([still, weight]) if len(renewed) else still
-        self.own.merge(forget=renewed, others=len(renewed) < len(clients))
+        new = _one_for_all(broadcast)
+        table_of = self.table_of.index_fill(0, renewed, self._versions.number)
+        packing = Packing.of(table_of, self._versions.number)
+        size = sum(table.numel() * table.element_size() for table in new.values())
+        said = f" over the tables of {packing.number:,} round{'s' * (packing.number > 1)}"
+        self.own.merge(renewed, others=len(renewed) < len(clients), beside=(packing.number * size, said))
+        self._versions.pack(packing, new, most=int(self.own.limit.mib * 2**20 - self.own.num_bytes()) // size)
+        self.table_of = pad(packing.place, (1, 0), value=-1)[table_of + 1]
 
     def tables(self, served: Mapping[str, Table]) -> Mapping[str, Table]:
         """See base class."""
@@ -108,8 +119,15 @@ class TunedRows(Store):
 
     def num_bytes(self) -> int:
         """See base class."""
-        versions = sum(value.numel() * value.element_size() for value in self.versions.values())
-        return super().num_bytes() + versions + self.own.num_bytes()
+        return super().num_bytes() + self._versions.num_bytes() + self.own.num_bytes()
+
+
+def _one_for_all(broadcast: Broadcast) -> Params:
+    """The tables ``[I, D]`` that the server has sent to all alike."""
+    for table in broadcast.tables.values():
+        if not isinstance(table, OneTable):
+            raise InputError("model.client.store=TunedRows: the server sends a table per client, FullTables keeps it")
+    return {name: table.weight for name, table in broadcast.tables.items() if isinstance(table, OneTable)}
 
 
 @dataclass(frozen=True)
