@@ -107,14 +107,14 @@ class Client(ABC):
     ) -> PrivateState:
         """The private state with which clients score: by default what they kept.
 
-        A method whose private parameters follow from the shared ones computes them anew here, for all clients, those
-        that have never taken part included. Nothing of it is kept.
+        A method whose private parameters follow from the shared ones computes them anew here, for the clients of
+        ``training``, those that have never taken part included. Nothing of it is kept.
 
         Args:
             recommender: The model.
             shared: The server's parameters, item tables ``[I, D]`` and dense ones ``[*shape]``.
             private: What clients kept.
-            training: All users with their training rows, without negatives: what clients have at hand.
+            training: Who is served, with their training rows and without negatives: what clients have at hand.
             budget: Bytes of working memory.
         """
         return private

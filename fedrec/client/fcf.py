@@ -121,9 +121,9 @@ class FCF(Client):
     def serve(
         self, recommender: Recommender, shared: Params, private: PrivateState, training: Cohort, budget: int
     ) -> PrivateState:
-        """See base class: all clients solve with the current item vectors."""
+        """See base class: clients solve with the current item vectors; nobody else has a vector, but NaN."""
         origin = self.receive(recommender, Broadcast(0, {}, {"item": OneTable(shared["item"])}), training)
-        users = torch.empty_like(private.get_buffer("user"))
+        users = torch.full_like(private.get_buffer("user"), float("nan"))
         for bucket in self.buckets(recommender, training, origin, budget):
             users[bucket.clients] = self._problem(origin, bucket).solution()
         return PrivateState({"user": users}, "sgd", private.num_users)

@@ -204,6 +204,22 @@ def everybody(split: Split) -> Cohort:
     )
 
 
+def some_of(split: Split, users: Int64s) -> Cohort:
+    """Some ``users [V]``, ascending, with their training rows as in :func:`everybody`."""
+    if len(users) == split.num_users:
+        return everybody(split)
+    starts, sizes = split.train_indptr[users], np.diff(split.train_indptr)[users]
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    rows = np.repeat(starts - offsets[:-1], sizes) + np.arange(offsets[-1])
+    return replace(
+        everybody(split),
+        clients=torch.from_numpy(users),
+        offsets=torch.from_numpy(offsets),
+        items=torch.from_numpy(split.train_item[rows])[None],
+        labels=torch.ones(1).expand(len(rows)),
+    )
+
+
 def _draw_items(split: Split, moment: tuple[int, int], clients: Int64s, negatives: int, epochs: int) -> Int64s:
     """Items ``[E, P, 1 + n]`` of the clients' examples: positives and their negatives; ``moment`` is (seed, round)."""
     starts, sizes = split.train_indptr[clients], np.diff(split.train_indptr)[clients]

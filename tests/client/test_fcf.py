@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from fedrec.client import FCF
 from fedrec.client.least_squares import LeastSquares
-from fedrec.data.cohort import Cohort, draw_cohort, everybody
+from fedrec.data.cohort import Cohort, draw_cohort, everybody, some_of
 from fedrec.data.datamodule import Synthetic
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.data.protocol.presets import ProtocolOverrides
@@ -160,6 +160,43 @@ def test_everybody_is_served_with_a_vector_of_the_current_items() -> None:
     mean = (expected.mean(0) @ table.mT).expand(len(users), -1)
     assert_close(module.scorer(mean_private=True, private=served)(users, items), mean, **EXACT)
     assert all(torch.equal(value, before[name]) for name, value in snapshot(module).items())
+
+
+def test_in_a_validation_those_are_served_who_are_ranked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And with the vectors that they have among all, but for rounding: products depend on who shares a bucket."""
+    solved_for: list[int] = []
+    solution = LeastSquares.solution
+
+    def counted(self: LeastSquares) -> Tensor:
+        solved_for.append(len(self.items))
+        return solution(self)
+
+    monkeypatch.setattr(LeastSquares, "solution", counted)
+    data = Synthetic(
+        overrides=ProtocolOverrides(candidates=6, min_user_rows=3),
+        plan=Plan(users=USERS, items=ITEMS, rows=240),
+        evaluate_users=5,
+    )
+    data.setup("fit")
+    module = federation(BUDGETS["few"])
+    module.initialise(data.num_users, data.num_items)
+    validation, test = (HeldOut.of(data.split, stage) for stage in ("validation", "test"))
+    some = module.served(validation).get_buffer("user")
+    assert sum(solved_for) == 5
+    everyone = module.served(test).get_buffer("user")
+    assert sum(solved_for) == 5 + data.num_users
+    assert_close(some[validation.users], everyone[validation.users], rtol=1e-5, atol=1e-6)
+    assert some.isfinite().all(1).sum() == 5  # a mean over all would show it
+
+
+def test_some_have_the_training_rows_that_they_have_among_all() -> None:
+    data = Synthetic(overrides=ProtocolOverrides(candidates=6), plan=Plan(users=USERS, items=ITEMS, rows=240))
+    data.setup("fit")
+    users = np.array([0, 3, 4, data.num_users - 1])
+    some, everyone = some_of(data.split, users), rows_of(everybody(data.split))
+    assert some.clients.tolist() == users.tolist()
+    assert rows_of(some) == [everyone[user] for user in users]
+    assert some.labels.tolist() == [1.0] * some.items.shape[1]
 
 
 def rows_of(of: Cohort) -> list[list[int]]:

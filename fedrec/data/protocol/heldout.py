@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedrec.data.cohort import Cohort, everybody
+from fedrec.data.cohort import Cohort, everybody, some_of
 from fedrec.data.draws import Int64s
 from fedrec.data.protocol.presets import Stage
 from fedrec.data.protocol.split import Split
@@ -31,8 +31,9 @@ class HeldOut:
             under a protocol that keeps duplicates; it is ranked all the same.
         popularity: ``int64 [I]`` number of training rows of each item.
         rows: ``int64 [U]`` number of training rows of each user.
-        training: All users with their training rows, for clients that compute something from them when they are served;
-            None: they are served with what they kept.
+        training: Users with their training rows, for clients that compute something from them when they are served:
+            those who are ranked, and in ``test`` all, whose mean private state is ranked too. None: they are served
+            with what they kept.
     """
 
     stage: Stage
@@ -79,7 +80,7 @@ class HeldOut:
             seen_items=torch.from_numpy(seen.items),
             popularity=torch.from_numpy(split.popularity),
             rows=torch.from_numpy(split.train_indptr).diff(),
-            training=everybody(split),
+            training=everybody(split) if stage == "test" else some_of(split, users),
         )
 
     def share(self, rank: int, world: int) -> HeldOut:

@@ -39,7 +39,7 @@ class Protocol:
         negatives_avoid: What a training negative may not be: one of the user's training items (``train``), or one of
             all of the user's items (``all``), which leaks the held-out ones: they are never trained as negatives.
         candidates: Items that the user never touched, drawn for every held-out item to be ranked against. HR@K is 1
-            whatever the model where there are fewer than K.
+            whatever the model where there are fewer than K. Drawing them takes time with the square of their number.
         selection_on: The held-out item that picks the best round; on ``test`` the reported score is optimistic.
         cut: None: each user's newest items are held out, whenever they came. A share between 0 and 1: one cut in time
             for everybody, before which lies that share of the rows (rows of one time stand on one side). All before it
