@@ -84,7 +84,7 @@ class LocalNoise(UploadStep):
         return replace(whole, dense=noised, encodings=None)
 
     def _noise(self, name: str, value: Tensor, clients: Tensor) -> Tensor:
-        drawn = noise.of_clients(clients, value[0].numel(), f"local noise of {name}", self.exchange)
+        drawn = noise.of_clients(clients, value.shape[1:].numel(), f"local noise of {name}", self.exchange)
         shaped = noise.normal(drawn) if self.kind == "gaussian" else noise.laplace(drawn)
         return shaped.mul_(self.scale).to(value.dtype).view_as(value)
 

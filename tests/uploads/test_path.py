@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from torch.testing import assert_close
 
-from fedrec.client import LocalTraining
+import fedrec.uploads
+from fedrec.client import DeltaUpload, LocalTraining
+from fedrec.client.gpfedrec import RegularisedTables
+from fedrec.client.shared_side import UploadRule
+from fedrec.client.updates import ClientUpdates
 from fedrec.errors import InputError
 from fedrec.federation import FederatedRecommender
 from fedrec.models import NCF
 from fedrec.server import MeanServer, RowFrequency
-from fedrec.uploads import Clip, Exchange, LocalNoise, UploadPath, UploadStep, UserLevelPrivacy
+from fedrec.uploads import (
+    Clip,
+    ErrorFeedback,
+    Exchange,
+    LocalNoise,
+    Promotion,
+    Quantise,
+    SecureSum,
+    SignFlip,
+    TopK,
+    UnclippedNoise,
+    UploadPath,
+    UploadStep,
+    UserLevelPrivacy,
+)
 from tests.compositions import composition, names
+from tests.small import federation, random_cohort, snapshot
 from tests.uploads.problems import SHAPES, TABLES, USERS
 
 
@@ -53,6 +75,56 @@ def test_steps_of_one_kind_do_not_overwrite_each_others_figures() -> None:
     }
     assert [*UploadPath([Clip(1.0)]).metrics()] == ["train/clipped", "train/upload_norm"]
 
+
+# ---------------------------------------------------------------------- buckets of nobody
+
+EVERY_STEP: dict[str, Any] = {
+    "Clip": lambda: [Clip(0.1)],
+    "ErrorFeedback": lambda: [ErrorFeedback([TopK(ratio=0.2), Quantise(8)])],
+    "LocalNoise": lambda: [Clip(0.1), LocalNoise(0.1)],
+    "Promotion": lambda: [Promotion(item=3, share=0.5)],
+    "Quantise": lambda: [Quantise(4)],
+    "SecureSum": lambda: [SecureSum(64.0, neighbours=None)],
+    "SignFlip": lambda: [SignFlip(0.5)],
+    "TopK": lambda: [TopK(ratio=0.2)],
+    "UnclippedNoise": lambda: [UnclippedNoise(0.1)],
+    "UserLevelPrivacy": lambda: UserLevelPrivacy(noise_multiplier=1.0, bound=0.1, quantile=0.5, quantile_noise=2.0),
+}
+
+
+def test_there_is_no_other_step() -> None:
+    kinds = (getattr(fedrec.uploads, name) for name in fedrec.uploads.__all__)
+    steps = {kind.__name__ for kind in kinds if isinstance(kind, type) and issubclass(kind, UploadStep)}
+    assert set(EVERY_STEP) == steps - {"UploadStep"}
+
+
+@pytest.mark.parametrize("rule", [DeltaUpload(lr=0.1), RegularisedTables(lr=0.1, lr_per_item=False, reg=0.0)], ids=type)
+@pytest.mark.parametrize("name", EVERY_STEP)
+def test_a_bucket_that_is_left_with_nobody_changes_nothing(name: str, rule: UploadRule) -> None:
+    def trained(*buckets: list[int]) -> dict[str, torch.Tensor]:
+        """Parameters after two rounds in which the clients at these places come side by side."""
+        steps = EVERY_STEP[name]()
+        given = {"uploads": steps} if isinstance(steps, list) else {"privacy": steps}
+        module = federation(NCF(2, 1), LocalTraining(upload=rule), 8, 12, MeanServer("sgd", 0.1), **given)
+        together = module.trained
+
+        def divided(*args: Any) -> Iterator[ClientUpdates]:
+            (updates,) = together(*args)
+            for places in buckets:
+                yield updates.only(torch.isin(torch.arange(4), torch.tensor(places)))
+
+        module.trained = divided  # type: ignore[method-assign]
+        for number in range(2):
+            drawn = random_cohort([0, 1, 4, 5], [3, 4, 9, 5], 12, number=number)
+            module.training_step(replace(drawn, coin=0.5, expected=4.0), 0)
+        return snapshot(module)
+
+    found, expected = trained([0, 1], [], [2, 3]), trained([0, 1, 2, 3])
+    for key, value in expected.items():
+        assert_close(found[key], value, rtol=1e-12, atol=1e-12)
+
+
+# ---------------------------------------------------------------------- what goes together
 
 # Without a mean over the clients of a round, numbers on the way, or with rows that one number stands for: why not.
 REFUSED = {
