@@ -29,45 +29,69 @@ def check_together(recommender: Recommender, client: Client, server: Server, upl
     Raises:
         InputError: Naming the options.
     """
-    said = "model.privacy" if [type(step) for step in uploads] == [UserLevelPrivacy] else "model.uploads"
-    if uploads and client.decays:
-        raise InputError(
-            f"{said}: with weight_decay of shared parameters one number stands for all rows that a client "
-            "did not touch, which steps on the way do not see; expected weight_decay 0"
-        )
+    _check_what_is_sent(client, server, uploads)
+    if not server.exchanges:
+        _check_alone(recommender, client, server, uploads)
+    if uploads:
+        _check_steps(recommender, client, server, uploads)
+
+
+def _check_what_is_sent(client: Client, server: Server, uploads: UploadPath) -> None:
+    """Refuse a server that does not take what clients send."""
+    client_name, server_name = type(client).__name__, type(server).__name__
     if not client.exchanges and (uploads or not server.averages):
         raise InputError(
-            f"model.client={type(client).__name__} trains the shared parameters where they are: expected no "
+            f"model.client={client_name} trains the shared parameters where they are: expected no "
             "model.uploads or model.privacy, and a server that takes them so, model.server=MeanServer with "
             "optimizer=sgd and lr=1, momentum and weight_decay 0, and rows_over=clients"
         )
     if client.sends_numbers == server.takes_lists:
-        client_name, server_name = type(client).__name__, type(server).__name__
         sent, taken = ("numbers", "lists of items") if client.sends_numbers else ("lists of items", "numbers")
         raise InputError(
             f"model.client={client_name} sends {sent}, model.server={server_name} takes {taken}; expected ItemLists "
             "together with EaseServer or ItemKNNServer, or neither"
         )
-    if uploads and not client.sends_numbers:
-        name = type(client).__name__
-        raise InputError(f"{said}: clients of {name} send lists of items, on which no step acts; expected none")
-    if not server.exchanges and (uploads or not client.continues):
+    if client.sends_factors != server.takes_factors:
+        sent, taken = ("factors", "rows") if client.sends_factors else ("rows", "factors")
         raise InputError(
-            f"model.server={type(server).__name__}: nothing travels, and clients go on with their own copies; expected "
+            f"model.client={client_name} sends {sent} of item tables, model.server={server_name} takes {taken}; "
+            "expected model.client.upload=LowRankUpload together with model.server=LowRankServer, or neither"
+        )
+
+
+def _check_alone(recommender: Recommender, client: Client, server: Server, uploads: UploadPath) -> None:
+    """Refuse what needs an exchange where nothing travels."""
+    server_name = type(server).__name__
+    if uploads or not client.continues:
+        raise InputError(
+            f"model.server={server_name}: nothing travels, and clients go on with their own copies; expected "
             "no model.uploads or model.privacy, and model.client.start=FromOwn with a store that keeps copies"
         )
-    if recommender.counts_items and not server.exchanges:
+    if recommender.counts_items:
         raise InputError(
-            f"model.server={type(server).__name__}: nothing travels, and "
+            f"model.server={server_name}: nothing travels, and "
             f"model.recommender={type(recommender).__name__} starts from what all clients count together; expected "
             "start=zero"
         )
-    if recommender.counts_items and any(isinstance(step, UserLevelPrivacy | LocalNoise) for step in uploads):
+
+
+def _check_steps(recommender: Recommender, client: Client, server: Server, uploads: UploadPath) -> None:
+    """Refuse steps on the way of uploads that do not act on these."""
+    steps, client_name, server_name = list(uploads), type(client).__name__, type(server).__name__
+    said = "model.privacy" if [type(step) for step in steps] == [UserLevelPrivacy] else "model.uploads"
+    if client.decays:
+        raise InputError(
+            f"{said}: with weight_decay of shared parameters one number stands for all rows that a client "
+            "did not touch, which steps on the way do not see; expected weight_decay 0"
+        )
+    if not client.sends_numbers:
+        raise InputError(f"{said}: clients of {client_name} send lists of items, on which no step acts; expected none")
+    if recommender.counts_items and any(isinstance(step, UserLevelPrivacy | LocalNoise) for step in steps):
         raise InputError(
             f"{said}: model.recommender={type(recommender).__name__} starts from counts of the clients' items, "
             "which are not noised; expected start=zero"
         )
     watching = [type(one).__name__ for one in server.extras() if type(one).receive is not Extra.receive]
-    names, steps = (type(client).__name__, type(server).__name__), list(uploads)
     for place, step in enumerate(steps):
-        step.check(Between(*names, server.aggregates, watching, steps[:place], steps[place + 1 :]))
+        around = steps[:place], steps[place + 1 :]
+        step.check(Between(client_name, server_name, server.aggregates, watching, *around))

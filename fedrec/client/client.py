@@ -29,6 +29,8 @@ class Client(ABC):
         whole: Whether uploads hold whole item tables among dense parameters, in place of rows.
         by_gradients: Whether clients follow gradients of scores; else they solve for parameters, or count items.
         sends_numbers: Whether uploads hold numbers that steps on the way can act on; else lists of items alone.
+        sends_factors: Whether they hold, in place of item rows, factors of a basis that the server draws anew in every
+            round (``Server.takes_factors``).
     """
 
     local_epochs: int = 1
@@ -39,6 +41,7 @@ class Client(ABC):
     whole: bool = False
     by_gradients: bool = True
     sends_numbers: bool = True
+    sends_factors: bool = False
 
     def check(self, recommender: Recommender) -> None:  # noqa: B027
         """Refuse a recommender that this client cannot train.

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import math
 
-from torch import Tensor
-
 from fedrec.client.delta_upload import DeltaUpload, MovingCopy
 from fedrec.client.part import Values
 from fedrec.client.plan import Bucket, Step
@@ -25,7 +23,6 @@ from fedrec.client.rows import MovingRows
 from fedrec.client.shared_side import SharedSide
 from fedrec.client.start import Origin
 from fedrec.client.stores.store import Copy
-from fedrec.errors import InputError
 from fedrec.models.recommender import Params, Uploads
 
 
@@ -41,17 +38,15 @@ class LowRankUpload(DeltaUpload):
         rates: Factors of ``lr`` by parameter, round and step; null: 1.
     """
 
+    factors = True
+
     def __init__(
         self, lr: float = 0.5, row_mean: bool = True, row_decay: float = 0.001, rates: Rates | None = None
     ) -> None:
         super().__init__("sgd", lr, rates=rates, row_mean=row_mean, row_decay=row_decay)
 
     def begin(self, origin: Origin, bucket: Bucket, uploads: Uploads) -> SharedSide:
-        """See base class.
-
-        Raises:
-            InputError: If the server sends no basis.
-        """
+        """See base class."""
         return _MovingFactors(self, origin, bucket)
 
     def working_floats(self, dense: int, row: int, items: int = 0) -> tuple[int, int]:
@@ -66,17 +61,9 @@ class _MovingFactors(MovingCopy):
     def moving_rows(self) -> MovingRows:
         """See base class: the factors, from 0."""
         shape = self.bucket.items.shape
-        self.bases = {name: self._basis(name) for name in self.origin.tables}
+        extras = self.origin.broadcast.extras
+        self.bases: Params = {name: extras[f"basis.{name}"] for name in self.origin.tables}  # type: ignore[misc]
         return MovingRows(self.bucket, {name: b.new_zeros(*shape, len(b)) for name, b in self.bases.items()})
-
-    def _basis(self, table: str) -> Tensor:
-        basis = self.origin.broadcast.extras.get(f"basis.{table}")
-        if not isinstance(basis, Tensor):
-            raise InputError(
-                f"model.client.upload=LowRankUpload: the server sends no basis for {table}; expected "
-                "model.server=LowRankServer"
-            )
-        return basis
 
     def values(self, step: Step) -> Values:
         """See base class."""

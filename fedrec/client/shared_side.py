@@ -67,12 +67,14 @@ class UploadRule(ABC):
         moves: Whether each client moves a copy of the shared parameters, which it can then keep.
         whole: Whether they move whole item tables, which then stand among dense parameters in what is sent and kept,
             ``[B, I, D]`` by their names.
+        factors: Whether they send, in place of item rows, factors of a basis that the server draws anew in every round.
         decays: Whether the whole copy shrinks in every step, which uploads then say by one number for each client.
         rates: Factors of the learning rate by parameter, where there are some.
     """
 
     moves = False
     whole = False
+    factors = False
     decays = False
     rates = Rates()
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fedrec.data.draws import hash_u64
 from fedrec.errors import InputError
-from fedrec.exchange import Broadcast, Upload
+from fedrec.exchange import Broadcast
 from fedrec.models.recommender import Params
 from fedrec.server.mean import MeanServer
 
@@ -40,8 +40,7 @@ class LowRankServer(MeanServer):
         InputError: If the rank is below 1.
     """
 
-    adds_up = True
-    aggregates = "mean"
+    takes_factors = True
 
     def __init__(self, rank: int = 4, lr: float = 1.0, rows_over: Literal["clients", "senders"] = "senders") -> None:
         super().__init__("sgd", lr, rows_over=rows_over)
@@ -72,20 +71,6 @@ class LowRankServer(MeanServer):
         self._bases = {n: basis(self.seed, n, round_, self.rank, t.shape[1]).to(t) for n, t in tables.items()}
         sent = super().broadcast(round_, clients)
         return replace(sent, extras={**sent.extras, **{f"basis.{n}": b for n, b in self._bases.items()}})
-
-    def aggregate(self, upload: Upload) -> None:
-        """See base class.
-
-        Raises:
-            InputError: If what clients send are no factors of this rank.
-        """
-        for name, rows in upload.rows.items():
-            if rows.shape[2] != self.rank:
-                raise InputError(
-                    f"model.server=LowRankServer: clients send rows of {rows.shape[2]} numbers for {name}, expected "
-                    f"factors of rank {self.rank}, which model.client.upload=LowRankUpload sends"
-                )
-        super().aggregate(upload)
 
     def upload_shapes(self) -> dict[str, torch.Size]:
         """See base class: factors of the item tables."""

@@ -46,12 +46,15 @@ class Server(nn.Module, ABC):
             (``Client.continues``).
         takes_lists: Whether it needs of clients the lists of their items (``Client.sends_numbers`` is False), and no
             numbers.
+        takes_factors: Whether it draws a basis of the item tables in every round, and needs of clients factors of that
+            (``Client.sends_factors``) in place of rows.
         budget: Bytes of working memory, as the federation has it.
     """
 
     uploads: Uploads = "summed"
     exchanges: bool = True
     takes_lists: bool = False
+    takes_factors: bool = False
     adds_up: bool = False
     aggregates: Aggregates = "each"
     budget: int = 64 * 2**20

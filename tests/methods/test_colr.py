@@ -13,7 +13,6 @@ from torch.testing import assert_close
 from fedrec.client import DeltaUpload
 from fedrec.client.stores import TunedRows
 from fedrec.data.cohort import Cohort
-from fedrec.errors import InputError
 from fedrec.exchange import Broadcast
 from fedrec.server import MeanServer
 from fedrec.server.colr import basis
@@ -27,7 +26,7 @@ D, RANK, GAMMA, RATE = 4, 2, 5e-4, 0.5
 def made(rank: int = RANK, budget_mib: float = 64.0, **parts: Any) -> Any:
     method = composition("colr", small={**SMALL, "rank": rank})
     server, upload = parts.get("server", method.server), parts.get("upload", method.client.upload)
-    method.client.upload = upload
+    method.client.upload, method.client.sends_factors = upload, upload.factors
     module = BareFederation(method.recommender, method.client, server, 3, budget_mib)
     module.initialise(USERS, ITEMS)
     return module.to(torch.float64)
@@ -104,21 +103,6 @@ def test_a_client_can_keep_the_rows_for_which_its_factors_stand() -> None:
     u = int(cohort.clients[0])
     assert end > start
     assert_close(keeping.scorer()(EVERYBODY, EVERYTHING)[u], (sent + factors @ of_round) @ vector, **EXACT)
-
-
-@pytest.mark.parametrize(
-    ("parts", "message"),
-    [
-        (
-            {"server": MeanServer("sgd", 1.0)},
-            r"model\.client\.upload=LowRankUpload: the server sends no basis for item",
-        ),
-        ({"upload": DeltaUpload("sgd", 1.0)}, r"LowRankServer: clients send rows of 4 numbers for item, expected .* 2"),
-    ],
-)
-def test_parts_that_do_not_go_together_are_refused(parts: Any, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        made(**parts).training_step(next(cohorts()), 0)
 
 
 def test_the_basis_is_what_is_broadcast() -> None:

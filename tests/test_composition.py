@@ -1,0 +1,73 @@
+"""Which clients, servers and steps go together: for all shipped ones of a kind, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from torch.testing import assert_close
+
+import fedrec.server
+from fedrec.client import FCF, DeltaUpload, LocalTraining
+from fedrec.client.client import Client
+from fedrec.client.colr import LowRankUpload
+from fedrec.client.gpfedrec import RegularisedTables
+from fedrec.errors import InputError
+from fedrec.federation import FederatedRecommender
+from fedrec.models import MF
+from fedrec.server import LowRankServer, Server
+from fedrec.uploads import Clip, LocalNoise, SecureSum, UploadStep
+from tests.small import federation, random_cohort, snapshot
+
+D = 4
+SERVERS = [
+    kind
+    for kind in (getattr(fedrec.server, name) for name in fedrec.server.__all__)
+    if issubclass(kind, Server) and kind is not Server and not kind.takes_lists
+]
+
+
+def made(client: Client, server: Server, uploads: Sequence[UploadStep] = ()) -> FederatedRecommender:
+    return FederatedRecommender(MF(D, item_bias=False), client, server, uploads=list(uploads))
+
+
+def training(upload: Any) -> LocalTraining:
+    return LocalTraining(upload=upload)
+
+
+# ---------------------------------------------------------------------- factors in place of rows
+
+
+@pytest.mark.parametrize("server", [kind for kind in SERVERS if kind is not LowRankServer])
+def test_factors_are_for_a_server_that_draws_a_basis(server: type[Server]) -> None:
+    with pytest.raises(InputError, match=rf"LocalTraining sends factors .*server={server.__name__} takes rows; expect"):
+        made(training(LowRankUpload()), server())
+
+
+@pytest.mark.parametrize("rank", [1, D])
+@pytest.mark.parametrize(
+    "client",
+    [
+        FCF(),
+        training(None),
+        training(DeltaUpload()),
+        training(RegularisedTables(reg=0.0)),
+    ],
+)
+def test_a_server_that_draws_a_basis_takes_factors_alone(client: Client, rank: int) -> None:
+    name = type(client).__name__
+    with pytest.raises(InputError, match=rf"client={name} sends rows .*server=LowRankServer takes factors; expected"):
+        made(client, LowRankServer(rank))
+
+
+@pytest.mark.parametrize("steps", [[Clip(1e9), LocalNoise(0.0)], [SecureSum(64.0)]])
+def test_factors_may_come_as_whole_tables_or_as_a_sum(steps: list[UploadStep]) -> None:
+    found = []
+    for uploads in (steps, []):
+        server = LowRankServer(2, rows_over="clients")
+        module = federation(MF(D, item_bias=False), training(LowRankUpload()), 6, 12, server, uploads=uploads)
+        module.training_step(random_cohort([0, 2, 5], [4, 9, 3], 12), 0)
+        found.append(snapshot(module))
+    for key, value in found[1].items():
+        assert_close(found[0][key], value, rtol=0, atol=1e-6)
