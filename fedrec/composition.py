@@ -94,4 +94,4 @@ def _check_steps(recommender: Recommender, client: Client, server: Server, uploa
     watching = [type(one).__name__ for one in server.extras() if type(one).receive is not Extra.receive]
     for place, step in enumerate(steps):
         around = steps[:place], steps[place + 1 :]
-        step.check(Between(client_name, server_name, server.aggregates, watching, *around))
+        step.check(Between(client_name, server_name, server.aggregates, watching, *around, client.sends_factors))

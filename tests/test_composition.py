@@ -16,8 +16,18 @@ from fedrec.client.gpfedrec import RegularisedTables
 from fedrec.errors import InputError
 from fedrec.federation import FederatedRecommender
 from fedrec.models import MF
-from fedrec.server import LowRankServer, Server
-from fedrec.uploads import Clip, LocalNoise, SecureSum, UploadStep
+from fedrec.server import LowRankServer, MeanServer, Server
+from fedrec.uploads import (
+    Clip,
+    ErrorFeedback,
+    LocalNoise,
+    Promotion,
+    Quantise,
+    SecureSum,
+    SignFlip,
+    TopK,
+    UploadStep,
+)
 from tests.small import federation, random_cohort, snapshot
 
 D = 4
@@ -71,3 +81,22 @@ def test_factors_may_come_as_whole_tables_or_as_a_sum(steps: list[UploadStep]) -
         found.append(snapshot(module))
     for key, value in found[1].items():
         assert_close(found[0][key], value, rtol=0, atol=1e-6)
+
+
+FROM_ROUND_TO_ROUND = [ErrorFeedback([TopK(number=2)]), Promotion(1, 0.5)]
+
+
+@pytest.mark.parametrize("step", FROM_ROUND_TO_ROUND, ids=type)
+@pytest.mark.parametrize("rank", [1, D])
+def test_what_is_remembered_in_numbers_needs_rows_that_mean_the_same_a_round_later(step: UploadStep, rank: int) -> None:
+    """Factors are of a basis that is another one in every round, also with as many numbers as a row has."""
+    made(training(DeltaUpload()), MeanServer("sgd", 1.0), [step])
+    with pytest.raises(
+        InputError, match=rf"^model\.uploads: {type(step).__name__} .*factors of a basis that is another"
+    ):
+        made(training(LowRankUpload()), LowRankServer(rank), [step])
+
+
+@pytest.mark.parametrize("step", [TopK(number=2), Quantise(4), Clip(1.0), SignFlip(0.5), Promotion(1, 0.0)], ids=type)
+def test_what_is_done_in_a_round_alone_acts_on_factors(step: UploadStep) -> None:
+    made(training(LowRankUpload()), LowRankServer(2), [step])

@@ -24,7 +24,7 @@ from fedrec.limit import Limit
 from fedrec.models.recommender import Params
 from fedrec.processes import Processes
 from fedrec.ragged import RaggedRows
-from fedrec.uploads.step import Exchange, UploadStep
+from fedrec.uploads.step import Between, Exchange, UploadStep
 
 
 class ErrorFeedback(UploadStep):
@@ -54,6 +54,14 @@ class ErrorFeedback(UploadStep):
 
     def _steps(self) -> list[UploadStep]:
         return list(self.steps)  # type: ignore[arg-type]
+
+    def check(self, between: Between) -> None:
+        """See base class: what was lost must mean the same a round later."""
+        if between.factors:
+            raise InputError(
+                "model.uploads: ErrorFeedback adds to an upload what an earlier one lost, and clients send factors of "
+                "a basis that is another one in every round; expected TopK and Quantise without it"
+            )
 
     def working_floats(self, dense: int, row: int, items: int) -> tuple[int, int]:
         """See base class: what was kept, and what is sent and kept in its place."""

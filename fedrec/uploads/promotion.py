@@ -60,13 +60,18 @@ class Promotion(Attack):
         """See base class."""
         if any(step.promoted is not None for step in between.before):
             raise InputError("model.uploads: two Promotion steps: expected one, of one item")
+        if between.factors and self.share:
+            raise InputError(
+                "model.uploads: Promotion pushes a row of the item tables, and clients send factors of a basis that is "
+                "another one in every round; expected clients that send rows"
+            )
 
     def initialise(
         self, shapes: Mapping[str, torch.Size], item_tables: Sequence[str], num_users: int, seed: int
     ) -> None:
         """See base class."""
         super().initialise(shapes, item_tables, num_users, seed)
-        self.widths = {name: shapes[name][1] for name in item_tables}
+        self.item_tables = tuple(item_tables)
         num_items = shapes[item_tables[0]][0]
         if self.item >= num_items:
             raise InputError(
@@ -99,14 +104,8 @@ class Promotion(Attack):
         if exchange.broadcast is None:
             raise ValueError("a promotion is made of what clients receive")
         everything = torch.arange(len(self.get_buffer("seen")), device=exchange.clients.device)[None]
-        for name, width in self.widths.items():
-            table = exchange.broadcast.tables[name]
-            if table.shape[1] != width:
-                raise InputError(
-                    f"model.uploads: Promotion: clients send rows of {width} numbers for {name}, whose rows have "
-                    f"{table.shape[1]}; expected clients that send rows of the table itself"
-                )
-            found[name] = table.rows(exchange.clients[:1], everything)[0]
+        for name in self.item_tables:
+            found[name] = exchange.broadcast.tables[name].rows(exchange.clients[:1], everything)[0]
         return found
 
     def on_client(self, upload: Upload) -> Upload:
@@ -114,7 +113,7 @@ class Promotion(Attack):
         attacking = self.attacking(upload.clients)
         if not bool(attacking.any()):
             return upload
-        self.get_buffer("of_round").index_add_(0, *_rows_sent(upload, self.widths, attacking))
+        self.get_buffer("of_round").index_add_(0, *_rows_sent(upload, self.item_tables, attacking))
         if not self._along:
             return upload
         honest, values = ~attacking, {**upload.dense, **upload.rows}
@@ -138,7 +137,7 @@ class Promotion(Attack):
         self.get_buffer("seen").add_(processes.sum({"seen": self.get_buffer("of_round")})["seen"])
 
 
-def _rows_sent(upload: Upload, tables: Mapping[str, int], chosen: Tensor) -> tuple[Tensor, Tensor]:
+def _rows_sent(upload: Upload, tables: Sequence[str], chosen: Tensor) -> tuple[Tensor, Tensor]:
     """The items of which some of the clients send a row that is not 0, and a 1 for each."""
     whole = [upload.dense[name].any(2) for name in tables if name in upload.dense]
     held = torch.stack(whole or [rows.any(2) for rows in upload.rows.values()]).any(0) & chosen[:, None]

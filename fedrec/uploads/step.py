@@ -54,6 +54,7 @@ class Between:
         watching: Names of what the server sends beside the parameters that is computed from the uploads themselves.
         before: The steps before this one, in order.
         after: The steps after it.
+        factors: Whether clients send, in place of item rows, factors of a basis that is another one in every round.
     """
 
     client: str
@@ -62,6 +63,7 @@ class Between:
     watching: Sequence[str] = ()
     before: Sequence[UploadStep] = ()
     after: Sequence[UploadStep] = ()
+    factors: bool = False
 
 
 class UploadStep(nn.Module, ABC):

@@ -224,11 +224,3 @@ def test_test_tells_the_raw_id_and_an_interval(
 def test_what_has_no_meaning_is_refused(made: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         made()
-
-
-def test_rows_that_are_not_the_tables_are_refused() -> None:
-    step = begun(Promotion(1, 0.5), tables(0))
-    step.on_client(uploads(3, [3, 1, 7, 4, 5, 2]))
-    step.reduce(Processes())
-    with pytest.raises(InputError, match="clients send rows of 3 numbers for e, whose rows have 5; expected"):
-        begun(step, tables(0) | {"e": normal(0, ITEMS, 5)}, number=1)
