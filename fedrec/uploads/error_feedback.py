@@ -141,4 +141,4 @@ class ErrorFeedback(UploadStep):
 
 
 def _kept(name: str) -> str:
-    return "kept_" + name.replace(".", "_")  # a module's buffers may have no dots in their names
+    return f"kept_{name}"
