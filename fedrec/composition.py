@@ -32,6 +32,7 @@ def check_together(recommender: Recommender, client: Client, server: Server, upl
     _check_what_is_sent(client, server, uploads)
     if not server.exchanges:
         _check_alone(recommender, client, server, uploads)
+    _check_watching(client, server, uploads)
     if uploads:
         _check_steps(recommender, client, server, uploads)
 
@@ -75,6 +76,22 @@ def _check_alone(recommender: Recommender, client: Client, server: Server, uploa
         )
 
 
+def _watching(server: Server) -> list[str]:
+    """Names of what the server sends that is computed from the uploads themselves."""
+    return [type(one).__name__ for one in server.extras() if type(one).receive is not Extra.receive]
+
+
+def _check_watching(client: Client, server: Server, uploads: UploadPath) -> None:
+    """Refuse what is computed from the lists of rows where whole tables arrive, of which nobody is to know any list."""
+    whole = ["model.client=" + type(client).__name__] * client.whole
+    whole += ["model.uploads: " + type(step).__name__ for step in uploads if step.whole]
+    if whole and (watching := _watching(server)):
+        raise InputError(
+            f"model.server.sends: {', '.join(watching)} is computed from the rows that clients list; {whole[0]} sends "
+            "whole tables, in which none is listed; expected none of these"
+        )
+
+
 def _check_steps(recommender: Recommender, client: Client, server: Server, uploads: UploadPath) -> None:
     """Refuse steps on the way of uploads that do not act on these."""
     steps, client_name, server_name = list(uploads), type(client).__name__, type(server).__name__
@@ -91,7 +108,6 @@ def _check_steps(recommender: Recommender, client: Client, server: Server, uploa
             f"{said}: model.recommender={type(recommender).__name__} starts from counts of the clients' items, "
             "which are not noised; expected start=zero"
         )
-    watching = [type(one).__name__ for one in server.extras() if type(one).receive is not Extra.receive]
     for place, step in enumerate(steps):
-        around = steps[:place], steps[place + 1 :]
+        around, watching = (steps[:place], steps[place + 1 :]), _watching(server)
         step.check(Between(client_name, server_name, server.aggregates, watching, *around, client.sends_factors))

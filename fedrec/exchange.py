@@ -132,7 +132,8 @@ class Upload:
         rows: Item rows ``[B, P, K]`` by table (padding: 0); K is the table's own D unless the method sends something
             else in its place.
         items: ``int64 [B, P]`` items of the rows (padding: 0).
-        counts: ``int64 [B]`` number of rows of each client; the rest is padding.
+        counts: ``int64 [B]`` number of rows of each client; the rest is padding. Of clients that move whole tables, in
+            whose ``items`` none is listed, how many rows they need of what they receive.
         num_items: Number of items I.
         per_client: Whether ``dense`` has a client axis.
         scale: ``[B]`` by table: by what the rows that are not listed were multiplied, for clients whose whole table
@@ -196,13 +197,17 @@ class Upload:
         return replace(self, dense={name: value.sum(0) for name, value in self.dense.items()}, per_client=False)
 
     def whole(self) -> Upload:
-        """The same with whole item tables ``[B, I, K]`` among ``dense`` in place of rows; needs ``per_client``."""
+        """The same with whole item tables ``[B, I, K]`` among ``dense`` in place of rows; needs ``per_client``.
+
+        No items are listed any more: of a whole table nobody sees whose rows they are.
+        """
         clients, index = len(self.clients), self.items[..., None]
         tables = {
             name: rows.new_zeros(clients, self.num_items, rows.shape[2]).scatter_add_(1, index.expand_as(rows), rows)
             for name, rows in self.rows.items()
         }
-        return replace(self, dense=self.dense | tables, rows={})
+        none = torch.zeros_like(self.counts)
+        return replace(self, dense=self.dense | tables, rows={}, items=self.items[:, :0], counts=none)
 
     def real(self) -> Tensor:
         """Which rows are not padding, ``bool [B, P]``."""

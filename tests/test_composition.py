@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from fedrec.client.gpfedrec import RegularisedTables
 from fedrec.errors import InputError
 from fedrec.federation import FederatedRecommender
 from fedrec.models import MF
-from fedrec.server import LowRankServer, MeanServer, Server
+from fedrec.server import LastUpdate, LowRankServer, MeanServer, RowFrequency, Server
 from fedrec.uploads import (
     Clip,
     ErrorFeedback,
@@ -26,11 +27,13 @@ from fedrec.uploads import (
     SecureSum,
     SignFlip,
     TopK,
+    UnclippedNoise,
     UploadStep,
 )
 from tests.small import federation, random_cohort, snapshot
 
 D = 4
+TABLES = RegularisedTables(lr=0.1, lr_per_item=False, reg=0.0)
 SERVERS = [
     kind
     for kind in (getattr(fedrec.server, name) for name in fedrec.server.__all__)
@@ -62,7 +65,7 @@ def test_factors_are_for_a_server_that_draws_a_basis(server: type[Server]) -> No
         FCF(),
         training(None),
         training(DeltaUpload()),
-        training(RegularisedTables(reg=0.0)),
+        training(TABLES),
     ],
 )
 def test_a_server_that_draws_a_basis_takes_factors_alone(client: Client, rank: int) -> None:
@@ -100,3 +103,38 @@ def test_what_is_remembered_in_numbers_needs_rows_that_mean_the_same_a_round_lat
 @pytest.mark.parametrize("step", [TopK(number=2), Quantise(4), Clip(1.0), SignFlip(0.5), Promotion(1, 0.0)], ids=type)
 def test_what_is_done_in_a_round_alone_acts_on_factors(step: UploadStep) -> None:
     made(training(LowRankUpload()), LowRankServer(2), [step])
+
+
+# ---------------------------------------------------------------------- whole tables, in which no item is listed
+
+
+WHOLE: list[tuple[Any, list[UploadStep]]] = [
+    (DeltaUpload(), [Clip(1.0), LocalNoise(1.0)]),
+    (None, [UnclippedNoise(1.0)]),
+    (TABLES, []),
+    (TABLES, [TopK(number=3)]),
+]
+
+
+@pytest.mark.parametrize(("rule", "steps"), WHOLE)
+def test_what_counts_listed_rows_is_not_computed_of_whole_tables(rule: Any, steps: list[UploadStep]) -> None:
+    made(training(rule), MeanServer("sgd", 1.0), steps)
+    with pytest.raises(InputError, match=r"^model\.server\.sends: RowFrequency is computed from the rows .* expected"):
+        made(training(rule), MeanServer("sgd", 1.0, sends=[LastUpdate(), RowFrequency()]), steps)
+
+
+@pytest.mark.parametrize(("rule", "steps"), WHOLE)
+def test_whole_tables_arrive_without_a_list_of_items_and_their_bytes_are_counted(
+    rule: Any, steps: list[UploadStep]
+) -> None:
+    module = federation(MF(D, item_bias=False), training(rule), 6, 12, uploads=steps)
+    arriving, aggregate = [], module.server.aggregate
+    module.server.aggregate = lambda upload: (arriving.append(upload), aggregate(upload))[1]  # type: ignore[assignment]
+    drawn = random_cohort([0, 2, 5], [4, 9, 3], 12)
+    module.training_step(drawn, 0)
+    assert arriving
+    assert not any(upload.items.numel() or upload.real().any() for upload in arriving)
+    distinct = [len(set(drawn.items[0, own:end].tolist())) for own, end in pairwise(drawn.offsets.tolist())]
+    assert float(module.logged["train/bytes_down_touched"]) == 4 * D * sum(distinct)
+    if not any(isinstance(step, TopK) for step in steps):
+        assert float(module.logged["train/bytes_up_touched"]) == module.logged["train/bytes_up"] == 3 * 4 * 12 * D

@@ -99,11 +99,11 @@ class _MovingTables(MovingCopy):
         return table.rows(self.bucket.clients, self._everything())
 
     def upload(self) -> Upload:
-        """See base class: dense, for no row is as it was received."""
+        """See base class: dense, for no row is as it was received; and no item is listed."""
         dense = {name: self.origin.dense[name] - value for name, value in self.dense.items()}
         tables = {name: start - self.rows.values[name] for name, start in self._started().items()}
-        bucket, sizes = self.bucket, (self.bucket.items, self.bucket.counts, self.origin.num_items)
-        return Upload(bucket.clients, dense | tables, {}, *sizes, per_client=True)
+        none, counts = self.bucket.items[:, :0], self.bucket.counts  # so many rows each needs of what it receives
+        return Upload(self.bucket.clients, dense | tables, {}, none, counts, self.origin.num_items, per_client=True)
 
     def copy(self) -> Copy | None:
         """See base class: whole tables."""
