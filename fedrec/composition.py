@@ -68,6 +68,12 @@ def _check_alone(recommender: Recommender, client: Client, server: Server, uploa
             f"model.server={server_name}: nothing travels, and clients go on with their own copies; expected "
             "no model.uploads or model.privacy, and model.client.start=FromOwn with a store that keeps copies"
         )
+    if recommender.dense_dims and not client.keeps_dense:
+        raise InputError(
+            f"model.server={server_name}: nothing travels, and model.client.store keeps item tables alone, so that "
+            f"clients would begin every round anew with {next(iter(recommender.dense_dims))} and all that is dense of "
+            f"model.recommender={type(recommender).__name__}; expected store=OwnCopy"
+        )
     if recommender.counts_items:
         raise InputError(
             f"model.server={server_name}: nothing travels, and "

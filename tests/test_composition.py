@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import torch
 from torch.testing import assert_close
 
 import fedrec.server
@@ -14,10 +15,13 @@ from fedrec.client import FCF, DeltaUpload, LocalTraining
 from fedrec.client.client import Client
 from fedrec.client.colr import LowRankUpload
 from fedrec.client.gpfedrec import RegularisedTables
+from fedrec.client.start import FromOwn
+from fedrec.client.stores import FullTables, OwnCopy, Store, TunedRows
 from fedrec.errors import InputError
 from fedrec.federation import FederatedRecommender
-from fedrec.models import MF
-from fedrec.server import LastUpdate, LowRankServer, MeanServer, RowFrequency, Server
+from fedrec.models import MF, NCF, ItemBias, PFedRec
+from fedrec.models.recommender import Recommender
+from fedrec.server import LastUpdate, LocalOnlyServer, LowRankServer, MeanServer, RowFrequency, Server
 from fedrec.uploads import (
     Clip,
     ErrorFeedback,
@@ -103,6 +107,37 @@ def test_what_is_remembered_in_numbers_needs_rows_that_mean_the_same_a_round_lat
 @pytest.mark.parametrize("step", [TopK(number=2), Quantise(4), Clip(1.0), SignFlip(0.5), Promotion(1, 0.0)], ids=type)
 def test_what_is_done_in_a_round_alone_acts_on_factors(step: UploadStep) -> None:
     made(training(LowRankUpload()), LowRankServer(2), [step])
+
+
+# ---------------------------------------------------------------------- clients that go on with what they kept
+
+STORES = [TunedRows, FullTables, OwnCopy]
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("recommender", [NCF(D, 2), ItemBias(NCF(D, 1)), MF(D), PFedRec(D)], ids=type)
+def test_where_nothing_travels_clients_keep_all_that_they_move(recommender: Recommender, store: type[Store]) -> None:
+    client = LocalTraining(upload=DeltaUpload(lr=0.1), start=FromOwn(), store=store())
+    if recommender.dense_dims and store is not OwnCopy:
+        with pytest.raises(InputError, match=r"LocalOnlyServer: nothing travels, and model\.client\.store keeps item"):
+            federation(recommender, client, 6, 12, LocalOnlyServer())
+        return
+    module = federation(recommender, client, 6, 12, LocalOnlyServer())
+    module.training_step(random_cohort([0, 2], [4, 9], 12), 0)
+    served = module.server.parameters_now()
+    dense = {name: served[name] for name in recommender.dense_dims}
+    kept = module.private.kept.dense(dense, torch.tensor([0, 2]))
+    assert all((kept[name] != value).any() for name, value in dense.items())
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_store_says_whether_it_holds_dense_parameters(store: type[Store]) -> None:
+    client = LocalTraining(upload=DeltaUpload(lr=0.1), start=FromOwn(), store=store())
+    module = federation(NCF(D, 1), client, 6, 12, MeanServer("sgd", 1.0))
+    module.training_step(random_cohort([0, 2], [4, 9], 12), 0)
+    dense = {"output_mlp": module.server.parameters_now()["output_mlp"]}
+    kept = module.private.kept.dense(dense, torch.tensor([0, 2]))
+    assert store.holds_dense == (kept is not dense)
 
 
 # ---------------------------------------------------------------------- whole tables, in which no item is listed

@@ -25,6 +25,7 @@ class Client(ABC):
         exchanges: Whether parameters travel. If not, shared parameters are trained where they are, no bytes
             are counted, and the server must take what comes of it (``Server.averages``).
         continues: Whether clients go on in every round with their own copies of the shared parameters.
+        keeps_dense: Whether these copies hold dense parameters, too.
         needs_negatives: Whether nothing can be learnt from positives alone.
         whole: Whether uploads hold whole item tables among dense parameters, in place of rows.
         by_gradients: Whether clients follow gradients of scores; else they solve for parameters, or count items.
@@ -37,6 +38,7 @@ class Client(ABC):
     decays: bool = False
     exchanges: bool = True
     continues: bool = False
+    keeps_dense: bool = False
     needs_negatives: bool = True
     whole: bool = False
     by_gradients: bool = True

@@ -118,6 +118,7 @@ class LocalTraining(Client):
         self.start, self.store = start or FromBroadcast(), store or Nothing()
         self.table_store, self._given_table_store = table_store or DecayedRows(), table_store
         self.decays, self.continues = self.upload.decays, isinstance(self.start, FromOwn)
+        self.keeps_dense = self.continues and self.store.holds_dense
         self.whole, self.sends_factors = self.upload.whole, self.upload.factors
         self._check_options()
 

@@ -118,7 +118,11 @@ class FromBroadcast(Start):
 
 
 class FromOwn(Start):
-    """A client goes on with the copy that it kept; in its first round it starts from what the server sent."""
+    """A client goes on with the copy that it kept; in its first round it starts from what the server sent.
+
+    With a store of item tables alone (``TunedRows``, ``FullTables``) it goes on with these, and in every round has the
+    dense parameters that the server sent: item tables are personal, the rest is shared.
+    """
 
     def __call__(self, origin: Origin, kept: Store, clients: Tensor) -> Origin:
         """See base class."""

@@ -17,9 +17,10 @@ from fedrec.server.server import Server
 class LocalOnlyServer(Server):
     """Hands out the initial parameters once and stays as it is; clients go on with their own copies.
 
-    Clients must start from what they kept (``start: fedrec.client.start.FromOwn``, with a store that keeps copies). All
-    begin with the same values, a function of the seed, so that not even these need to travel. Who has not taken part
-    yet, and the mean-private model, score with the initial shared parameters.
+    Clients must start from what they kept (``start: fedrec.client.start.FromOwn``, with a store of all that the
+    recommender shares: ``OwnCopy``, or any that keeps item tables where nothing else is shared). All begin with the
+    same values, a function of the seed, so that not even these need to travel. Who has not taken part yet, and the
+    mean-private model, score with the initial shared parameters.
     """
 
     exchanges = False

@@ -25,6 +25,8 @@ class OwnCopy(TunedRows):
         names: Buffers of the dense copies by parameter.
     """
 
+    holds_dense = True
+
     def __init__(self, limit_mib: float = 2048.0) -> None:
         super().__init__(limit_mib)
         self.names: dict[str, str] = {}

@@ -50,6 +50,7 @@ class Store(nn.Module, ABC):
         needs_copy: Whether it keeps copies of shared parameters; the client's upload rule must then be one that moves
             copies.
         holds_shared: Whether it can be the store of what clients keep of shared parameters.
+        holds_dense: Whether it holds dense shared parameters, too; if not, clients have the server's.
         holds_private: Whether it can be the store of private tables.
         whole: Whether it keeps whole tables that stand among dense parameters.
         scales: Whether it holds tables whose unlisted rows shrink together.
@@ -57,6 +58,7 @@ class Store(nn.Module, ABC):
 
     needs_copy = True
     holds_shared = True
+    holds_dense = False
     holds_private = False
     whole = False
     scales = False
