@@ -6,7 +6,7 @@ System*, arXiv:1901.09888; the clients are in ``fedrec.client.fcf``.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -18,7 +18,8 @@ from fedrec.server.mean import MeanServer
 class FCFServer(MeanServer):
     """Steps along ``sum_u g_u + 2 lam Q``: the gradient of the objective of all clients that took part.
 
-    The sum is over clients, the penalty ``lam |q_i|^2`` of an item vector counts once, as in the paper.
+    The sum is over clients, the penalty ``lam |q_i|^2`` of an item vector counts once, as in the paper. It is of item
+    tables alone, whatever else is shared.
 
     Args:
         optimizer: ``adam`` (the paper) or ``sgd``.
@@ -48,10 +49,10 @@ class FCFServer(MeanServer):
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """See base class; the gradient of the penalty is what torch's optimisers add as weight decay."""
-        optimizer = super().make_optimizer()
-        for group in optimizer.param_groups:
-            group["weight_decay"] = 2 * self.lam
-        return optimizer
+        tables = [value for name, value in self.shared.items() if name in self.item_tables]
+        rest = [value for name, value in self.shared.items() if name not in self.item_tables]
+        groups: list[dict[str, Any]] = [{"params": tables, "weight_decay": 2 * self.lam}]
+        return self.options.make([*groups, {"params": rest}] if rest else groups)
 
     def direction(self) -> Params:
         """See base class: the sum."""

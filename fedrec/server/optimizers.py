@@ -68,8 +68,8 @@ class OptimizerOptions:
                 f"expected a number from 0 to below 1 / lr, {1 / self.lr:g}"
             )
 
-    def make(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-        """The optimiser of these parameters."""
+    def make(self, parameters: Iterable[Tensor] | Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The optimiser of these parameters, or of groups of them with options of their own."""
         if self.kind == "sgd":
             return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum)
         if self.kind == "adam":

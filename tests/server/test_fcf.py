@@ -33,6 +33,22 @@ def test_it_steps_along_the_sum_and_the_gradient_of_the_penalty(kind: Any) -> No
     assert not server.averages
 
 
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+def test_what_is_no_item_table_does_not_decay(kind: Any) -> None:
+    shared = {"w": normal(1, 3, 2), "b": normal(2, 2), "c": normal(3), "e": normal(4, 5, 2), "f": normal(5, 5, 1)}
+    server = FCFServer(kind, lr=0.1, lam=0.3)
+    server.initialise({name: value.clone() for name, value in shared.items()}, ["e", "f"])
+    optimizer = server.make_optimizer()
+    for round_ in range(2):
+        server.begin_round()
+        clients, none = torch.arange(2), torch.zeros(2, 0, dtype=torch.int64)
+        sent = {name: torch.zeros_like(value) for name, value in shared.items()}
+        server.aggregate(Upload(clients, sent, {}, none, none.sum(1), 5, per_client=False))
+        server.step(optimizer, round_)
+    moved = {name for name, value in shared.items() if not torch.equal(server.shared[name].detach(), value)}
+    assert moved == {"e", "f"}
+
+
 @pytest.mark.parametrize("lam", [-1.0, float("inf"), float("nan")])
 def test_weights_out_of_range_are_refused(lam: float) -> None:
     with pytest.raises(InputError, match=rf"model\.server\.lam={lam}: expected a finite number"):
