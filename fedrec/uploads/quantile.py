@@ -21,6 +21,7 @@ from fedrec.errors import InputError
 from fedrec.uploads.noise import of_server
 from fedrec.uploads.step import Exchange
 
+RATE = 0.2  # the paper's
 SHARE_OF_COHORT = 20  # the paper's noise of the bits: a twentieth of the cohort
 
 
@@ -38,7 +39,7 @@ class Quantile:
     """
 
     quantile: float
-    rate: float = 0.2
+    rate: float = RATE
     noise: float | None = None
 
     def __post_init__(self) -> None:

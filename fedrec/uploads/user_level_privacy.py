@@ -26,7 +26,7 @@ from fedrec.processes import Processes
 from fedrec.uploads.budget import Budget
 from fedrec.uploads.clip import Clip
 from fedrec.uploads.noise import of_server
-from fedrec.uploads.quantile import Quantile
+from fedrec.uploads.quantile import RATE, Quantile
 from fedrec.uploads.step import Between, Exchange
 
 
@@ -44,8 +44,9 @@ class UserLevelPrivacy(Clip):
         delta: Delta, above 0 and below one over the number of clients N; null: ``N^-1.1``.
         bound: Largest norm C of an upload; the first round's where it follows a quantile.
         quantile: Share of the clients whose norm the bound is to follow (Andrew et al.); null: the bound is fixed.
-        quantile_rate: Its geometric step.
-        quantile_noise: Noise of the count that it follows; null: a twentieth of the expected cohort.
+        quantile_rate: Its geometric step; without ``quantile`` none but the default.
+        quantile_noise: Noise of the count that it follows; null: a twentieth of the expected cohort. Without
+            ``quantile`` null.
 
     Raises:
         InputError: If an option is outside its range.
@@ -60,13 +61,19 @@ class UserLevelPrivacy(Clip):
         delta: float | None = None,
         bound: float = 1.0,
         quantile: float | None = None,
-        quantile_rate: float = 0.2,
+        quantile_rate: float = RATE,
         quantile_noise: float | None = None,
     ) -> None:
         if not 0 < bound < float("inf"):
             raise InputError(
                 f"model.privacy.bound={bound}: without clipping no noise hides a client; expected a finite norm above 0"
             )
+        for name, value, usual in (("rate", quantile_rate, RATE), ("noise", quantile_noise, None)):
+            if quantile is None and value != usual:
+                raise InputError(
+                    f"model.privacy.quantile_{name}={value}: the bound follows no quantile, which this is for; "
+                    f"expected {usual or 'null'}, or model.privacy.quantile"
+                )
         super().__init__(bound)
         self.budget, self._noise = Budget(epsilon, noise_multiplier, delta), 0.0
         self.quantile = None if quantile is None else Quantile(quantile, quantile_rate, quantile_noise)

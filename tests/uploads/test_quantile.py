@@ -76,3 +76,13 @@ def test_the_bound_comes_to_the_quantile_of_the_norms(quantile: float) -> None:
 def test_quantiles_that_are_none(given: tuple[float, ...], said: str) -> None:
     with pytest.raises(InputError, match=rf"^model\.privacy\.{said}"):
         Quantile(*given)
+
+
+@pytest.mark.parametrize(("option", "value"), [("rate", -5.0), ("rate", 0.3), ("noise", -1.0), ("noise", 2.0)])
+def test_options_of_a_quantile_are_refused_without_one(option: str, value: float) -> None:
+    said = (
+        rf"^model\.privacy\.quantile_{option}={value}: the bound follows no quantile, .*, or model\.privacy\.quantile$"
+    )
+    with pytest.raises(InputError, match=said):
+        UserLevelPrivacy(noise_multiplier=1.0, **{f"quantile_{option}": value})
+    UserLevelPrivacy(noise_multiplier=1.0, quantile=None, quantile_rate=0.2, quantile_noise=None)
