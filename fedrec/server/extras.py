@@ -78,7 +78,7 @@ class RowFrequency(Extra):
 
     With n_i uploads that list item i, of all clients and rounds so far, it is ``(1 + n_i) / mean_j (1 + n_j)``: 1 for
     all in the first round, and never 0. A server sees these numbers anyway: rows without an example are not uploaded.
-    They count the negatives that clients draw, too.
+    They count the negatives that clients draw, too, and rows of which ``TopK`` has left nothing.
     """
 
     def initialise(self, shared: Params, item_tables: Sequence[str]) -> None:

@@ -31,8 +31,8 @@ class MeanServer(Server):
         lr: Learning rate.
         momentum: Factor beta of ``v <- beta v + mean``, along which SGD steps; 0: none.
         rows_over: By what the sum of an item row's uploads is divided: by the number of all ``clients`` of the round
-            (FedAvg), or of its ``senders``, those who trained on the item. The latter is the aggregator of FedMF in
-            CoLR's published code (Nguyen et al., WWW 2024).
+            (FedAvg), or of its ``senders``, those who trained on the item, also where ``TopK`` has left nothing of the
+            row. The latter is the aggregator of FedMF in CoLR's published code (Nguyen et al., WWW 2024).
         betas: Of adam and yogi, see :class:`~fedrec.server.optimizers.OptimizerOptions`; null: the published ones.
         eps: Of adam, adagrad and yogi, likewise.
         sends: What is sent beside the parameters, for instance ``LastUpdate``; null: nothing.

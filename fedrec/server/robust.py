@@ -31,7 +31,8 @@ class RobustServer(Server):
         momentum: Factor of SGD's momentum; 0: none.
         rows_over: Among whose rows an item's is decided. ``clients``: all of the round; those who did not send it stand
             for 0, so that the median of an item which fewer than half of them touch is 0 and its row stays as it
-            is. ``senders``: those alone who sent it; then an attacker decides a row that hardly anybody else sends.
+            is. ``senders``: those alone who sent it, a row of which ``TopK`` left nothing included; then an attacker
+            decides a row that hardly anybody else sends.
         limit_mib: What a round's uploads may take here, held and joined.
         betas: Of adam and yogi; null: the published ones.
         eps: Of adam, adagrad and yogi, likewise.

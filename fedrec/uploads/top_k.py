@@ -6,7 +6,10 @@ those of the whole upload, dense parameters and item tables together.
 
 Deviations: numbers that are 0 are not sent, so that a client with fewer others than k sends fewer; of equal magnitudes
 those of lower index are sent, so that exactly k are. An index is a whole number of 32 bits, which says to which item a
-number belongs; a client that sends less by writing down its whole upload, zeros included, does so.
+number belongs; a client that sends less by writing down its whole upload, zeros included, does so. A client
+whose row of an item is left without a number still counts among those who sent the item, with a row of zeros, where the
+server asks (``rows_over: senders``, ``RowFrequency``): asked is who trained on it, and a mean over those alone whose
+numbers are the largest would be too long. That list of items is not counted among the bytes.
 """
 
 from __future__ import annotations

@@ -10,8 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.testing import assert_close
 
 from fedrec.errors import InputError
+from fedrec.server import MeanServer, RowFrequency
 from fedrec.uploads.quantise import Quantise
 from fedrec.uploads.top_k import TopK, largest
 from tests.uploads.random_uploads import ITEMS, SHAPES, SIZE, TABLES, begun, in_whole_tables, numbers, upload, whole
@@ -50,6 +52,22 @@ def test_who_shares_the_bucket_makes_no_difference() -> None:
     together = numbers(step.on_client(upload(clients, width=3)))
     assert torch.equal(together, torch.cat([numbers(step.on_client(upload([client]))) for client in clients]))
     assert torch.equal(together, numbers(step.on_client(in_whole_tables(upload(clients)))))
+
+
+def test_who_trained_on_an_item_counts_among_its_senders_whatever_is_left_of_the_row() -> None:
+    plain = upload([4, 9, 17])
+    sent = begun(TopK(number=6)).on_client(plain)
+    empty = sent.real() & ~torch.cat([sent.rows[name] for name in TABLES], 2).any(2)
+    assert empty.any()
+    server = MeanServer("sgd", 1.0, rows_over="senders", sends=[RowFrequency()])
+    server.initialise({name: torch.zeros(shape, dtype=torch.float64) for name, shape in SHAPES.items()}, TABLES)
+    server.begin_round()
+    server.aggregate(sent.summed())
+    trained = torch.bincount(plain.items[plain.real()], minlength=ITEMS)
+    found = server.direction()
+    for name in TABLES:
+        assert_close(found[name], whole(sent)[name].sum(0) / trained.clamp(min=1)[:, None])
+    assert torch.equal(server.extras()[0].get_buffer("of_round"), trained)
 
 
 @pytest.mark.parametrize("options", [{"ratio": 1.0}, {"number": SIZE}])
