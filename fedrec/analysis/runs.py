@@ -18,9 +18,9 @@ from fedrec.errors import InputError
 from fedrec.runs.fingerprint import read_fingerprint
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.plain import load_plain
-from fedrec.runs.results import read_results
 from fedrec.runs.round_table import read_rounds
 from fedrec.runs.settings import FINGERPRINT, PROVENANCE, ROUND, RUN, flat_settings, is_metric
+from fedrec.runs.tested import outdated, tested_results
 
 _PROJECT = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -34,12 +34,14 @@ class _Run:
         settings: Flat dotted configuration.
         history: One row per logged step, with a column ``round``.
         results: Figures of the whole run (``test/…``).
+        outdated: Why there are none though it was tested: it has trained on.
     """
 
     name: str
     settings: Mapping[str, Any]
     history: pd.DataFrame
     results: Mapping[str, float]
+    outdated: str = ""
 
 
 def load_runs(source: str | Path, mix_fingerprints: bool = False) -> pd.DataFrame:
@@ -88,7 +90,7 @@ def read_runs(*sources: str | Path) -> tuple[pd.DataFrame, list[str]]:
             :func:`named_folders` gives them.
 
     Returns:
-        The frame, and why runs were left out: a sentence for each.
+        The frame, and why runs were left out, or the figures of a test of them: a sentence for each.
 
     Raises:
         InputError: A source holds no runs, or none can be read.
@@ -104,6 +106,7 @@ def read_runs(*sources: str | Path) -> tuple[pd.DataFrame, list[str]]:
     for read in readers:
         try:
             runs.append(read())
+            left_out += filter(None, [runs[-1].outdated])
         except InputError as error:
             left_out.append(str(error))
     if not runs:
@@ -187,9 +190,9 @@ def _run_of_folder(path: Path, name: str) -> _Run:
         pd.DataFrame({name: table.column(name) for name in table.names})
         for table in (rounds, read_rounds(folder.timings))
     ]
-    results = {name: value for name, value in read_results(folder.test).get("metrics", {}).items() if is_metric(name)}
+    results = {name: value for name, value in tested_results(folder).get("metrics", {}).items() if is_metric(name)}
     settings = flat_settings(load_plain(folder.config)) | {FINGERPRINT: read_fingerprint(folder)}
-    return _Run(name, settings, pd.concat(tables, ignore_index=True), results)
+    return _Run(name, settings, pd.concat(tables, ignore_index=True), results, outdated(folder))
 
 
 def _runs_of_project(project: str) -> list[Callable[[], _Run]]:

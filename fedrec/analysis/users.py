@@ -12,6 +12,7 @@ import pyarrow as pa
 from fedrec.errors import InputError
 from fedrec.evaluation.table import PROMOTED
 from fedrec.runs.folder import RunFolder
+from fedrec.runs.tested import outdated
 
 
 def load_ranks(run: str | Path) -> pd.DataFrame:
@@ -25,7 +26,7 @@ def load_ranks(run: str | Path) -> pd.DataFrame:
         ``popular_sampled``, ``mean_private_full``, …); of a promoted item, ``promoted``, 0 for users who have it.
 
     Raises:
-        InputError: The run was not tested, or the file cannot be read.
+        InputError: The run was not tested, or not as it is now, or the file cannot be read.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -34,6 +35,8 @@ def load_ranks(run: str | Path) -> pd.DataFrame:
         ...     load_ranks(run)["sampled"].to_dict()
         {'ann': 1, 'bob': 7}
     """
+    if said := outdated(RunFolder(Path(run))):
+        raise InputError(said)
     path = RunFolder(Path(run)).ranks
     if not path.exists():
         raise InputError(f"{path}: missing; `fedrec test` writes it")

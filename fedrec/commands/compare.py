@@ -52,14 +52,17 @@ def _tested(sources: Sequence[str], by_run: bool, mix: bool) -> tuple[pd.DataFra
     from fedrec.analysis.users import load_ranks
     from fedrec.runs.folder import RunFolder
     from fedrec.runs.settings import RUN
+    from fedrec.runs.tested import outdated
 
     for source in sources:
         if not Path(source).is_dir():
             raise InputError(f"{source}: expected a folder of runs or a run folder; ranks of users stand nowhere else")
     frame, left_out = read_runs(*sources)
     folders = named_folders(sources)
-    untested = [name for name in frame[RUN].unique() if not RunFolder(folders[name]).ranks.exists()]
-    left_out += [f"run {name} was not tested: fedrec test --resume {folders[name]}" for name in untested]
+    runs = {name: RunFolder(folders[name]) for name in frame[RUN].unique()}
+    new = [name for name, run in runs.items() if not run.ranks.exists()]
+    left_out += [f"run {name} was not tested: fedrec test --resume {folders[name]}" for name in new]
+    untested = [*new, *(name for name, run in runs.items() if outdated(run))]
     for reason in left_out:
         print(f"left out: {reason}", file=sys.stderr)
     frame = frame.drop_duplicates(RUN, keep="last")  # what was measured in test stands in all rows of a run

@@ -12,6 +12,7 @@ from fedrec.jobs.driver import FEDREC, TOO_MANY_FAILURES, Work, drive
 from fedrec.jobs.process import Job, JobProcess, last_line
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.progress import done_rounds, planned_rounds
+from fedrec.runs.tested import is_tested
 
 QUICK_ROUNDS = 5  # of every run of a comparison that is to show that everything works
 
@@ -39,8 +40,8 @@ class TestedRun(Job):
 
     @property
     def done(self) -> bool:
-        """Whether the run was tested."""
-        return self.folder.test.exists()
+        """Whether the run was tested, and has not trained on since."""
+        return is_tested(self.folder)
 
     def commands(self) -> Iterator[list[str]]:
         """See base class: training, or what is left of it, and the test; nothing for a run that was tested."""

@@ -11,8 +11,8 @@ from fedrec.evaluation.table import MODEL, POPULAR
 from fedrec.report import page as html
 from fedrec.report.study import Study
 from fedrec.runs.folder import RunFolder
-from fedrec.runs.results import read_results
 from fedrec.runs.settings import RUN
+from fedrec.runs.tested import tested_results
 
 CAPTION = (
     "± is half of a 95 % interval, as above; figures without one are of all users together. Gain: the model minus the "
@@ -60,5 +60,5 @@ def _over_users(study: Study) -> dict[tuple[str, str], float]:
     return {
         (setting_of[run], name): (high - low) / 2
         for run, path in study.folders.items()
-        for name, (low, high) in read_results(RunFolder(path).test).get("intervals", {}).items()
+        for name, (low, high) in tested_results(RunFolder(path)).get("intervals", {}).items()
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from fedrec.runs.plain import load_plain
 from fedrec.runs.progress import done_rounds
 from fedrec.runs.results import read_results
 from fedrec.runs.settings import REFERENCE, RUN, SEED, flat_settings
+from fedrec.runs.tested import is_tested, outdated
 
 METHOD, CONFIGURATION, FINGERPRINT = "method", "configuration", "fingerprint"
 ROUNDS = "trainer.max_epochs"
@@ -33,7 +35,7 @@ PLACES = ("--data.root", "--data.path", "--trainer.default_root_dir")
 
 
 def result_rows(folder: Path, commands: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """What was measured of every run of a folder that was tested.
+    """What was measured of every run of a folder that was tested as it is now; of others, a warning says so.
 
     Args:
         folder: Where the runs are.
@@ -52,7 +54,10 @@ def result_rows(folder: Path, commands: Mapping[str, Sequence[str]]) -> pd.DataF
     Raises:
         InputError: If no run was tested, or a file of a run is damaged.
     """
-    tested = [run for run in map(RunFolder, run_folders(folder)) if run.test.exists()]
+    runs = [RunFolder(path) for path in run_folders(folder)]
+    for said in filter(None, map(outdated, runs)):
+        warnings.warn(f"left out: {said}", stacklevel=2)
+    tested = [run for run in runs if is_tested(run)]
     if not tested:
         raise InputError(f"{folder}: no run was tested")
     configs = [load_plain(run.config) for run in tested]

@@ -19,8 +19,8 @@ from fedrec.report.learned import learned_table
 from fedrec.report.study import Study
 from fedrec.report.tables import differences_table, results_table, training_table
 from fedrec.runs.folder import RunFolder
-from fedrec.runs.results import read_results
 from fedrec.runs.settings import RUN, is_metric
+from fedrec.runs.tested import tested_results
 
 PROTOCOLS = {
     "fair": "One row per user and item. A user's newest item is the test item, the second newest the validation item; "
@@ -95,7 +95,7 @@ def _untested(study: Study) -> list[str]:
 def _protocol(study: Study) -> list[str]:
     name = str(study.frame["data.protocol"].iloc[0]) if "data.protocol" in study.frame else ""
     parts = [html.paragraph(PROTOCOLS[name], "soft")] if name in PROTOCOLS else []
-    about = next((report for path in study.folders.values() if (report := read_results(RunFolder(path).test))), None)
+    about = next((report for path in study.folders.values() if (report := tested_results(RunFolder(path)))), None)
     if about and {"users", "items", "candidates"} <= about.keys():
         text = (
             f"{said_users(about)}. Sampled: ranked among {about['candidates']} items that the user never touched; "

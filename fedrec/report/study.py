@@ -13,7 +13,9 @@ from fedrec.analysis.fingerprints import require_one_fingerprint
 from fedrec.analysis.naming import SETTING, settings
 from fedrec.analysis.statistics import over_seeds, select_round
 from fedrec.analysis.users import tested_ranks
+from fedrec.runs.folder import RunFolder
 from fedrec.runs.settings import RUN, SEED
+from fedrec.runs.tested import outdated
 
 OBJECTIVE = "val/ndcg_10"
 
@@ -52,7 +54,8 @@ class Study:
         frame = frame[~frame[RUN].isin(left_out)]
         known = frame.columns[frame.notna().any() | frame.empty]
         own = {run: folders[run] for run in frame[RUN].unique() if run in folders}
-        return cls(frame[known].sort_values(SETTING, kind="stable"), own, tested_ranks(own.values()), left_out)
+        ranks = tested_ranks(path for path in own.values() if not outdated(RunFolder(path)))
+        return cls(frame[known].sort_values(SETTING, kind="stable"), own, ranks, left_out)
 
     @cached_property
     def best(self) -> pd.DataFrame:

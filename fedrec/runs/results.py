@@ -9,7 +9,7 @@ from typing import Any
 from fedrec.errors import InputError
 
 # What of a test's results is read again, and its types; what a file lacks is known to be from an earlier version.
-_KINDS: dict[str, type] = dict.fromkeys(("users", "all_users", "items", "candidates"), int)
+_KINDS: dict[str, type] = dict.fromkeys(("users", "all_users", "items", "candidates", "rounds", "trained"), int)
 _KINDS |= {"data": str, "protocol": str, "fingerprint": str, "intervals": dict}
 _EXPECTED = {str: "a text", int: "a whole number", dict: "names with values"}
 

@@ -13,6 +13,8 @@ REFERENCE = "reference"  # in the configuration of a run that trains nothing: wh
 FINGERPRINT = "data.fingerprint"  # in frames of runs and W&B's configuration: of data and protocol, no option
 PRECISION = "trainer.precision"
 FLOAT32 = (None, 32, "32", "32-true")  # its values that are one: rounds in float32
+# By which metric the best round is chosen, by what `checkpoint.select` says.
+OBJECTIVES = {"sampled": "val/ndcg_10", "full": "val/full_ndcg_10"}
 METHOD = "model.method"  # the option that a method's configuration sets to its name
 
 # What is called by a short name where a setting is said in passing; these describe a run of any method.

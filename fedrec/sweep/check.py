@@ -10,8 +10,8 @@ from pathlib import Path
 from fedrec.cli.rehearsal import Rehearsal
 from fedrec.errors import InputError
 from fedrec.evaluation.measures import CUTOFFS
+from fedrec.runs.settings import OBJECTIVES
 from fedrec.sweep.file import SELECT, SweepFile
-from fedrec.tracking.recorder import OBJECTIVES
 
 MOVE = "write the option under parameters, as {value: ...}, or in a configuration"
 

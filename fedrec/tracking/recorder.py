@@ -25,11 +25,10 @@ from fedrec.files import replacing
 from fedrec.runs.checkpoints import rounds_done
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.round_table import RoundTable
-from fedrec.runs.settings import ROUND
+from fedrec.runs.settings import OBJECTIVES, ROUND
 from fedrec.stopping import Noted, handling, stop
 
-OBJECTIVE = "val/ndcg_10"
-OBJECTIVES = {"sampled": OBJECTIVE, "full": "val/full_ndcg_10"}  # by which the best round may be chosen
+OBJECTIVE = OBJECTIVES["sampled"]
 TILE = 2**20  # pairs of a user and an item that are ranked by popularity at once
 
 

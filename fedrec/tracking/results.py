@@ -22,6 +22,7 @@ from fedrec.runs.checkpoints import rounds_done
 from fedrec.runs.costs import spent
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.plain import load
+from fedrec.runs.progress import done_rounds
 from fedrec.runs.settings import SHORT_NAMES, flat_settings, method_name, said
 from fedrec.tracking.tables import show
 
@@ -67,6 +68,7 @@ class TestReport(Callback):
             "settings": ", ".join(said(name, settings[name]) for name in SHORT_NAMES if name in settings),
             "checkpoint": self._checkpoint.name,
             "rounds": self._rounds,
+            "trained": done_rounds(self._folder),
             "select": settings.get("checkpoint.select", "sampled"),
             "seed": pl_module.seed,
             "cost": spent(self._folder),
@@ -84,9 +86,10 @@ def record_test(
 
     Args:
         folder: The run folder.
-        about: What was measured: ``method``, ``settings`` in words, ``checkpoint`` (None for a reference), ``rounds``,
-            ``select`` (by which ranking the round was chosen), ``seed`` and ``cost``; a reference has ``tried``, all
-            settings of which the best is measured; where an item is promoted, ``promoted`` has its number and raw id.
+        about: What was measured: ``method``, ``settings`` in words, ``checkpoint`` (None for a reference), ``rounds``
+            (its own), ``trained`` (the run's, when it was tested), ``select`` (by which ranking the round was chosen),
+            ``seed`` and ``cost``; a reference has ``tried``, all settings of which the best is measured; where an item
+            is promoted, ``promoted`` has its number and raw id.
         split: On what.
         held_out: What was ranked, on the CPU.
         found: As :func:`fedrec.evaluation.ranking.evaluate` gives it, on the CPU.
