@@ -12,6 +12,7 @@ import pandas as pd
 
 from fedrec.analysis.columns import experiment_settings, require
 from fedrec.runs.settings import (
+    CHANGED,
     CLASSES,
     FINGERPRINT,
     METHOD,
@@ -57,7 +58,8 @@ def settings(frame: pd.DataFrame) -> pd.Series[Any]:
     Returns:
         Categories in reading order, aligned with the rows; runs of one name differ in the seed alone. What a run has
         not (``model.privacy: null``, an empty list of upload steps) is not said; arguments of a class, of a server or
-        an upload step, are said where they vary among the runs with this class.
+        an upload step, are said where they vary among the runs with this class. Rates that were changed on the way are
+        always said.
 
     Example:
         >>> method = {"model.method": "FedRecGEL", "model.recommender": "NCF"}
@@ -89,7 +91,10 @@ def _named_settings(rows: pd.DataFrame) -> dict[str, pd.Series[bool]]:
     class. A class that is there or not (``model.privacy``) is said by them, and by its name where none are.
     """
     named = {}
-    for column in varying_settings(rows):
+    varying = varying_settings(rows)
+    # A run whose rate was changed is told from others even where there are none.
+    varying += [CHANGED] if CHANGED in rows and CHANGED not in varying and rows[CHANGED].notna().any() else []
+    for column in varying:
         said = rows[column].notna() & rows[column].ne("[]") | (column == FINGERPRINT)  # not to have one is said, too
         if owner := _owner(rows, column):
             classes = rows[column].groupby(rows[owner], dropna=False)
@@ -123,7 +128,7 @@ def _said(column: str, told: set[tuple[str, str]], value: Any) -> str:
     """A setting in a name: classes say what they are of."""
     if listed := parts(value):
         return said_parts(listed, told)
-    return str(value) if column in CLASSES else said(column, value)
+    return str(value) if column in (*CLASSES, CHANGED) else said(column, value)
 
 
 def settings_of_runs(frame: pd.DataFrame) -> pd.Series[Any]:

@@ -15,9 +15,9 @@ import pandas as pd
 
 from fedrec.analysis.fingerprints import require_one_fingerprint, without_fingerprint
 from fedrec.errors import InputError
+from fedrec.runs.changes import settings_of
 from fedrec.runs.fingerprint import read_fingerprint
 from fedrec.runs.folder import RunFolder
-from fedrec.runs.plain import load_plain
 from fedrec.runs.round_table import read_rounds
 from fedrec.runs.settings import FINGERPRINT, PROVENANCE, ROUND, RUN, flat_settings, is_metric
 from fedrec.runs.tested import outdated, tested_results
@@ -50,8 +50,9 @@ def load_runs(source: str | Path, mix_fingerprints: bool = False) -> pd.DataFram
     Columns are ``run`` (its id), ``round`` (from 1), the union of the runs' settings as flat dotted keys
     (``model.client.rho_shared``; a class by its name, ``model.recommender`` = "NCF") and the metrics by their names
     (``val/hr_10``). What belongs to a whole run, settings and ``test/…``, is repeated in each of its rows. So is
-    ``data.fingerprint``, the digest of data and protocol; of a run that has none, a warning says so. The frame is the
-    same from both sources.
+    ``data.fingerprint``, the digest of data and protocol; of a run that has none, a warning says so. A rate that was
+    changed on the way is missing there, and ``model.changed_rates`` says from which round on it was what; that apart,
+    the frame is the same from both sources.
 
     Args:
         source: A folder that holds ``runs/<id>/`` or run folders, one run folder, or ``entity/project`` on W&B.
@@ -191,7 +192,7 @@ def _run_of_folder(path: Path, name: str) -> _Run:
         for table in (rounds, read_rounds(folder.timings))
     ]
     results = {name: value for name, value in tested_results(folder).get("metrics", {}).items() if is_metric(name)}
-    settings = flat_settings(load_plain(folder.config)) | {FINGERPRINT: read_fingerprint(folder)}
+    settings = settings_of(folder) | {FINGERPRINT: read_fingerprint(folder)}
     return _Run(name, settings, pd.concat(tables, ignore_index=True), results, outdated(folder))
 
 

@@ -14,10 +14,11 @@ from fedrec.errors import InputError
 from fedrec.files import written_on
 from fedrec.report.methods import mean_and_half
 from fedrec.report.rows import CONFIGURATION, FINGERPRINT, METHOD, configuration_hash
+from fedrec.runs.changes import changed_rates, settings_of
 from fedrec.runs.fingerprint import read_fingerprint
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.plain import load_plain
-from fedrec.runs.settings import RUN, flat_settings
+from fedrec.runs.settings import RUN
 
 ABOUT = ("data", "protocol", "seed", "checkpoint", "rounds", "round", "clients")
 AFTER, STAGE = "after", "stage"
@@ -41,8 +42,7 @@ def disclosure_rows(folders: Sequence[Path]) -> pd.DataFrame:
     """
     runs = [RunFolder(folder) for folder in folders]
     configs = [load_plain(run.config) for run in runs]
-    frame = pd.DataFrame([{RUN: run.id, **flat_settings(c)} for run, c in zip(runs, configs, strict=True)])
-    named = settings_by_data(frame)
+    named = settings_by_data(pd.DataFrame([{RUN: run.id, **settings_of(run)} for run in runs]))
     rows = []
     for run, config, method in zip(runs, configs, named, strict=True):
         try:
@@ -50,7 +50,7 @@ def disclosure_rows(folders: Sequence[Path]) -> pd.DataFrame:
         except OSError:
             raise InputError(f"{run.path}: not measured; expected `fedrec privacy {run.path}` first") from None
         about = {"data": found["data"], METHOD: method, RUN: run.id, **{name: found[name] for name in ABOUT}}
-        about |= {CONFIGURATION: configuration_hash(config), FINGERPRINT: read_fingerprint(run)}
+        about |= {CONFIGURATION: configuration_hash(config, changed_rates(run)), FINGERPRINT: read_fingerprint(run)}
         about["date"] = written_on(run.disclosure)
         stages = list(dict.fromkeys(area[AFTER] for area in found["areas"]))
         for place, stage in enumerate(stages):

@@ -8,6 +8,7 @@ import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,7 @@ from fedrec.analysis.runs import run_folders
 from fedrec.errors import InputError
 from fedrec.evaluation.table import EXPOSURE, MEASURES, MODELS
 from fedrec.files import write_text, written_on
+from fedrec.runs.changes import changed_rates, settings_of
 from fedrec.runs.costs import spent
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.identity import deciding_settings
@@ -61,8 +63,7 @@ def result_rows(folder: Path, commands: Mapping[str, Sequence[str]]) -> pd.DataF
     if not tested:
         raise InputError(f"{folder}: no run was tested")
     configs = [load_plain(run.config) for run in tested]
-    frame = pd.DataFrame([{RUN: run.id, **flat_settings(c)} for run, c in zip(tested, configs, strict=True)])
-    names = settings_by_data(frame)
+    names = settings_by_data(pd.DataFrame([{RUN: run.id, **settings_of(run)} for run in tested]))
     rows = [
         {METHOD: name, **_row(run, config), "command": _said(commands.get(run.id, []))}
         for name, run, config in zip(names, tested, configs, strict=True)
@@ -86,7 +87,7 @@ def _row(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
         RUN: run.id,
         "data": about["data"],
         "protocol": about["protocol"],
-        CONFIGURATION: configuration_hash(config),
+        CONFIGURATION: configuration_hash(config, changed_rates(run)),
         FINGERPRINT: found.get(FINGERPRINT, ""),
         "seed": config.get(SEED, 0),
         "rounds": done_rounds(run) if trained else None,
@@ -101,18 +102,19 @@ def _row(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
     return row | {name: costs.get(name) for name in COSTS} | {"date": written_on(run.test)}
 
 
-def configuration_hash(config: Mapping[str, Any]) -> str:
+def configuration_hash(config: Mapping[str, Any], changed: Mapping[str, str] = MappingProxyType({})) -> str:
     """A hash of what decides a run's state, but its seed, and of its number of rounds.
 
     Args:
         config: The resolved configuration.
+        changed: Rates that were changed on the way, see :func:`fedrec.runs.changes.changed_rates`.
 
     Example:
         >>> same = [configuration_hash({"seed_everything": seed, "data": {"negatives": 4}}) for seed in (0, 1)]
         >>> same[0] == same[1] != configuration_hash({"seed_everything": 0, "data": {"negatives": 5}})
         True
     """
-    deciding = deciding_settings(config)
+    deciding = deciding_settings(config) | changed
     deciding[ROUNDS] = flat_settings(config).get(ROUNDS)
     told = {name: deciding[name] for name in experiment_settings(pd.DataFrame(columns=[*deciding]))}
     text = json.dumps(told, sort_keys=True, default=str)

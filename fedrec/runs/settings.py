@@ -11,6 +11,7 @@ RUN, ROUND, SEED = "run", "round", "seed_everything"
 PROVENANCE = "provenance"  # versions and machine, beside the settings in W&B's configuration
 REFERENCE = "reference"  # in the configuration of a run that trains nothing: which reference it is
 FINGERPRINT = "data.fingerprint"  # in frames of runs and W&B's configuration: of data and protocol, no option
+CHANGED = "model.changed_rates"  # in frames of runs: rates that were changed on the way, in words; no option
 PRECISION = "trainer.precision"
 FLOAT32 = (None, 32, "32", "32-true")  # its values that are one: rounds in float32
 # By which metric the best round is chosen, by what `checkpoint.select` says.
