@@ -103,7 +103,8 @@ def read_runs(*sources: str | Path) -> tuple[pd.DataFrame, list[str]]:
     folders = named_folders([source for source in sources if Path(source).is_dir()])
     readers: list[Callable[[], _Run]] = [partial(_run_of_folder, path, name) for name, path in folders.items()]
     readers += [reader for source in projects for reader in _runs_of_project(source)]
-    runs, left_out = [], []
+    runs: list[_Run] = []
+    left_out: list[str] = []
     for read in readers:
         try:
             runs.append(read())

@@ -114,7 +114,7 @@ def configuration_hash(config: Mapping[str, Any], changed: Mapping[str, str] = M
         >>> same[0] == same[1] != configuration_hash({"seed_everything": 0, "data": {"negatives": 5}})
         True
     """
-    deciding = deciding_settings(config) | changed
+    deciding = deciding_settings(config) | dict(changed)
     deciding[ROUNDS] = flat_settings(config).get(ROUNDS)
     told = {name: deciding[name] for name in experiment_settings(pd.DataFrame(columns=[*deciding]))}
     text = json.dumps(told, sort_keys=True, default=str)

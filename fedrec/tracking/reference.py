@@ -60,6 +60,7 @@ def measure(
         "settings": _said(tried[best]),
         "checkpoint": None,
         "rounds": 0,
+        "trained": 0,
         "select": "sampled",
         "seed": seed,
         "cost": {},
