@@ -13,6 +13,7 @@ STRUCTURE = re.compile(
     |a\ dict\ with)""",
     re.VERBOSE,
 )
+MISSING = re.compile(r"the following arguments are required: (.*)")  # of a class that was chosen
 NOT_CHOSEN = "not chosen yet where this stands; choose it first"
 REWORDED = (
     (r"Expected a <class 'float'>", "expected a number"),
@@ -51,6 +52,9 @@ def one_sentence(report: str, options: Iterable[str], parts: Mapping[str, type])
     key = ".".join(dict.fromkeys(keys)).replace(".init_args", "")
     leaves = [re.sub(r'^Parser key "[^"]+":\s*', "", line) for line in lines]
     reasons = list(dict.fromkeys(line for line in leaves if line and not STRUCTURE.match(line)))
+    if key and (missing := [found[1] for line in reasons if (found := MISSING.match(line))]):
+        names = [f"{key}.{name}" for name in missing[0].split(", ")]
+        return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
     if not reasons:
         return " ".join(report.split())
     text = "; ".join(_reworded(line) for line in reasons)

@@ -18,6 +18,8 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from fedrec.cli.arguments import prepare
+from fedrec.cli.callbacks import check_monitors, monitoring
+from fedrec.cli.ending import said_at_the_end
 from fedrec.cli.messages import one_sentence
 from fedrec.cli.options import GROUPS, OWN, SEVERAL, TRAINER_DEFAULTS, Parser, check_trainer, parts
 from fedrec.cli.resumed import as_option, limited_imports
@@ -155,6 +157,7 @@ class FederatedCLI(LightningCLI):
         """
         given = self._get(self.config_init, "trainer")
         check_trainer(given)
+        check_monitors(_listed(given.callbacks), self._get(self.config_init, "checkpoint").select)
         if not (self._resumed and self.datamodule.root):  # a folder does not say where to put a download
             self.datamodule.prepare_data()
         self.datamodule.setup(self.subcommand)
@@ -178,7 +181,7 @@ class FederatedCLI(LightningCLI):
                 enable_progress_bar=True,
                 **({"strategy": FederatedDDP()} if given.strategy == "ddp" else {}),
             )
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, ImportError) as error:
             raise InputError(f"trainer: {' '.join(str(error).split())}") from None
         if given.enable_progress_bar is False:
             self._get(self.config_init, "progress").disable()
@@ -213,10 +216,11 @@ class FederatedCLI(LightningCLI):
 
     def fit(self, model: LightningModule, datamodule: LightningDataModule) -> None:
         """Train, from the start or from a run's last checkpoint."""
-        self.trainer.fit(model, datamodule=datamodule, ckpt_path=self.checkpoint)
-        if self.trainer.is_global_zero and self.recorder.best is not None:
-            print(f"best round {self.recorder.best_round}: {self.recorder.objective} {self.recorder.best:.4f}")
-            print(f"next: fedrec test --resume {self.folder.path}{self._trust}")
+        with monitoring():
+            self.trainer.fit(model, datamodule=datamodule, ckpt_path=self.checkpoint)
+        if self.trainer.is_global_zero:
+            callbacks = _listed(self._get(self.config_init, "trainer").callbacks)
+            print(*said_at_the_end(self.trainer, callbacks, self.recorder, self.folder, self._trust), sep="\n")
 
     def validate(self, model: LightningModule, datamodule: LightningDataModule) -> None:
         """Measure a checkpoint on the selection items and print the metrics."""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from fedrec.cli.rehearsal import Rehearsal
 from fedrec.errors import InputError
-from fedrec.evaluation.measures import CUTOFFS
 from fedrec.runs.settings import OBJECTIVES
 from fedrec.sweep.file import SELECT, SweepFile
+from fedrec.tracking.logged import validation_metrics
 
 MOVE = "write the option under parameters, as {value: ...}, or in a configuration"
 
@@ -51,9 +51,8 @@ def _check_objective(sweep: SweepFile) -> None:
     if sweep.metric.startswith("val/full_") and not sweep.among_all:
         message = f"metric.name is {sweep.metric!r}, which fit logs where parameters have {SELECT}: {{value: full}}"
         raise sweep.error(message, "metric", "name")
-    best, rankings = ("full", ("", "full_")) if sweep.among_all else ("sampled", ("",))
-    measures = [f"{ranking}{name}" for ranking in rankings for name in ("hr", "ndcg", "mrr")]
-    known = [f"{OBJECTIVES[best]}_best", *(f"val/{name}_{k}" for name in measures for k in CUTOFFS)]
+    best = "full" if sweep.among_all else "sampled"
+    known = [f"{OBJECTIVES[best]}_best", *validation_metrics(best)]
     if sweep.metric not in known and not sweep.metric.startswith("train/"):
         near = difflib.get_close_matches(sweep.metric, known, n=1)
         meant = f"; did you mean {near[0]}?" if near else f"; expected {known[0]}, or one of {', '.join(known[1:])}"

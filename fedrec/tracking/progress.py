@@ -29,6 +29,7 @@ class RoundProgress(ProgressBar):
         self._task = TaskID(0)
         self._began = 0.0
         self._first = 0
+        self._evaluated = False
 
     def disable(self) -> None:
         """Show nothing (Lightning calls this on all processes but the first)."""
@@ -54,19 +55,28 @@ class RoundProgress(ProgressBar):
             console=console,
             refresh_per_second=4,
         )
-        self._task = self._bar.add_task("", total=trainer.max_epochs, completed=self._first, figures="")
+        self._task = self._bar.add_task("", total=_planned(trainer), completed=self._first, figures="")
         self._bar.start()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Nothing of this round is measured yet."""
+        self._evaluated = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that this round was evaluated: Lightning keeps the figures of earlier ones."""
+        self._evaluated = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the round's figures."""
         if not self._enabled:
             return
-        done, rounds = trainer.current_epoch + 1, trainer.max_epochs or 0
+        done, rounds = trainer.current_epoch + 1, _planned(trainer)
+        figures = _figures(trainer, self._evaluated)
         if self._bar:
-            self._bar.update(self._task, completed=done, figures=_figures(trainer))
-        elif done % max(1, rounds // max(1, self.lines)) == 0 or done == rounds:
-            seconds = time.monotonic() - self._began
-            print(f"round {done:>{len(str(rounds))}}/{rounds}  {_figures(trainer)}  {seconds:.1f} s", flush=True)
+            self._bar.update(self._task, completed=done, figures=figures)
+        elif done % max(1, (rounds or 0) // max(1, self.lines)) == 0 or done == rounds:
+            number = f"{done:>{len(str(rounds))}}/{rounds}" if rounds else done
+            print(f"round {number}  {figures}  after {time.monotonic() - self._began:.1f} s", flush=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the full bar on the terminal."""
@@ -82,7 +92,13 @@ class RoundProgress(ProgressBar):
             self._bar = None
 
 
-def _figures(trainer: Trainer) -> str:
-    metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+def _planned(trainer: Trainer) -> int | None:
+    """How many rounds there are to be; None: until something else ends the run."""
+    return trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
+
+
+def _figures(trainer: Trainer, evaluated: bool) -> str:
+    known = {name: value for name, value in trainer.callback_metrics.items() if evaluated or name.startswith("train/")}
+    metrics = {name: value.item() for name, value in known.items()}
     known = {name: metrics[key] for name, key in FIGURES.items() if key in metrics and not isnan(metrics[key])}
     return "  ".join(f"{name} {value:.4f}" for name, value in known.items())

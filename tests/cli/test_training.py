@@ -123,6 +123,34 @@ WRONG = {
     "checkpoint never": ([*FIT, "--checkpoint.every_n_rounds=0"], "checkpoint.every_n_rounds=0: expected at least 1"),
     "no such format": ([*FIT, "--recommend.output=x.txt"], "recommend.output=x.txt: expected a name that ends in .csv"),
     "no accelerator": ([*FIT, "--trainer.accelerator=foo"], "accelerator"),
+    "an accelerator without its package": ([*FIT, "--trainer.accelerator=tpu"], "trainer: Requirement 'torch_xla"),
+    **{
+        f"{callback} of no metric": (
+            [*FIT, f"--trainer.callbacks{plus}={callback}", "--trainer.callbacks.monitor=val/ndcg"],
+            "trainer.callbacks.monitor is 'val/ndcg', which fit never logs; did you mean val/ndcg_5?",
+        )
+        for callback, plus in (("EarlyStopping", ""), ("EarlyStopping", "+"), ("ModelCheckpoint", ""))
+    },
+    "a metric of nothing": (
+        [*FIT, "--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=nope"],
+        "trainer.callbacks.monitor is 'nope', which fit never logs; expected one of val/hr_5, val/hr_10, ",
+    ),
+    "a metric that this fit does not log": (
+        [*FIT, "--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=val/full_hr_10"],
+        "trainer.callbacks.monitor is 'val/full_hr_10', which fit logs with --checkpoint.select full\n",
+    ),
+    **{
+        f"an argument that is missing in {option}": (
+            [*FIT, f"--{option}={made}"],
+            f"fedrec: error: {option.removesuffix('+')}.{argument} is missing\n",
+        )
+        for option, made, argument in (
+            ("trainer.logger", "CSVLogger", "save_dir"),
+            ("trainer.callbacks", "EarlyStopping", "monitor"),
+            ("trainer.callbacks+", "EarlyStopping", "monitor"),
+            ("model.recommender", "ItemBias", "of"),
+        )
+    },
     **{
         f"precision {name}": (
             [*FIT, f"--trainer.precision={name}"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,16 @@ def test_rounds_without_an_evaluation_have_no_old_metrics(tmp_path: Path) -> Non
     rows = read(folder / "metrics.csv")
     assert [bool(row["val/hr_10"]) for row in rows] == [False, True, False, True, False]
     assert [bool(row["val/ndcg_10_best"]) for row in rows] == [False, True, True, True, True]
+
+
+def test_lines_tell_what_their_own_round_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_runs.fit(tmp_path, 5, "--trainer.check_val_every_n_epoch=2")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("round ")]
+    assert ["HR@10" in line for line in lines] == [False, True, False, True, False]
+    assert all("loss" in line for line in lines)
+    assert [line[: line.index("after ")] for line in lines] == [line.rpartition("after ")[0] for line in lines]
+    after = [float(re.search(r"  after ([\d.]+) s$", line)[1]) for line in lines]  # type: ignore[index]
+    assert after == sorted(after), "seconds since the start, and the line says so"
 
 
 def test_few_lines_where_there_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
