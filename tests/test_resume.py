@@ -15,6 +15,7 @@ from fedrec.__main__ import main
 from fedrec.federation import FederatedRecommender
 from fedrec.files import alone
 from fedrec.runs.checkpoints import load_checkpoint
+from fedrec.runs.identity import RATES
 from fedrec.runs.round_table import read_rounds
 from tests import small_runs
 from tests.runs.full_disk import full_disk
@@ -122,7 +123,7 @@ def test_another_rate_is_taken_if_the_command_line_says_it(
     (folder / "config.yaml").write_text(head + f"  {key}:\n" + tail.replace("lr: 0.01", "lr: 0.5", 1))
     before = small_runs.contents(folder)
     assert main(["fit", f"--resume={folder}", "--trainer.max_epochs=3"]) == 2
-    assert f"{rate} is 0.01, here 0.5; a run goes on with another rate if" in capsys.readouterr().err
+    assert f"{rate} is 0.01, here 0.5; fedrec fit --resume goes on with another rate if its" in capsys.readouterr().err
     assert small_runs.contents(folder) == before
     small_runs.call(["fit", f"--resume={folder}", "--trainer.max_epochs=3", f"--{rate}=0.5"])
     lines, same = ((path / "metrics.csv").read_text().splitlines() for path in (folder, tmp_path / "same"))
@@ -139,6 +140,43 @@ def test_another_rate_of_the_clients_copies_is_taken(tmp_path: Path) -> None:
     folder = small_runs.fit(tmp_path, 1, *deltas)
     small_runs.call(["fit", f"--resume={folder}", "--trainer.max_epochs=2", "--model.client.upload.lr=0.5"])
     assert load_checkpoint(folder / "checkpoints" / "last.ckpt")["settings"]["model.client.upload.lr"] == 0.5
+
+
+@pytest.mark.parametrize("command", ["test", "validate", "predict"])
+def test_what_trains_nothing_takes_no_rate(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = small_runs.fit(tmp_path, 1)
+    for rate in RATES:
+        assert main([command, f"--resume={folder}", f"--{rate}=5"]) == 2
+        told = f"--{rate}: {command} trains nothing; only fit goes on with another rate"
+        assert capsys.readouterr().err == f"fedrec: error: {told}\n"
+    assert main([command, f"--resume={folder}", "--seed_everything=1"]) == 2
+    assert not [rate for rate in RATES if rate in capsys.readouterr().err]
+
+
+@pytest.mark.parametrize("rate", ["model.client.lr", "model.server.lr"])
+def test_a_best_round_of_before_a_rate_was_changed_is_measured(rate: str, tmp_path: Path) -> None:
+    folder = small_runs.fit(tmp_path, 2)
+    unevaluated = ["--trainer.max_epochs=3", "--trainer.check_val_every_n_epoch=9"]
+    small_runs.call(["fit", f"--resume={folder}", *unevaluated, f"--{rate}=0.5"])
+    for command in ("test", "validate"):
+        small_runs.call([command, f"--resume={folder}"])
+    small_runs.call(["privacy", str(folder)])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [("checkpoint.select", "full", "sampled"), ("trainer.precision", "bf16-mixed", "32-true")],
+)
+def test_what_is_kept_though_its_group_may_change_is_told_as_it_is(
+    option: str, value: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = small_runs.fit(tmp_path, 1)
+    group, _, name = option.partition(".")
+    for command in ("test", "fit"):
+        assert main([command, f"--resume={folder}", f"--{option}={value}"]) == 2
+        assert f"is of another run: {option} is {said}, here {value}\n" in capsys.readouterr().err
+        assert main([command, f"--resume={folder}", "--seed_everything=1"]) == 2
+        assert f"--{group}.* (but {name})" in capsys.readouterr().err
 
 
 def test_a_run_can_be_given_more_rounds_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

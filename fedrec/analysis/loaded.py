@@ -14,6 +14,7 @@ from fedrec.cli.resumed import limited_imports
 from fedrec.data.datamodule import FederatedData
 from fedrec.errors import InputError
 from fedrec.federation import FederatedRecommender
+from fedrec.runs.changes import changed_rates
 from fedrec.runs.checkpoints import load_checkpoint, rounds_done
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.identity import check_settings
@@ -67,7 +68,7 @@ def load_run(
     folder = RunFolder(run)
     path = folder.best if checkpoint == "best" else folder.last
     loaded = load_checkpoint(path)
-    check_settings(path, loaded, config, ())
+    check_settings(path, loaded, config, changed_rates(folder))
     if not data.root:  # a folder does not say where to put a download
         data.prepare_data()
     data.setup("fit")

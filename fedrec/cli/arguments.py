@@ -12,11 +12,11 @@ from fedrec.runs.identity import RATES
 from fedrec.runs.plain import load
 
 SHIPPED = Path(__file__).parents[1] / "configs"
-# What may change when a run goes on; everything else is the run's own.
-CHANGEABLE = (
-    *("--trainer.", "--checkpoint.", "--progress.", "--recommend.", "--data.root", "--model.memory_budget_mib"),
-    *(f"--{rate}" for rate in RATES),
-)
+# What may change when a run goes on or is measured; everything else is the run's own.
+CHANGEABLE = ("--trainer.", "--checkpoint.", "--progress.", "--recommend.", "--data.root", "--model.memory_budget_mib")
+CHANGED_BY_FIT = tuple(f"--{rate}" for rate in RATES)
+# What of these groups a run's checkpoints are held against: it is as it was.
+KEPT = {"--checkpoint.": "select", "--trainer.": "precision"}
 ALWAYS = ("--help", "-h", "--print_config", "--ckpt_path")
 # fedrec's own options and what stands after them.
 OWN = {"--resume": "a run folder", "--trust": "a class path"}
@@ -58,12 +58,13 @@ def prepare(argv: Sequence[str]) -> Arguments:
     if not resumed:
         _check_not_a_run(command, rest)
         return Arguments([command, *_with_config_paths(rest)])
+    changeable = (*CHANGEABLE, *(CHANGED_BY_FIT if command == "fit" else ()))
     for name, _ in rest:
-        if name.startswith("-") and not name.startswith(CHANGEABLE) and name not in ALWAYS:
-            raise InputError(
-                f"{name}: cannot change when a run goes on with its own configuration; what can: "
-                + ", ".join(f"{option}*" if option.endswith(".") else option for option in CHANGEABLE)
-            )
+        if name.startswith("-") and not name.startswith(changeable) and name not in ALWAYS:
+            if name in CHANGED_BY_FIT:
+                raise InputError(f"{name}: {command} trains nothing; only fit goes on with another rate")
+            what = f"when a run {'goes on' if command == 'fit' else 'is measured'} with its own configuration"
+            raise InputError(f"{name}: cannot change {what}; what can: {', '.join(map(_changeable, changeable))}")
     said = tuple(name.removeprefix("--") for name, _ in rest)
     typed = tuple(value for _, value in rest if value and "." in value and _is_dotted(value))
     return Arguments([command, *_joined(rest)], Path(resumed[-1]), tuple(trusted), said, typed)
@@ -110,6 +111,13 @@ def configuration_path(name: str) -> Path:
     raise InputError(
         f"--config {name}: no such file, and not one of the shipped: {', '.join(shipped_configurations())}"
     )
+
+
+def _changeable(option: str) -> str:
+    """An option that can change, for people; of a group without what cannot."""
+    if not option.endswith("."):
+        return option
+    return f"{option}*" + (f" (but {KEPT[option]})" if option in KEPT else "")
 
 
 def _check_not_a_run(command: str, options: Sequence[tuple[str, str | None]]) -> None:

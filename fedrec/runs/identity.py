@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ FINGERPRINT = "fingerprint"
 _FLOAT32 = {"dtype": "float32"}  # what checkpoints are that do not say it
 # By what the best round is chosen, and in what rounds are computed: what runs from before there was a choice are.
 _USUAL: dict[str, tuple[Any, ...]] = {"checkpoint.select": ("sampled",), PRECISION: FLOAT32}
+USUAL_WORDS = {"checkpoint.select": "sampled", PRECISION: "32-true"}
 # Where files are, what things are called, how much memory is used: nothing is computed from these. The content of a
 # file is told by the split's fingerprint.
 _WITHOUT_EFFECT = ("data.root", "data.path", "data.keep_split", "model.memory_budget_mib", METHOD)
@@ -67,7 +68,7 @@ def check_settings(
         path: Where it was read from.
         checkpoint: A checkpoint of ``fedrec fit``.
         config: The resolved configuration.
-        changed: Options that the command line changes; of these, learning rates may differ.
+        changed: What the command line changes, or was changed on the way; of these, learning rates may differ.
 
     Raises:
         InputError: Naming what differs.
@@ -75,13 +76,18 @@ def check_settings(
     found = differing_settings(checkpoint, config)
     differing = [name for name in found if name not in changed or name not in RATES]
     if differing:
-        said = "; ".join("{} is {}, here {}".format(name, *found[name]) for name in differing[:5])
+        said = "; ".join("{} is {}, here {}".format(name, *_said(name, found[name])) for name in differing[:5])
         more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
         hint = ""
         if all(name in RATES for name in differing):
             options = " ".join(f"--{name}={found[name][1]}" for name in differing)
-            hint = f"; a run goes on with another rate if the command line says so: {options}"
+            hint = f"; fedrec fit --resume goes on with another rate if its command line says so: {options}"
         raise InputError(f"{path}: the checkpoint is of another run: {said}{more}{hint}")
+
+
+def _said(name: str, values: Iterable[Any]) -> list[Any]:
+    """Values of a setting; one that is not kept, because it is the usual one, by its name."""
+    return [USUAL_WORDS.get(name) if value is None else value for value in values]
 
 
 def check_identity(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
