@@ -233,6 +233,13 @@ FILES: dict[str, Case] = {
         r"user ids 'ab' and 'a\u200bb' are one id in two spellings",
     ),
     "quote not closed": (reading('user,item\n"1,2\n3,4\n'), "line 2: has a quote that does not end with the field"),
+    **{
+        f"a line break within quotes, {name}": (
+            reading(f'user,item,title\n1,2,"{text}"\n3,4,b\n'),
+            "line 2: has a quote that does not end with the field (line breaks within quotes are not read)",
+        )
+        for name, text in {"alone": "a\nb", "after a quote": 'the ""a""\nb', "at the end": "a\n"}.items()
+    },
     "text after a quote": (reading('user,item\n1,"2"3\n'), "line 2: has a quote that does not end with the field"),
     "not UTF-8": (
         reading(b"user,item\n1,2\n1,\xe9\n"),

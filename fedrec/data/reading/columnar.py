@@ -93,6 +93,8 @@ class ColumnarFile:
         with self._guarded():
             column = self._parquet_column(name) if self._content.kind == "parquet" else self._arrow_column(name)
             column.validate(full=True)
+            if pa.types.is_dictionary(column.type) and not _is_text(column.type):  # categories of numbers, say
+                column = column.cast(column.type.value_type)
         if role in ("user", "item"):
             return self._ids(role, column)
         if column.null_count:
@@ -128,7 +130,8 @@ class ColumnarFile:
             raise InputError(f"{self.source}: {self.label(role)} {' '.join(str(error).split())}.") from None
 
     def _check_type(self, role: str, names: list[str], found: pa.DataType) -> None:
-        name = self._columns[role]
+        name, told = self._columns[role], found
+        found = found.value_type if pa.types.is_dictionary(found) else found
         if names.count(name) > 1:
             raise InputError(f"{self.source}: there are several columns {name!r} for layout.{role}.")
         number = pa.types.is_integer(found) or pa.types.is_floating(found)
@@ -139,7 +142,7 @@ class ColumnarFile:
             "rating": (point, "numbers"),
         }.get(role, (number or _is_text(found), "integers or text"))
         if not right:
-            raise InputError(f"{self.source}: {self.label(role)} has type {found}; expected {expected}.")
+            raise InputError(f"{self.source}: {self.label(role)} has type {told}; expected {expected}.")
 
     @contextmanager
     def _arrow(self) -> Iterator[pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader]:

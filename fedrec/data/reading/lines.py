@@ -68,7 +68,8 @@ def fields_of(line: str, separator: str) -> list[str]:
     try:
         return next(csv.reader([line], delimiter=separator, strict=True))
     except csv.Error as error:
-        raise ValueError(f"a quote that does not end with the field ({error})") from None
+        reason = "line breaks within quotes are not read" if "end of data" in str(error) else error
+        raise ValueError(f"a quote that does not end with the field ({reason})") from None
 
 
 class OneCharacter(io.RawIOBase):

@@ -76,6 +76,18 @@ def as_parquet(**types: pa.DataType) -> Callable[[pd.DataFrame], bytes]:
     return make
 
 
+def as_categories(form: str) -> Callable[[pd.DataFrame], bytes]:
+    """As pandas writes a table whose columns are of its type ``category``."""
+
+    def make(table: pd.DataFrame) -> bytes:
+        whole = {name: table[name].astype("int64").astype("category") for name in ("user", "item", "time")}
+        buffer = io.BytesIO()
+        getattr(table.assign(**whole), f"to_{form}")(buffer)
+        return buffer.getvalue()
+
+    return make
+
+
 TEXT, WHOLE = pa.string(), pa.int64()
 PACKINGS: dict[str, Callable[[pd.DataFrame], bytes]] = {
     "csv": as_text(","),
@@ -102,6 +114,8 @@ PACKINGS: dict[str, Callable[[pd.DataFrame], bytes]] = {
     "parquet, categories": as_parquet(
         user=pa.dictionary(pa.int8(), TEXT), item=pa.dictionary(pa.int32(), TEXT), time=WHOLE
     ),
+    "parquet, categories of integers": as_categories("parquet"),
+    "feather, categories of integers": as_categories("feather"),
 }
 
 
