@@ -46,7 +46,7 @@ def require_one_fingerprint(frame: pd.DataFrame, mix_fingerprints: bool) -> None
     why = f"they differ in {', '.join(differing)}" if differing else "the files that they read differ"
     raise InputError(
         f"the runs have {len(by_fingerprint)} fingerprints, {said}: {why}, and their figures are no measure of the "
-        "methods; keep one fingerprint, or mix them with mix_fingerprints"
+        "methods; keep one fingerprint, or mix them: --mix_fingerprints (in Python mix_fingerprints=True)"
     )
 
 

@@ -90,6 +90,11 @@ def test_what_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[s
     }.items():
         assert main(["compare", *arguments]) == 2
         assert message in capsys.readouterr().err
+    for command in ("compare", "report"):  # the message names an option, and the command has it
+        assert main([command, str(tmp_path)]) == 2
+        (option,) = re.findall(r"or mix them: (--\w+)", capsys.readouterr().err)
+        out = [f"--out={tmp_path / 'page.html'}"] if command == "report" else []
+        assert main([command, str(tmp_path), option, *out]) == 0
     (tmp_path / "runs" / "a" / "ranks.parquet").unlink()
     assert main(["compare", str(tmp_path / "runs" / "a")]) == 2
     assert "no run was tested" in capsys.readouterr().err
