@@ -35,7 +35,7 @@ class Claim:
         name: What it is called in tables.
         says: The claim in words.
         source: Where it stands.
-        data: The data set's configuration, without ``data/`` and ``.yaml``.
+        data: The data set's configuration, without ``data/`` and ``.yaml``; one of the user's by its path.
         protocol: The protocol of its authors.
         seeds: Training seeds.
         run: The method that it is about: A.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedrec.claims.file import Claim, ClaimsFile, Setting
+from fedrec.cli.arguments import data_configuration
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.errors import InputError
 from fedrec.jobs.runs import QUICK_ROUNDS, ReferenceRun, TestedRun
@@ -44,12 +45,12 @@ class Plan:
 
     def runs(self, claim: Claim, setting: Setting, protocol: str) -> list[TestedRun]:
         """The runs of one method of a claim under a protocol, a seed each."""
-        files = [f"data/{claim.data}.yaml", f"method/{setting.method}.yaml", *setting.configs]
+        files = [data_configuration(claim.data), f"method/{setting.method}.yaml", *setting.configs]
         options = [f"--{name}={_word(value)}" for name, value in sorted(setting.options.items())]
         own = [*(f"--config={name}" for name in files), f"--data.protocol={protocol}", *options, *self._further]
         if self._quick:
             own.append(f"--trainer.max_epochs={QUICK_ROUNDS}")
-        name = f"{claim.data}-{setting.method}-{protocol}-{_digest(own)}"
+        name = f"{Path(claim.data).stem}-{setting.method}-{protocol}-{_digest(own)}"
         return [
             TestedRun(self._out, f"{name}-{seed}", [*own, f"--seed_everything={seed}"]) for seed in self.seeds(claim)
         ]
@@ -59,8 +60,8 @@ class Plan:
         if PRESETS[protocol].duplicates == "drop":
             return None
         about_data = [word for word in self._further if word.startswith("--data.")]
-        own = [f"--config=data/{claim.data}.yaml", f"--data.protocol={protocol}", *about_data]
-        return ReferenceRun(self._out, f"{claim.data}-repeat-{protocol}-{_digest(own)}-0", "repeat", own)
+        own = [f"--config={data_configuration(claim.data)}", f"--data.protocol={protocol}", *about_data]
+        return ReferenceRun(self._out, f"{Path(claim.data).stem}-repeat-{protocol}-{_digest(own)}-0", "repeat", own)
 
     def jobs(self) -> list[TestedRun]:
         """All runs, those of all claims with the first seed before those with the second."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fedrec.claims.figures import NAMES, figure_named
 from fedrec.claims.file import Claim, ClaimsFile, Setting
 from fedrec.claims.verdict import Asserted
-from fedrec.cli.arguments import configuration_path
+from fedrec.cli.arguments import configuration_path, data_configuration
 from fedrec.cli.values import SEEDS
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.errors import InputError
@@ -65,32 +65,32 @@ class _Reader:
             raise self.error(at, expected, value)
         return " ".join(value.split())
 
-    def number(self, value: Any, at: tuple[str, ...], low: float = float("-inf")) -> float:
-        """A number."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < low:
-            raise self.error(at, "a number" + (f" of at least {low:g}" if low > float("-inf") else ""), value)
+    def number(self, value: Any, at: tuple[str, ...], high: float = float("inf")) -> float:
+        """A number of at least 0."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high:
+            limits = "of at least 0" if high == float("inf") else f"of 0 to {high:g}, such as 0.5 for 50 %"
+            raise self.error(at, f"a number {limits}", value)
         return float(value)
 
-    def configuration(self, name: str, at: tuple[str, ...], file: str) -> str:
-        """The name of a configuration that there is."""
+    def found(self, name: str, at: tuple[str, ...], find: Callable[[str], object], file: str) -> None:
+        """Refuse the name of a configuration that there is not."""
         try:
-            configuration_path(file)
+            find(file)
         except InputError as error:
             raise self.error(at, f"the name of a configuration ({error})", name) from None
-        return name
 
     def setting(self, value: Any, at: tuple[str, ...], shared: Mapping[str, Any]) -> Setting:
         """A method, by its name or with configurations and options, which win over those that are ``shared``."""
         content = {"method": value} if isinstance(value, str) else value
         content = self.mapping(content, at, ("method", "configs", "options"))
         method = self.text(content.get("method"), (*at, "method"), "the name of a method, such as fedncf")
-        self.configuration(method, (*at, "method"), f"method/{method}.yaml")
+        self.found(method, (*at, "method"), configuration_path, f"method/{method}.yaml")
         configs = content.get("configs", [])
         if not isinstance(configs, list):
             raise self.error((*at, "configs"), "a list of configurations", configs)
         for config in configs:
             text = self.text(config, (*at, "configs"), "names of configurations")
-            self.configuration(text, (*at, "configs"), text)
+            self.found(text, (*at, "configs"), configuration_path, text)
         own = self.options(content.get("options", {}), (*at, "options"))
         return Setting(method, tuple(configs), {**shared, **own})
 
@@ -167,7 +167,7 @@ def _claim(reader: _Reader, name: str, content: Mapping[str, Any], place: Any) -
     if figure is None:
         raise reader.error(place("metric"), f"a figure such as {', '.join(NAMES)}", metric)
     data = reader.text(content.get("data"), place("data"), "the name of a data set, such as filmtrust")
-    reader.configuration(data, place("data"), f"data/{data}.yaml")
+    reader.found(data, place("data"), data_configuration, data)
     protocol = content.get("protocol")
     if not isinstance(protocol, str) or protocol not in PRESETS:
         raise reader.error(place("protocol"), f"one of {', '.join(PRESETS)}", protocol)
@@ -216,16 +216,17 @@ def _promoted(setting: Setting) -> object:
 
 
 def _asserted(reader: _Reader, content: Mapping[str, Any], place: Any, ranking: bool) -> Asserted:
-    tolerance = reader.number(content.get("tolerance", 0), place("tolerance"), 0)
+    most = 1 if ranking else float("inf")  # HR, NDCG and MRR are shares
+    tolerance = reader.number(content.get("tolerance", 0), place("tolerance"), most)
     if ("value" in content) == ("than" in content):
         both = "one of value (what the figure is) and than (what it is held against), not both"
         raise reader.error(place("than"), both, "given beside value" if "than" in content else None)
     if "than" in content:
-        by = reader.number(content["by"], place("by"), 0) if "by" in content else None
+        by = reader.number(content["by"], place("by"), most) if "by" in content else None
         cost = content.get("cost", False)
         if not isinstance(cost, bool) or (cost and content["than"] == POPULAR):
             raise reader.error(place("cost"), "true, of a claim of what another setting loses, or false", cost)
         return Asserted(by=by, tolerance=tolerance, cost=cost)
     if "by" in content or "cost" in content or not ranking:
         raise reader.error(place("than"), f"the method that this one is held against, or {POPULAR}")
-    return Asserted(value=reader.number(content["value"], place("value")), tolerance=tolerance)
+    return Asserted(value=reader.number(content["value"], place("value"), most), tolerance=tolerance)

@@ -120,6 +120,28 @@ def _changeable(option: str) -> str:
     return f"{option}*" + (f" (but {KEPT[option]})" if option in KEPT else "")
 
 
+def data_configuration(name: str) -> str:
+    """The configuration, for ``--config``, of a data set that a command, a sweep or a claim names.
+
+    Args:
+        name: A shipped data set, such as ``filmtrust``, or the path of a configuration of the user's.
+
+    Raises:
+        InputError: If there is neither, or it cannot be read.
+
+    Example:
+        >>> data_configuration("filmtrust")
+        'data/filmtrust.yaml'
+    """
+    file = name if name.endswith(".yaml") else f"data/{name}.yaml"
+    if (Path(file).is_file() or (SHIPPED / file).is_file()) and name.strip():
+        configuration_path(file)
+        return file
+    known = ", ".join(path.stem for path in sorted((SHIPPED / "data").glob("*.yaml")) if path.stem != "file")
+    own = "for a file of yours write a data configuration (README, Your own data) and give its path"
+    raise InputError(f"{name or 'blank'}: no such data set or configuration; there are {known}; {own}")
+
+
 def _check_not_a_run(command: str, options: Sequence[tuple[str, str | None]]) -> None:
     """Point to ``--resume`` where a run was named without it, or where nothing says what to measure."""
     runs = [name for name, _ in options if not name.startswith("-") and RunFolder(Path(name)).config.is_file()]

@@ -36,7 +36,9 @@ def main(argv: Sequence[str]) -> int:
     for name, value in {"--seeds": options.seeds, "--parallel": options.parallel}.items():
         if value is not None and value < 1:
             raise InputError(f"{name} {value}: expected at least 1")
-    data = options.data if options.data.endswith(".yaml") else f"data/{options.data}.yaml"
+    from fedrec.cli.arguments import data_configuration  # --help is not to wait for the parser of options
+
+    data = data_configuration(options.data)
     out = options.out or Path("methods") / _folder(data, options)
     every, seeds = _chosen(options.only, data, options.tuned), options.seeds or (1 if options.quick else SEEDS)
     quick = [f"--trainer.max_epochs={QUICK_ROUNDS}"] * options.quick
@@ -95,10 +97,9 @@ def _require_same(out: Path, options: Sequence[str]) -> None:
 
 
 def _chosen(only: str | None, data: str, tuned: bool) -> dict[str, list[str]]:
-    """The methods that are to run, each with the words that name its configurations, which are looked for."""
-    from fedrec.cli.arguments import configuration_path, shipped_configurations
+    """The methods that are to run, each with the words that name its configurations."""
+    from fedrec.cli.arguments import shipped_configurations
 
-    configuration_path(data)
     shipped = shipped_configurations()
     files = {Path(name).stem: [data, name] for name in shipped if name.startswith("method/")}
     if tuned:

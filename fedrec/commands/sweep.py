@@ -138,7 +138,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "file", metavar="FILE", help="sweep file, a folder of such, or the name of a shipped one, such as rho"
     )
-    parser.add_argument("--data", help="run it on another data set, such as ml-100k: data/<DATA>.yaml in its command")
+    parser.add_argument("--data", help="run it on another data set, such as ml-100k, or a configuration of yours")
     parser.add_argument(
         "--select",
         choices=("sampled", "full"),

@@ -56,7 +56,7 @@ def sweep_folders(options: argparse.Namespace, sweeps: Sequence[SweepFile], fold
     Raises:
         InputError: If ``out`` is no folder.
     """
-    about = (f"_{options.data}" if options.data else "") + ("_full" if options.select == "full" else "")
+    about = (f"_{Path(options.data).stem}" if options.data else "") + ("_full" if options.select == "full" else "")
     top = _out(options.out, f"{(folder or sweeps[0].path.with_suffix('')).name}{about}")
     return [top / sweep.path.stem for sweep in sweeps] if folder else [top]
 

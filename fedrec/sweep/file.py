@@ -27,12 +27,14 @@ class SweepFile:
         content: The file's top-level mapping.
         lines: Line numbers (from 1) by key path, such as ``("parameters", "seed_everything")``.
         space: Search space: dotted option of ``fedrec fit`` to what it can be.
+        data_name: Of the data set in whose place another stands in its file; blank if it is the file's own.
     """
 
     path: Path
     content: dict[str, Any]
     lines: Mapping[tuple[str, ...], int]
     space: Mapping[str, Dimension] = field(default_factory=dict)
+    data_name: str = ""
 
     @property
     def name(self) -> str:
@@ -42,7 +44,7 @@ class SweepFile:
     @property
     def data(self) -> str:
         """Name of the data's configuration; blank if the command names none of ours."""
-        return next((Path(word).stem for word in self.content["command"] if DATA.fullmatch(word)), "")
+        return self.data_name or next((Path(word).stem for word in self.content["command"] if DATA.fullmatch(word)), "")
 
     @property
     def method(self) -> str:
@@ -80,15 +82,22 @@ class SweepFile:
         """The same question of another data set.
 
         Args:
-            name: Of its configuration, without ``data/`` and ``.yaml``.
+            name: Of its configuration, without ``data/`` and ``.yaml``, or the path of one of the user's.
 
         Raises:
-            InputError: If the command names no configuration ``data/….yaml`` in whose place it could stand.
+            InputError: If there is no such configuration, or the command names no configuration ``data/….yaml`` in
+                whose place it could stand.
         """
-        command = [f"data/{name}.yaml" if DATA.fullmatch(word) else word for word in self.content["command"]]
-        if not any(DATA.fullmatch(word) for word in command):
+        from fedrec.cli.arguments import data_configuration  # --help is not to wait for the parser of options
+
+        try:
+            file = data_configuration(name)
+        except InputError as error:
+            raise InputError(f"--data {error}") from None
+        command = [file if DATA.fullmatch(word) else word for word in self.content["command"]]
+        if not any(DATA.fullmatch(word) for word in self.content["command"]):
             raise self.error("--data: the command names no configuration data/….yaml to be replaced", "command")
-        return replace(self, content={**self.content, "command": command})
+        return replace(self, content={**self.content, "command": command}, data_name=Path(name).stem)
 
     def selected_among_all(self) -> SweepFile:
         """The same question, its objective measured among all unseen items, by which the best round is chosen, too.

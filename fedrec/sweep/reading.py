@@ -101,8 +101,12 @@ def _check_metric(sweep: SweepFile) -> None:
 def _check_command(sweep: SweepFile) -> None:
     command = sweep.content.get("command")
     expected = '["${env}", python, -m, fedrec, fit, --config, <file>, --config, "${args_json_file}"]'
-    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+    if not isinstance(command, list):
         raise sweep.error(f"no command; expected a list of words such as {expected}", "command")
+    for word in command:
+        if not isinstance(word, str):
+            told = json.dumps(word)  # as YAML has it
+            raise sweep.error(f"command holds {told}, which is no text; expected words, quoted: '{told}'", "command")
     if command[:5] != COMMAND_HEAD or command[5:][-2:] != COMMAND_TAIL:
         raise sweep.error(f"command is {json.dumps(command)}; expected {expected}", "command")
     for word in sweep.fit_arguments:

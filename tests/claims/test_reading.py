@@ -61,11 +61,29 @@ REFUSED = {
     "cut-off": ("sampled HR@10", "sampled HR@7", r"claims\.high\.metric is 'sampled HR@7'"),
     "no words": ("    says: it reaches 0.918\n", "", r"line 8: claims\.high\.says is missing; expected the claim"),
     "no source": ("source: a table\n", "", r"claims\.high\.source is missing; expected where the claim stands"),
+    **{
+        f"{key} in per cent": (
+            f"{key}: 0.",
+            f"{key}: 90.",
+            rf"\.{key} is 90\.\d+; expected a number of 0 to 1, such as 0\.5",
+        )
+        for key in ("value", "tolerance", "by")
+    },
+    "value below 0": (
+        "value: 0.918",
+        "value: -0.1",
+        r"line 11: claims\.high\.value is -0\.1; expected a number of",
+    ),
+    "a file for a data set": (
+        "data: filmtrust",
+        "data: my.csv",
+        r"line 6: data is 'my\.csv'; .*for a file of yours write a data configuration \(README, Your own data\)",
+    ),
     "value of text": ("value: 0.918", "value: high", r"line 11: claims\.high\.value is 'high'; expected a number"),
     "neither": ("    value: 0.918\n", "", r"claims\.high\.than is missing; expected one of value .* and than"),
     "both": ("    by: 0.01", "    value: 0.01", r"line 16: claims\.better\.than is 'given beside value'; expected one"),
     "by without than": ("value: 0.918", "value: 0.918\n    by: 1", r"claims\.high\.than is missing; expected"),
-    "negative tolerance": ("tolerance: 0.01", "tolerance: -1", r"line 12: claims\.high\.tolerance is -1; .*least 0"),
+    "negative tolerance": ("tolerance: 0.01", "tolerance: -1", r"line 12: claims\.high\.tolerance is -1; .*of 0 to 1"),
     "cost of text": ("    by: 0.01", "    cost: much", r"claims\.better\.cost is 'much'; expected true, of a claim"),
     "cost of a figure": (
         "    value: 0.918",

@@ -141,7 +141,7 @@ def test_nothing_but_failures_ends_it(tmp_path: Path) -> None:
         (["synthetic", "--seeds", "0"], "--seeds 0: expected at least 1"),
         (["synthetic", "--parallel", "-1"], "--parallel -1: expected at least 1"),
         (["synthetic", "--only", "fedavg"], "--only fedavg: no such method; there are .*fedncf"),
-        (["movies"], "no such file, and not one of the shipped"),
+        (["movies"], "movies: no such data set or configuration; there are amazon-video, "),
         ([], "the following arguments are required: DATA"),
     ],
 )

@@ -70,7 +70,19 @@ BROKEN = {
     "target huge": ("  goal:", f"  target: {10**400}\n  goal:", r"line 5: metric\.target is 1000*; expected a number"),
     "impute null": ("  goal:", "  impute:\n  goal:", r"line 5: metric\.impute is None; expected latest, best or worst"),
     "no command": (GOOD[GOOD.index("command:") :], "", r"no command; expected a list of words"),
-    "command of numbers": ('"${env}"', "3", r"line 11: no command; expected a list of words"),
+    "command of nothing": (
+        GOOD[GOOD.index("command:") :],
+        "command: fit\n",
+        r"line 11: no command; expected",
+    ),
+    **{
+        f"{value} in the command": (
+            "few.yaml,",
+            f"few.yaml, --trainer.max_epochs, {value},",
+            rf"line 11: command holds {told}, which is no text; expected words, quoted: '{told}'",
+        )
+        for value, told in {"2": "2", "0.5": "0.5", "yes": "true", "null": "null"}.items()
+    },
     "args": ('"${args_json_file}"', '"${args}"', r"line 11: command is .*\$\{args\}.*; expected .*args_json_file"),
     "another program": ("fedrec, fit", "other, fit", r"line 11: command is .*other.*; expected"),
     "command too short": (
