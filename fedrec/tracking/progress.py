@@ -98,7 +98,8 @@ def _planned(trainer: Trainer) -> int | None:
 
 
 def _figures(trainer: Trainer, evaluated: bool) -> str:
-    known = {name: value for name, value in trainer.callback_metrics.items() if evaluated or name.startswith("train/")}
-    metrics = {name: value.item() for name, value in known.items()}
-    known = {name: metrics[key] for name, key in FIGURES.items() if key in metrics and not isnan(metrics[key])}
+    """What is known of this round; without an evaluation of its own it has no figures of one."""
+    shown = {name: key for name, key in FIGURES.items() if evaluated or key.startswith("train/")}
+    metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+    known = {name: metrics[key] for name, key in shown.items() if key in metrics and not isnan(metrics[key])}
     return "  ".join(f"{name} {value:.4f}" for name, value in known.items())
