@@ -141,4 +141,4 @@ def test_a_run_goes_on_to_the_same_bits_in_its_own_precision(
         tables.append((tmp_path / f"top{len(word)}.csv").read_text())
     assert tables[0] == tables[1]
     assert main(["test", f"--resume={whole}", "--trainer.precision=32-true"]) == 2
-    assert "trainer.precision is bf16-mixed, here None" in capsys.readouterr().err
+    assert "trainer.precision is bf16-mixed, here 32-true" in capsys.readouterr().err

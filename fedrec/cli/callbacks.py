@@ -32,7 +32,8 @@ def check_monitors(callbacks: Iterable[Callback], select: str) -> None:
     if not all(type(one).__module__.startswith(("lightning.", "fedrec.")) for one in callbacks):
         return
     known = validation_metrics(select)
-    for monitor in (one.monitor for one in callbacks if isinstance(one, EarlyStopping | ModelCheckpoint)):
+    watching = [one for one in callbacks if isinstance(one, EarlyStopping | ModelCheckpoint)]
+    for monitor in (one.monitor for one in watching if getattr(one, "strict", True)):
         if monitor is None or monitor in known or monitor.startswith("train/"):
             continue
         if monitor in validation_metrics("full"):

@@ -158,7 +158,8 @@ class FederatedCLI(LightningCLI):
         """
         given = self._get(self.config_init, "trainer")
         check_trainer(given)
-        check_monitors(_listed(given.callbacks), self._get(self.config_init, "checkpoint").select)
+        if self.subcommand == "fit":
+            check_monitors(_listed(given.callbacks), self._get(self.config_init, "checkpoint").select)
         if not (self._resumed and self.datamodule.root):  # a folder does not say where to put a download
             self.datamodule.prepare_data()
         self.datamodule.setup(self.subcommand)

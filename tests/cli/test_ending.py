@@ -58,6 +58,11 @@ def test_a_run_of_which_no_round_was_evaluated_says_what_can_be_done(
     assert (folder / "test.json").is_file()
 
 
+def test_what_is_told_not_to_be_strict_is_not_refused(tmp_path: Path) -> None:
+    options = [STOPPING[0], "--trainer.callbacks.monitor=val/nope", "--trainer.callbacks.strict=false"]
+    small_runs.fit(tmp_path, 1, *options)
+
+
 def test_a_metric_that_no_round_logs_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The names of training metrics are not known before the first round."""
     options = [*STOPPING[:1], "--trainer.callbacks.monitor=train/nope"]

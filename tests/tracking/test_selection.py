@@ -57,7 +57,7 @@ def test_the_choice_is_said_and_cannot_be_changed(folder: Path, capsys: pytest.C
     small_runs.call(["validate", f"--resume={folder}"])
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["sampled"] * 4 + ["full"] * 4
     assert main(["fit", f"--resume={folder}", "--trainer.max_epochs=9", "--checkpoint.select=sampled"]) == 2
-    assert "checkpoint.select is full, here None" in capsys.readouterr().err
+    assert "checkpoint.select is full, here sampled" in capsys.readouterr().err
 
 
 def test_a_run_that_chooses_among_candidates_is_as_it_was(tmp_path: Path) -> None:
