@@ -194,7 +194,7 @@ class FederatedRecommender(EvaluatedModule):
         rounds = trainer.max_epochs if trainer.max_epochs != -1 else None
         if not len(self.server.shared):
             self.initialise(*sizes, data.rows_of_item)
-            if trainer.state.fn == "fit":
+            if trainer.state.fn == "fit" and self.server.exchanges:
                 self.private.kept.expect(data.client_fraction, rounds)
         if self.uploads and trainer.state.fn == "fit":
             self.uploads.plan(rounds, data.coin)

@@ -16,6 +16,7 @@ from fedrec.claims.verdict import Asserted, Evidence, Interval, verdict
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.errors import InputError
 from fedrec.evaluation.table import MODEL, POPULAR
+from fedrec.jobs.runs import TestedRun
 from fedrec.report.curves import curve_rows
 from fedrec.report.rows import configuration_hash
 from fedrec.runs.plain import load_plain
@@ -120,8 +121,7 @@ def _measured(plan: Plan, claim: Claim, protocol: str) -> dict[str, Any]:
     row = _interval("figure", own)
     if claim.than:
         than = _values(plan, claim, claim.than, protocol)
-        if than.shape != own.shape:
-            raise InputError(f"claims.{claim.name}: {runs[0].name} and {others[0].name} rank different users")
+        _check_same(claim, runs[0], others[0])
         row |= _interval("other", than) | _difference(claim.figure.sign * (own - than))
     if claim.figure.measure:
         popular = _values(plan, claim, claim.run, protocol, POPULAR)
@@ -129,11 +129,23 @@ def _measured(plan: Plan, claim: Claim, protocol: str) -> dict[str, Any]:
         if claim.over_popular:
             row |= _interval("other", popular) | _difference(own - popular)
         if repeat:
+            _check_same(claim, runs[0], repeat)
             repeated = claim.figure.of(repeat.folder.path)
             row |= {"repeat": _digits(repeated.mean()), **_interval("over_repeat", own - repeated)}
     about = read_results(runs[0].folder.test)
     told = {"configuration": configuration_hash(load_plain(runs[0].folder.config))}
     return row | told | {"seeds": len(own), "users": about["users"], "fingerprint": about.get("fingerprint", "")}
+
+
+def _check_same(claim: Claim, run: TestedRun, other: TestedRun) -> None:
+    """Refuse to pair runs that rank other users or items, by the fingerprint of data and protocol."""
+    about, theirs = read_results(run.folder.test), read_results(other.folder.test)
+    same = about["users"] == theirs["users"]
+    if not same or about.get("fingerprint") != theirs.get("fingerprint", about.get("fingerprint")):
+        raise InputError(
+            f"claims.{claim.name}: {run.name} and {other.name} rank different users or items; expected the same "
+            "options data.* of both, as far as they decide on the split"
+        )
 
 
 def _values(plan: Plan, claim: Claim, setting: Setting, protocol: str, model: str = MODEL) -> Floats:

@@ -59,7 +59,8 @@ class Plan:
         """The run of the reference that recommends what a user already has; none where that can never be held out."""
         if PRESETS[protocol].duplicates == "drop":
             return None
-        about_data = [word for word in self._further if word.startswith("--data.")]
+        options = [f"--{name}={_word(value)}" for name, value in sorted(claim.run.options.items())]
+        about_data = [word for word in (*options, *self._further) if word.startswith("--data.")]
         own = [f"--config={data_configuration(claim.data)}", f"--data.protocol={protocol}", *about_data]
         return ReferenceRun(self._out, f"{Path(claim.data).stem}-repeat-{protocol}-{_digest(own)}-0", "repeat", own)
 

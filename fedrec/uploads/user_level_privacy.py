@@ -3,7 +3,8 @@
 Source: McMahan, Ramage, Talwar, Zhang, *Learning Differentially Private Recurrent Language Models* (DP-FedAvg), ICLR
 2018, arXiv:1710.06963. Cohorts are Poisson; a client's whole upload is clipped to a bound C; the server adds Gaussian
 noise of standard deviation z C to the sum over every number that is shared, rows that nobody has touched included, and
-divides by the expected size of a cohort, whoever has arrived. What the guarantee covers stands in docs/uploads.md.
+divides by the expected size of a cohort, whoever has arrived. What the guarantee covers stands in
+``docs/uploads.md`` of the repository.
 
 A client that fails, is late or is left out, since its numbers are not finite, adds nothing to the sum: it is as if it
 had not been drawn. Rounds of nobody are released, too, as noise alone.

@@ -222,3 +222,13 @@ def test_runs_are_shared_and_named_by_what_they_compute(tmp_path: Path) -> None:
     assert len(quick) == 4 * 2 + 1
     assert not {job.name for job in quick} & set(names) - {name for name in names if "repeat" in name}
     assert all("--trainer.max_epochs=5" in job.command for job in quick if "repeat" not in job.name)
+
+
+def test_the_repeat_reference_is_of_the_data_of_a_claim(tmp_path: Path) -> None:
+    options = "options: {data.evaluate_users: 20, model.client.lr: 0.1}\nclaims:"
+    plan = Plan(read_claims(write(tmp_path, "claims:", options)), tmp_path, ["--data.split_seed=3"], False)
+    for claim in plan.file.claims:
+        repeat = plan.repeat(claim, "fedrecgel")
+        assert repeat
+        about = [word for word in repeat.command if word.startswith(("--data.", "--model."))]
+        assert about == ["--data.protocol=fedrecgel", "--data.evaluate_users=20", "--data.split_seed=3"]
