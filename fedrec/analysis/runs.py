@@ -15,6 +15,7 @@ import pandas as pd
 
 from fedrec.analysis.fingerprints import require_one_fingerprint, without_fingerprint
 from fedrec.errors import InputError
+from fedrec.runs.added import with_the_same_options
 from fedrec.runs.changes import settings_of
 from fedrec.runs.fingerprint import read_fingerprint
 from fedrec.runs.folder import RunFolder
@@ -221,7 +222,8 @@ def _run_of_project(project: str, run: Any) -> _Run:
 
 def _tidy(runs: Iterable[_Run]) -> pd.DataFrame:
     frames = [_rows(run) for run in runs]
-    settings = _typed(pd.DataFrame([run.settings for run in runs], index=[run.name for run in runs]))
+    same = with_the_same_options([run.settings for run in runs])
+    settings = _typed(pd.DataFrame(same, index=[run.name for run in runs]))
     settings = settings[sorted(settings.columns)]
     metrics = pd.concat(frames, ignore_index=True)
     metrics = metrics[[RUN, ROUND, *sorted(metrics.columns.difference([RUN, ROUND]))]]

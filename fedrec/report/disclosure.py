@@ -14,6 +14,7 @@ from fedrec.errors import InputError
 from fedrec.files import written_on
 from fedrec.report.methods import mean_and_half
 from fedrec.report.rows import CONFIGURATION, FINGERPRINT, METHOD, configuration_hash
+from fedrec.runs.added import with_the_same_options
 from fedrec.runs.changes import changed_rates, settings_of
 from fedrec.runs.fingerprint import read_fingerprint
 from fedrec.runs.folder import RunFolder
@@ -42,7 +43,8 @@ def disclosure_rows(folders: Sequence[Path]) -> pd.DataFrame:
     """
     runs = [RunFolder(folder) for folder in folders]
     configs = [load_plain(run.config) for run in runs]
-    named = settings_by_data(pd.DataFrame([{RUN: run.id, **settings_of(run)} for run in runs]))
+    settings = with_the_same_options([settings_of(run) for run in runs])
+    named = settings_by_data(pd.DataFrame([{RUN: run.id, **own} for run, own in zip(runs, settings, strict=True)]))
     rows = []
     for run, config, method in zip(runs, configs, named, strict=True):
         try:

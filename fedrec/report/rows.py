@@ -19,6 +19,7 @@ from fedrec.analysis.runs import run_folders
 from fedrec.errors import InputError
 from fedrec.evaluation.table import EXPOSURE, MEASURES, MODELS
 from fedrec.files import write_text, written_on
+from fedrec.runs.added import with_the_same_options
 from fedrec.runs.changes import changed_rates, settings_of
 from fedrec.runs.costs import spent
 from fedrec.runs.folder import RunFolder
@@ -63,7 +64,8 @@ def result_rows(folder: Path, commands: Mapping[str, Sequence[str]]) -> pd.DataF
     if not tested:
         raise InputError(f"{folder}: no run was tested")
     configs = [load_plain(run.config) for run in tested]
-    names = settings_by_data(pd.DataFrame([{RUN: run.id, **settings_of(run)} for run in tested]))
+    settings = with_the_same_options([settings_of(run) for run in tested])
+    names = settings_by_data(pd.DataFrame([{RUN: run.id, **own} for run, own in zip(tested, settings, strict=True)]))
     rows = [
         {METHOD: name, **_row(run, config), "command": _said(commands.get(run.id, []))}
         for name, run, config in zip(names, tested, configs, strict=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from jsonargparse import ArgumentParser
@@ -17,6 +18,13 @@ from fedrec.runs.settings import parts
 
 # The class whose options stand below `model`, which configurations do not name.
 MODULE = "fedrec.federation.FederatedRecommender"
+# Where the classes are that settings call by their short names.
+_HOMES = {
+    "model.recommender": "fedrec.models",
+    "model.client": "fedrec.client",
+    "model.server": "fedrec.server",
+    "data": "fedrec.data.datamodule",
+}
 
 
 def with_added_options(theirs: Mapping[str, Any], ours: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,6 +50,37 @@ def with_added_options(theirs: Mapping[str, Any], ours: Mapping[str, Any], confi
     return filled
 
 
+def with_the_same_options(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Flat settings of several runs, in which one from before an option has it at its default where others know it.
+
+    So that tables do not take it for another setting. Of classes of fedrec alone: no others are imported.
+
+    Args:
+        settings: Of each run, by flat dotted keys, classes by their short names.
+    """
+    known: dict[tuple[str, Any], set[str]] = {}
+    for own in settings:
+        for name in own:
+            if owner := _owner(name):
+                known.setdefault((owner, own.get(owner)), set()).add(name)
+    return [dict(own) | _missing(own, known) for own in settings]
+
+
+def _missing(own: Mapping[str, Any], known: Mapping[tuple[str, Any], set[str]]) -> dict[str, Any]:
+    """The options that others with the same classes have, at their defaults."""
+    found = {}
+    for owner, home in _HOMES.items():
+        for name in known.get((owner, own.get(owner)), set()) - own.keys():
+            if hasattr(importlib.import_module(home), str(own.get(owner))):
+                found[name] = _default(f"{home}.{own[owner]}", name.removeprefix(f"{owner}."))
+    return found
+
+
+def _owner(name: str) -> str:
+    """The part of the composition whose option a setting is; nothing if it is none."""
+    return max((prefix for prefix in _HOMES if name.startswith(f"{prefix}.")), key=len, default="")
+
+
 def _classes(node: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
     """The class paths of a configuration, each with the dotted key at which it stands."""
     found = [(prefix, str(node["class_path"]))] if "class_path" in node else []
@@ -51,6 +90,7 @@ def _classes(node: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
     return found
 
 
+@cache
 def _default(class_path: str, option: str) -> Any:
     """What an option is that is left out; one of a dataclass among the arguments stands behind its name and a dot."""
     module, _, name = class_path.rpartition(".")

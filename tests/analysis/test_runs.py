@@ -29,14 +29,15 @@ def test_one_row_per_run_and_round_with_settings_metrics_and_results(tmp_path: P
     assert "step" not in frame
 
 
-def test_a_setting_that_some_runs_lack_is_missing_there(tmp_path: Path) -> None:
-    settings = config()
+def test_an_option_that_some_runs_lack_has_its_default_there_and_is_missing_in_other_classes(tmp_path: Path) -> None:
+    settings, other = config(), config()
     settings["model"]["client"]["init_args"]["local_epochs"] = 4
-    write_run(tmp_path, "a", settings, [0.1])
-    write_run(tmp_path, "b", config(), [0.1])
+    other["model"]["client"] = {"class_path": "fedrec.client.FCF"}
+    for name, own in (("a", settings), ("b", config()), ("c", other)):
+        write_run(tmp_path, name, own, [0.1])
     column = load_runs(tmp_path)["model.client.local_epochs"]
-    assert column[0] == 4
-    assert np.isnan(column[1])
+    assert column[:2].tolist() == [4, 1]
+    assert np.isnan(column[2])
 
 
 @pytest.mark.parametrize("where", ["", "runs", "runs/a"])

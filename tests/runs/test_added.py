@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from fedrec.runs.added import with_the_same_options
 from fedrec.runs.checkpoints import WholeCheckpoints, load_checkpoint
 from fedrec.runs.identity import deciding_settings, differing_settings
+from fedrec.runs.settings import flat_settings
 from tests import small_runs
 
 TOP_K = {"class_path": "fedrec.uploads.TopK", "init_args": {"ratio": 0.1, "number": None}}
@@ -88,6 +90,22 @@ def test_an_option_of_another_class_differs() -> None:
     assert found["model.server.weight_decay"] == [None, 0.0]
     assert found["model.server"] == ["GramServer", "MeanServer"]
     assert found["model.server.lam"] == [1.0, None]
+
+
+def test_tables_take_a_run_of_before_an_option_for_one_at_its_default() -> None:
+    now = flat_settings(CONFIG)
+    before = {
+        name: value for name, value in now.items() if name not in ("model.server.weight_decay", "data.split_seed")
+    }
+    other = {**before, "model.server": "GramServer"}
+    foreign = {**before, "model.server": "mine.MyServer"}
+    assert with_the_same_options([before, now, other, foreign]) == [
+        now,
+        now,
+        {**other, "data.split_seed": 0},
+        {**foreign, "data.split_seed": 0},
+    ]
+    assert with_the_same_options([before, before]) == [before, before]
 
 
 def test_a_run_of_before_an_option_is_tested_and_goes_on_to_the_same_bits(
