@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +14,10 @@ from fedrec.cli.resumed import limited_imports
 from fedrec.data.datamodule import FederatedData
 from fedrec.errors import InputError
 from fedrec.federation import FederatedRecommender
-from fedrec.runs.changes import changed_rates
+from fedrec.runs.changes import named_rates
 from fedrec.runs.checkpoints import load_checkpoint, rounds_done
 from fedrec.runs.folder import RunFolder
-from fedrec.runs.identity import check_settings
+from fedrec.runs.identity import RATES, check_settings
 from fedrec.runs.saved import read_run
 from fedrec.runs.settings import flat_settings, method_name
 
@@ -64,11 +64,12 @@ def load_run(
     Raises:
         InputError: The folder, its data or its checkpoint cannot be used.
     """
-    model, data, config = made_anew(run, trusted, root)
+    config = read_run(run, GROUPS, trusted, ("data.root",) if root else ())
     folder = RunFolder(run)
     path = folder.best if checkpoint == "best" else folder.last
     loaded = load_checkpoint(path)
-    check_settings(path, loaded, config, changed_rates(folder))
+    check_settings(path, loaded, config, named_rates(folder))
+    model, data = made_anew(with_rates(config, loaded.get("settings", {})), trusted, root)
     if not data.root:  # a folder does not say where to put a download
         data.prepare_data()
     data.setup("fit")
@@ -84,11 +85,29 @@ def load_run(
     return LoadedRun(folder, path, model, data, rounds_done(loaded), planned, method_name(flat_settings(config)))
 
 
+def with_rates(config: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with the rates of a checkpoint, which may be of before they were changed.
+
+    Args:
+        config: The run's configuration, which has its last rates.
+        settings: Those of the checkpoint, by flat dotted keys.
+    """
+    made = copy.deepcopy(dict(config))
+    for rate in RATES:
+        *owners, name = rate.split(".")
+        node: Any = made
+        for owner in owners:
+            node = node.get(owner) if isinstance(node, dict) else None
+            node = node.get("init_args", node) if isinstance(node, dict) else None
+        if isinstance(node, dict) and name in node and isinstance(settings.get(rate), int | float):
+            node[name] = settings[rate]
+    return made
+
+
 def made_anew(
-    run: Path, trusted: Collection[str] = (), root: str | None = None
-) -> tuple[FederatedRecommender, FederatedData, dict[str, Any]]:
-    """Model and data module of a run's configuration, nothing initialised or read, and the configuration."""
-    config = read_run(run, GROUPS, trusted, ("data.root",) if root else ())
+    config: Mapping[str, Any], trusted: Collection[str] = (), root: str | None = None
+) -> tuple[FederatedRecommender, FederatedData]:
+    """Model and data module of a run's configuration, nothing initialised or read."""
     given = {"model": {**config["model"], "seed": config.get("seed_everything", 0)}, "data": config["data"]}
     if root:
         given["data"] = {**given["data"], "init_args": {**given["data"].get("init_args", {}), "root": root}}
@@ -102,4 +121,4 @@ def made_anew(
             if not str(error).startswith("Does not validate against"):
                 raise
             raise InputError(one_sentence(str(error), (), parts())) from None
-    return made.model, made.data, config
+    return made.model, made.data

@@ -33,7 +33,7 @@ from fedrec.evaluation.measures import CUTOFFS
 from fedrec.evaluation.results import said_users
 from fedrec.federation import FederatedRecommender
 from fedrec.precision import BFLOAT16, BFloat16Products
-from fedrec.runs.changes import changed_rates
+from fedrec.runs.changes import named_rates
 from fedrec.runs.checkpoints import WholeCheckpoints, load_checkpoint, rounds_done
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.identity import check_settings
@@ -205,7 +205,7 @@ class FederatedCLI(LightningCLI):
                 raise InputError(f"{self.subcommand}: expected a trained model: --resume RUNDIR, or --ckpt_path FILE")
         if path:
             checkpoint = load_checkpoint(path)
-            check_settings(path, checkpoint, config, self._said if fits else changed_rates(self.folder))
+            check_settings(path, checkpoint, config, self._said if fits else named_rates(self.folder))
             done, rounds = rounds_done(checkpoint), self._get(self.config_init, "trainer").max_epochs
             if fits and 0 <= rounds < done:
                 raise InputError(f"trainer.max_epochs={rounds}: the run has {done} rounds already")

@@ -56,8 +56,9 @@ class RunStart(Callback):
                 self._inside.enter_context(alone(self._folder.path, wait=False))
             except BlockingIOError:
                 raise InputError(f"{self._folder.path}: another process is training in this run folder") from None
-            write_config(self._folder, self._config)
+            # What changed is named before the configuration has it: a kill may fall between them.
             write_provenance(self._folder, self._rounds + 1, self._changed)
+            write_config(self._folder, self._config)
             write_fingerprint(self._folder, trainer.datamodule.split)  # type: ignore[attr-defined]
             write_text(self._folder.audit, f"{self._audit}\n")
             print(self._audit, f"run folder {self._folder.path}", sep="\n", flush=True)

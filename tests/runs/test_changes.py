@@ -12,13 +12,18 @@ import pytest
 
 from fedrec.__main__ import main
 from fedrec.analysis import load_runs
+from fedrec.analysis.loaded import load_run, with_rates
 from fedrec.analysis.naming import settings
 from fedrec.commands.report import report
 from fedrec.errors import InputError
 from fedrec.evaluation.table import MEASURES, MODELS
 from fedrec.report.rows import result_rows
-from fedrec.runs.changes import changed_rates
+from fedrec.runs.changes import changed_rates, settings_of
 from fedrec.runs.folder import RunFolder
+from fedrec.runs.identity import RATES
+from fedrec.runs.settings import flat_settings
+from fedrec.tracking import start
+from fedrec.tracking.recorder import RoundRecorder
 from tests import small_runs
 from tests.analysis.folders import config, write_run
 
@@ -92,11 +97,14 @@ def test_alone_a_changed_run_says_it_too(tmp_path: Path, capsys: pytest.CaptureF
     assert "FedNCF, client lr 0.1, from round 3 0.5" in " ".join(capsys.readouterr().out.split())
 
 
-def test_fit_leaves_what_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["fedrec"])
     monkeypatch.setenv("WANDB_MODE", "disabled")
+
+
+@pytest.mark.usefixtures("_bare")
+def test_fit_leaves_what_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = small_runs.fit(tmp_path, 2)
     small_runs.call(["fit", f"--resume={folder}", "--trainer.max_epochs=3", f"--{CLIENT}=0.5"])
     small_runs.call(["test", f"--resume={folder}"])
@@ -104,3 +112,56 @@ def test_fit_leaves_what_is_told(
     assert changed in " ".join(capsys.readouterr().out.split())
     assert changed in json.loads((folder / "test.json").read_text())["settings"]
     assert load_runs(folder)["model.changed_rates"].tolist() == [changed] * 3
+
+
+class Killed(BaseException):
+    """What nothing catches."""
+
+
+def killed(*_: Any) -> None:
+    """In place of what a process did not come to."""
+    raise Killed
+
+
+@pytest.mark.usefixtures("_bare")
+@pytest.mark.parametrize(
+    "place", [(RoundRecorder, "on_train_epoch_start"), (start, "write_provenance"), (start, "write_config")]
+)
+def test_a_run_that_was_killed_before_a_round_with_its_new_rate_is_of_the_old_one(
+    place: tuple[Any, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = small_runs.fit(tmp_path, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(*place, killed)
+        with pytest.raises(Killed):
+            main(["fit", f"--resume={folder}", "--trainer.max_epochs=3", f"--{CLIENT}=0.5"])
+    capsys.readouterr()
+    for command in ("validate", "test"):
+        small_runs.call([command, f"--resume={folder}"])
+    assert "client lr 0.01," in json.loads((folder / "test.json").read_text())["settings"]
+    assert settings_of(RunFolder(folder))[CLIENT] == 0.01
+    assert load_run(folder, "last").model.client.lr == 0.01
+
+
+@pytest.mark.usefixtures("_bare")
+def test_a_checkpoint_of_before_a_change_is_replayed_with_its_rate(tmp_path: Path) -> None:
+    folder = small_runs.fit(tmp_path, 1)
+    best = (folder / "checkpoints" / "best.ckpt").read_bytes()
+    small_runs.call(["fit", f"--resume={folder}", "--trainer.max_epochs=2", f"--{CLIENT}=0.5", f"--{SERVER}=0.2"])
+    (folder / "checkpoints" / "best.ckpt").unlink()  # it may share its bytes with the last one
+    (folder / "checkpoints" / "best.ckpt").write_bytes(best)
+    for checkpoint, rates in {"best": (0.01, 0.01), "last": (0.5, 0.2)}.items():
+        model = load_run(folder, checkpoint).model  # type: ignore[arg-type]
+        assert (model.client.lr, model.server.lr) == rates
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_every_rate_is_the_checkpoints(rate: str) -> None:
+    upload = {"class_path": "DeltaUpload", "init_args": {"lr": 1.0}}
+    client = {"class_path": "LocalTraining", "init_args": {"lr": 1.0, "upload": upload}}
+    told = {"model": {"client": client, "server": {"class_path": "MeanServer", "init_args": {"lr": 1.0}}}}
+    found = flat_settings(with_rates(told, {rate: 2.0, "model.client.rho": 3.0}))
+    assert found == flat_settings(told) | {rate: 2.0}
+    assert with_rates({"model": {"client": "Fcf", "server": None}}, {rate: 2.0}) == {
+        "model": {"client": "Fcf", "server": None}
+    }
