@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
@@ -13,6 +13,9 @@ from fedrec.errors import InputError
 from fedrec.tracking.logged import validation_metrics
 
 _OPTION = "trainer.callbacks.monitor"
+# What the recorder adds to a round's row in metrics.csv after callbacks have looked.
+_RECORDED = re.compile(r"val/((popular|gap)_(full_)?(hr|ndcg)_10|(full_)?ndcg_10_best)")
+_COUNTED = ("epoch", "step")  # what Lightning's ModelCheckpoint counts itself
 _NOT_LOGGED = re.compile(r"Early stopping conditioned on metric `(.*?)` which is not available.*following: (.*)", re.S)
 
 
@@ -32,15 +35,21 @@ def check_monitors(callbacks: Iterable[Callback], select: str) -> None:
     if not all(type(one).__module__.startswith(("lightning.", "fedrec.")) for one in callbacks):
         return
     known = validation_metrics(select)
-    watching = [one for one in callbacks if isinstance(one, EarlyStopping | ModelCheckpoint)]
-    for monitor in (one.monitor for one in watching if getattr(one, "strict", True)):
-        if monitor is None or monitor in known or monitor.startswith("train/"):
+    for one in callbacks:
+        if not isinstance(one, EarlyStopping | ModelCheckpoint) or not getattr(one, "strict", True):
             continue
-        if monitor in validation_metrics("full"):
-            raise InputError(f"{_OPTION} is {monitor!r}, which fit logs with --checkpoint.select full")
-        near = difflib.get_close_matches(monitor, known, n=1, cutoff=0.75)
-        meant = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
-        raise InputError(f"{_OPTION} is {monitor!r}, which fit never logs; {meant}")
+        counted = _COUNTED if isinstance(one, ModelCheckpoint) else ()
+        if one.monitor is not None and one.monitor not in (*known, *counted) and not one.monitor.startswith("train/"):
+            raise InputError(f"{_OPTION} is {one.monitor!r}, which {_refusal(one.monitor, known)}")
+
+
+def _refusal(monitor: str, known: Sequence[str]) -> str:
+    """Why a metric cannot be watched, and which was meant."""
+    if monitor in validation_metrics("full"):
+        return "fit logs with --checkpoint.select full"
+    why = "callbacks cannot watch" if _RECORDED.fullmatch(monitor) else "fit never logs"
+    near = difflib.get_close_matches(monitor, known, n=1, cutoff=0.75)
+    return f"{why}; did you mean {near[0]}?" if near else f"{why}; expected one of {', '.join(known)}"
 
 
 @contextmanager

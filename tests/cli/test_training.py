@@ -131,6 +131,18 @@ WRONG = {
         )
         for callback, plus in (("EarlyStopping", ""), ("EarlyStopping", "+"), ("ModelCheckpoint", ""))
     },
+    **{
+        f"{metric}, which {callback} cannot watch": (
+            [*FIT, f"--trainer.callbacks={callback}", f"--trainer.callbacks.monitor={metric}"],
+            f"trainer.callbacks.monitor is {metric!r}, which callbacks cannot watch; did you mean {meant}?",
+        )
+        for callback in ("EarlyStopping", "ModelCheckpoint")
+        for metric, meant in (("val/ndcg_10_best", "val/ndcg_10"), ("val/gap_ndcg_10", "val/ndcg_10"))
+    },
+    "a number of rounds, which EarlyStopping does not see": (
+        [*FIT, "--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=epoch"],
+        "trainer.callbacks.monitor is 'epoch', which fit never logs; expected one of val/hr_5, ",
+    ),
     "a metric of nothing": (
         [*FIT, "--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=nope"],
         "trainer.callbacks.monitor is 'nope', which fit never logs; expected one of val/hr_5, val/hr_10, ",
