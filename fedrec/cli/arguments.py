@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +147,8 @@ def _check_not_a_run(command: str, options: Sequence[tuple[str, str | None]]) ->
     """Point to ``--resume`` where a run was named without it, or where nothing says what to measure."""
     runs = [name for name, _ in options if not name.startswith("-") and RunFolder(Path(name)).config.is_file()]
     if runs:
-        raise InputError(f"{command} {runs[0]}: a run stands after --resume: fedrec {command} --resume {runs[0]}")
+        resume = f"fedrec {command} --resume {shlex.quote(runs[0])}"
+        raise InputError(f"{command} {runs[0]}: a run stands after --resume: {resume}")
     if command != "fit" and not options:
         raise InputError(f"{command}: expected a trained model: fedrec {command} --resume RUNDIR")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator
 
 from lightning import Trainer
@@ -27,13 +28,15 @@ def said_at_the_end(
     if done != planned:
         of = f" of {planned} rounds" if planned > 0 else f" round{'s' * (done != 1)}"
         yield f"stopped by {_stopped_by(trainer, callbacks)} after {done}{of}"
-    test = f"fedrec test --resume {folder.path}{trust}"
+    test = f"fedrec test --resume {shlex.quote(str(folder.path))}{trust}"
     if recorder.best is not None:
         yield f"best round {recorder.best_round}: {recorder.objective} {recorder.best:.4f}"
         yield f"next: {test}"
     elif folder.last.exists():
         no_best = f"no round was evaluated, so there is no {folder.best.name}"
-        yield f"{no_best}; next, with the last round: {test} --ckpt_path {folder.last}"
+        yield f"{no_best}; next, with the last round: {test} --ckpt_path {shlex.quote(str(folder.last))}"
+    else:
+        yield "nothing was trained, so there is no checkpoint"
 
 
 def _stopped_by(trainer: Trainer, callbacks: Collection[Callback]) -> str:

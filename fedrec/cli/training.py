@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -210,7 +211,8 @@ class FederatedCLI(LightningCLI):
             if fits and 0 <= rounds < done:
                 raise InputError(f"trainer.max_epochs={rounds}: the run has {done} rounds already")
             if fits and done == rounds:
-                more = f"fedrec fit --resume {self.folder.path}{self._trust} --trainer.max_epochs {2 * rounds}"
+                resume = f"fedrec fit --resume {shlex.quote(str(self.folder.path))}{self._trust}"
+                more = f"{resume} --trainer.max_epochs {2 * rounds}"
                 print(f"finished: all {rounds} rounds are done; to train on, for example to {2 * rounds}: {more}")
         return path
 
@@ -222,7 +224,8 @@ class FederatedCLI(LightningCLI):
             self.trainer.fit(model, datamodule=datamodule, ckpt_path=self.checkpoint)
         if self.trainer.is_global_zero:
             callbacks = _listed(self._get(self.config_init, "trainer").callbacks)
-            print(*said_at_the_end(self.trainer, callbacks, self.recorder, self.folder, self._trust), sep="\n")
+            for line in said_at_the_end(self.trainer, callbacks, self.recorder, self.folder, self._trust):
+                print(line)
 
     def validate(self, model: LightningModule, datamodule: LightningDataModule) -> None:
         """Measure a checkpoint on the selection items and print the metrics."""

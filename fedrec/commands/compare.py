@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,7 +62,8 @@ def _tested(sources: Sequence[str], by_run: bool, mix: bool) -> tuple[pd.DataFra
     folders = named_folders(sources)
     runs = {name: RunFolder(folders[name]) for name in frame[RUN].unique()}
     new = [name for name, run in runs.items() if not run.ranks.exists()]
-    left_out += [f"run {name} was not tested: fedrec test --resume {folders[name]}" for name in new]
+    tests = {name: f"fedrec test --resume {shlex.quote(str(folders[name]))}" for name in new}
+    left_out += [f"run {name} was not tested: {test}" for name, test in tests.items()]
     untested = [*new, *(name for name, run in runs.items() if outdated(run))]
     for reason in left_out:
         print(f"left out: {reason}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class RunFolder:
         if folder.config.exists():
             raise InputError(
                 f"{folder.path}: there is a run of this id (WANDB_RUN_ID) already; "
-                f"go on with it by `fedrec fit --resume {folder.path}`, or choose another id"
+                f"go on with it by `fedrec fit --resume {shlex.quote(str(folder.path))}`, or choose another id"
             )
         return folder
 

@@ -58,6 +58,41 @@ def test_a_run_of_which_no_round_was_evaluated_says_what_can_be_done(
     assert (folder / "test.json").is_file()
 
 
+@pytest.mark.parametrize("more", [(), (NEVER,)])
+def test_printed_commands_can_be_pasted(
+    more: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the folder is called."""
+    folder = small_runs.fit(tmp_path / "it's mine", 1, *more)
+    test = capsys.readouterr().out.splitlines()[-1].partition(": fedrec ")[2]
+    small_runs.call(["fit", f"--resume={folder}"])
+    (finished,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("finished")]
+    for command in (test, finished.partition(": fedrec ")[2]):
+        small_runs.call(shlex.split(command))
+    assert (folder / "test.json").is_file()
+    assert len((folder / "metrics.csv").read_text().splitlines()) == 1 + 2
+    capsys.readouterr()
+    assert main(["fit", str(folder)]) == 2
+    assert shlex.split(capsys.readouterr().err.rpartition(": fedrec ")[2]) == ["fit", "--resume", str(folder)]
+
+
+@pytest.mark.parametrize(("rounds", "options"), [(0, ()), (50, ("--trainer.max_time=00:00:00:00",))])
+def test_a_fit_that_trained_nothing_says_so(
+    rounds: int, options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_runs.call([*small_runs.options(tmp_path, rounds, *options), "--trainer.logger=false"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "nothing was trained, so there is no checkpoint"
+    assert "" not in lines
+
+
+@pytest.mark.parametrize("monitor", ["step", "epoch", "val/ndcg_10"])
+def test_checkpoints_of_lightnings_watch_what_it_counts(monitor: str, tmp_path: Path) -> None:
+    options = ["--trainer.callbacks=ModelCheckpoint", f"--trainer.callbacks.monitor={monitor}"]
+    small_runs.fit(tmp_path, 1, *options, f"--trainer.callbacks.dirpath={tmp_path / 'own'}")
+    assert list((tmp_path / "own").iterdir())
+
+
 def test_what_is_told_not_to_be_strict_is_not_refused(tmp_path: Path) -> None:
     options = [STOPPING[0], "--trainer.callbacks.monitor=val/nope", "--trainer.callbacks.strict=false"]
     small_runs.fit(tmp_path, 1, *options)

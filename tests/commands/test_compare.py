@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,16 @@ def test_what_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (tmp_path / "runs" / "a" / "ranks.parquet").unlink()
     assert main(["compare", str(tmp_path / "runs" / "a")]) == 2
     assert "no run was tested" in capsys.readouterr().err
+
+
+def test_the_command_that_tests_a_run_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "it's mine"
+    known_run(root, "a", "FedNCF", 0, 0.4)
+    left_out = known_run(root, "b", "FedNCF", 1, 0.4)
+    (left_out / "ranks.parquet").unlink()
+    small_runs.call(["compare", str(root)])
+    command = capsys.readouterr().err.partition("was not tested: ")[2]
+    assert shlex.split(command) == ["fedrec", "test", "--resume", str(left_out)]
 
 
 def test_two_seeds_of_a_small_federation_are_within_noise_and_what_learns_nothing_is_worse(
