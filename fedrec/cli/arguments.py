@@ -128,18 +128,23 @@ def data_configuration(name: str) -> str:
         name: A shipped data set, such as ``filmtrust``, or the path of a configuration of the user's.
 
     Raises:
-        InputError: If there is neither, or it cannot be read.
+        InputError: If there is neither, it cannot be read, or it names no class of data.
 
     Example:
         >>> data_configuration("filmtrust")
         'data/filmtrust.yaml'
     """
     file = name if name.endswith(".yaml") else f"data/{name}.yaml"
+    own = "for a file of yours write a data configuration (README, Your own data) and give its path"
     if (Path(file).is_file() or (SHIPPED / file).is_file()) and name.strip():
-        configuration_path(file)
+        path = configuration_path(file)
+        if path == SHIPPED / "data" / "file.yaml":  # it does not say which file
+            raise InputError(f"{name}: names no data set; {own}")
+        data = load(path).get("data")
+        if not isinstance(data, str) and not (isinstance(data, dict) and "class_path" in data):
+            raise InputError(f"{name}: no data configuration, it names no class under `data`; {own}")
         return file
     known = ", ".join(path.stem for path in sorted((SHIPPED / "data").glob("*.yaml")) if path.stem != "file")
-    own = "for a file of yours write a data configuration (README, Your own data) and give its path"
     raise InputError(f"{name or 'blank'}: no such data set or configuration; there are {known}; {own}")
 
 

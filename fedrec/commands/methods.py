@@ -98,9 +98,11 @@ def _require_same(out: Path, options: Sequence[str]) -> None:
 
 def _chosen(only: str | None, data: str, tuned: bool) -> dict[str, list[str]]:
     """The methods that are to run, each with the words that name its configurations."""
-    from fedrec.cli.arguments import shipped_configurations
+    from fedrec.cli.arguments import SHIPPED, configuration_path, shipped_configurations
 
     shipped = shipped_configurations()
+    if tuned and not configuration_path(data).is_relative_to(SHIPPED):  # a file of the user's may have the same name
+        raise InputError(f"--tuned: {data} is no shipped data set, and operating points are of these; leave it out")
     files = {Path(name).stem: [data, name] for name in shipped if name.startswith("method/")}
     if tuned:
         points = {name: f"tuned/{Path(data).stem}_{name}.yaml" for name in files}

@@ -82,6 +82,18 @@ def test_methods_with_an_operating_point_run_with_it(tmp_path: Path) -> None:
         main(["synthetic", *fixed])
 
 
+def test_operating_points_are_of_shipped_data_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration of the user's may be called as a shipped one, and stand where that would."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("x/filmtrust.yaml", "data/filmtrust.yaml"):
+        Path(name).parent.mkdir()
+        Path(name).write_text("data: {class_path: InteractionFile, init_args: {path: ratings.csv}}\n")
+    for said, name in {"x/filmtrust.yaml": "x/filmtrust.yaml", "filmtrust": "data/filmtrust.yaml"}.items():
+        with pytest.raises(InputError, match=f"--tuned: {name} is no shipped data set"):
+            main([said, "--tuned", "--only", "fedrecgel"])
+    assert not Path("methods").exists()
+
+
 def test_a_folder_is_named_after_what_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["synthetic", "--only", "fedncf", "--quick"]) == 0

@@ -69,7 +69,10 @@ def test_methods_claims_and_sweeps_take_its_path() -> None:
     check_against_parser(own)
 
 
-@pytest.mark.parametrize("name", ["ratings.csv", "nosuch", "nosuch.yaml", "list.yaml", " ", ""])
+NO_DATA = ["method/fedncf.yaml", "tuned/filmtrust_fedncf.yaml", "twin/central.yaml", "sweep.yaml", "file"]
+
+
+@pytest.mark.parametrize("name", ["ratings.csv", "nosuch", "nosuch.yaml", "list.yaml", " ", "", *NO_DATA])
 def test_what_is_no_data_set_is_refused_at_once(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
