@@ -191,17 +191,16 @@ class FederatedRecommender(EvaluatedModule):
         check_processes(self.client, trainer.world_size)
         self.processes = Processes(trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
         sizes = data.num_users, data.num_items
-        rounds = trainer.max_epochs if trainer.max_epochs != -1 else None
         if not len(self.server.shared):
             self.initialise(*sizes, data.rows_of_item)
-            if trainer.state.fn == "fit" and self.server.exchanges:
-                self.private.kept.expect(data.client_fraction, rounds)
-        if self.uploads and trainer.state.fn == "fit":
-            self.uploads.plan(rounds, data.coin)
         if (own := (self.private.num_users, self.server.num_items)) != sizes:
             raise InputError(
-                f"the model was made for {own[0]} users and {own[1]} items; the data has {sizes[0]} and {sizes[1]}"
+                "the model was made for {} users and {} items; the data has {} and {}".format(*own, *sizes)
             )
+        if trainer.state.fn == "fit":
+            rounds = trainer.max_epochs if trainer.max_epochs != -1 else None
+            self.private.kept.expect(data.client_fraction if self.server.exchanges else 1, rounds)
+            self.uploads.plan(rounds, data.coin)
 
     def initialise(self, num_users: int, num_items: int, rows_of_item: Tensor | None = None) -> None:
         """Make shared and private parameters: initial values are a function of the seed, and of the counts if asked.

@@ -104,11 +104,7 @@ def differences(
     pairs = list(_pairs(by_setting, baseline, measures))
     intervals, alone = estimates({place: pair.change for place, pair in enumerate(pairs)}), _p_values(pairs)
     corrected = holm(alone)
-    rows = [
-        _row(pair, intervals[place], alone[place], corrected[place])
-        | {"detectable": detectable(pair.change, len(pairs))}
-        for place, pair in enumerate(pairs)
-    ]
+    rows = [_row(pair, intervals[at], alone[at], corrected[at], len(pairs)) for at, pair in enumerate(pairs)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -127,7 +123,7 @@ def _discordant(change: Floats) -> tuple[int, int]:
     return int((change > 0).sum()), int((change < 0).sum())
 
 
-def _row(pair: _Pair, interval: Estimate, alone: float, corrected: float) -> dict[str, Any]:
+def _row(pair: _Pair, interval: Estimate, alone: float, corrected: float, comparisons: int) -> dict[str, Any]:
     over_seeds = over_seeds_p(pair.own.mean(1), pair.other.mean(1), pair.same_runs and len(pair.own) == len(pair.other))
     shown = corrected <= LEVEL and (math.isnan(over_seeds) or over_seeds <= LEVEL)
     gains, losses = _discordant(pair.change)
@@ -143,6 +139,7 @@ def _row(pair: _Pair, interval: Estimate, alone: float, corrected: float) -> dic
         "gains": gains,
         "losses": losses,
         "effect": effect_size(pair.change),
+        "detectable": detectable(pair.change, comparisons),
         "test": "McNemar" if pair.of_hits else "randomisation",
         "p_alone": alone,
         "p": corrected,

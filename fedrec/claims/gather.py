@@ -121,7 +121,7 @@ def _measured(plan: Plan, claim: Claim, protocol: str) -> dict[str, Any]:
     row = _interval("figure", own)
     if claim.than:
         than = _values(plan, claim, claim.than, protocol)
-        _check_same(claim, runs[0], others[0])
+        _check_same(claim, runs[0], others[0], own.shape[1:] == than.shape[1:])
         row |= _interval("other", than) | _difference(claim.figure.sign * (own - than))
     if claim.figure.measure:
         popular = _values(plan, claim, claim.run, protocol, POPULAR)
@@ -129,18 +129,17 @@ def _measured(plan: Plan, claim: Claim, protocol: str) -> dict[str, Any]:
         if claim.over_popular:
             row |= _interval("other", popular) | _difference(own - popular)
         if repeat:
-            _check_same(claim, runs[0], repeat)
             repeated = claim.figure.of(repeat.folder.path)
+            _check_same(claim, runs[0], repeat, own.shape[1:] == repeated.shape)
             row |= {"repeat": _digits(repeated.mean()), **_interval("over_repeat", own - repeated)}
     about = read_results(runs[0].folder.test)
     told = {"configuration": configuration_hash(load_plain(runs[0].folder.config))}
     return row | told | {"seeds": len(own), "users": about["users"], "fingerprint": about.get("fingerprint", "")}
 
 
-def _check_same(claim: Claim, run: TestedRun, other: TestedRun) -> None:
-    """Refuse to pair runs that rank other users or items, by the fingerprint of data and protocol."""
+def _check_same(claim: Claim, run: TestedRun, other: TestedRun, same: bool) -> None:
+    """Refuse to pair runs that rank other users or items: not the ``same`` number, or another fingerprint."""
     about, theirs = read_results(run.folder.test), read_results(other.folder.test)
-    same = about["users"] == theirs["users"]
     if not same or about.get("fingerprint") != theirs.get("fingerprint", about.get("fingerprint")):
         raise InputError(
             f"claims.{claim.name}: {run.name} and {other.name} rank different users or items; expected the same "

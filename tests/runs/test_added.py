@@ -30,9 +30,7 @@ CONFIG: dict[str, Any] = {
             },
         },
         "server": {"class_path": "fedrec.server.MeanServer", "init_args": {"lr": 0.01, "weight_decay": 0.0}},
-        "uploads": [
-            {"class_path": "fedrec.uploads.ErrorFeedback", "init_args": {"steps": [TOP_K], "limit_mib": 1024.0}}
-        ],
+        "uploads": [FEEDBACK],
         "max_left_out": 0.5,
     },
     "data": {
