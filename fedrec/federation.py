@@ -194,9 +194,8 @@ class FederatedRecommender(EvaluatedModule):
         if not len(self.server.shared):
             self.initialise(*sizes, data.rows_of_item)
         if (own := (self.private.num_users, self.server.num_items)) != sizes:
-            raise InputError(
-                "the model was made for {} users and {} items; the data has {} and {}".format(*own, *sizes)
-            )
+            said = "the model was made for {} users and {} items; the data has {} and {}"
+            raise InputError(said.format(*own, *sizes))
         if trainer.state.fn == "fit":
             rounds = trainer.max_epochs if trainer.max_epochs != -1 else None
             self.private.kept.expect(data.client_fraction if self.server.exchanges else 1, rounds)
