@@ -282,12 +282,15 @@ def replay_in_production(
 
 
 class RecordedRounds(L.LightningDataModule):
-    """A case's rounds, one an epoch."""
+    """A case's rounds, one an epoch; their clients were chosen by no coins."""
+
+    coin = None
 
     def __init__(self, case: Case) -> None:
         super().__init__()
         self.num_users, self.num_items = case.setting.num_users, case.setting.num_items
         self.cohorts = [cohort_of(case.setting, recorded) for recorded in case.rounds]
+        self.client_fraction = max(len(recorded.clients) for recorded in case.rounds) / case.setting.num_users
 
     def train_dataloader(self) -> DataLoader[Cohort]:
         if self.trainer is None:
