@@ -19,7 +19,7 @@ from fedrec.data.datamodule import Synthetic
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.data.protocol.presets import ProtocolOverrides
 from fedrec.data.synthetic import Plan
-from fedrec.evaluation.ranking import Tiles
+from fedrec.evaluation.tiles import Tiles
 from tests.compositions import composition, names
 from tests.pretended import DEVICE, Device
 from tests.reference.adapter import BareFederation
@@ -149,9 +149,9 @@ def test_tiles_are_as_large_as_a_gpu_holds(monkeypatch: pytest.MonkeyPatch) -> N
     free = 2**33
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 2 * free))
     tiles = Tiles.within(budget=2**20, floats=256, device="cuda")
-    assert tiles.items == tiles.candidates == free // 4 // (4 * 256)
-    assert Tiles.within(budget=2**40, floats=256, device="cuda").items == 2**30
-    assert Tiles.within(budget=2**20, floats=256, device="cpu").items == 2**10
+    assert tiles == Tiles(pairs=free // 4 // (4 * 256), scores=free // 4 // (4 * 8))
+    assert Tiles.within(budget=2**40, floats=256, device="cuda").pairs == 2**30
+    assert Tiles.within(budget=2**20, floats=256, device="cpu") == Tiles(pairs=2**10, scores=2**15)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")

@@ -25,6 +25,7 @@ from fedrec.evaluation.histogram import RankHistogram
 from fedrec.evaluation.learned import learned, told_figures
 from fedrec.evaluation.ranking import evaluate, full_ranks, sampled_ranks, top_items
 from fedrec.evaluation.table import MODELS
+from fedrec.evaluation.tiles import OF_BASELINES
 from fedrec.federation import FederatedRecommender
 from fedrec.models import NCF
 from fedrec.runs.checkpoints import rounds_done
@@ -94,7 +95,7 @@ def test_one_round_is_one_epoch_and_one_step_of_the_server(method: str) -> None:
             assert float(found[name]) == pytest.approx(float(value), rel=1e-6, nan_ok=True), name
         metrics = RankHistogram()
         score = bare.scorer(private=bare.served(held_out))
-        metrics.update(sampled_ranks(score, held_out, bare.tiles().candidates))
+        metrics.update(sampled_ranks(score, held_out, bare.tiles()))
         for name, value in metrics.compute().items():
             assert float(found[f"val/{name}"]) == pytest.approx(float(value), rel=1e-6)
     mine, theirs = snapshot(bare), federated.state_dict()
@@ -280,7 +281,7 @@ def test_tests_rank_the_model_and_two_baselines(method: str) -> None:
         assert found[name] == pytest.approx(figure)
     for prefix, score in scorers.items():
         for kind, rank in (("sampled", sampled_ranks), ("full", full_ranks)):
-            expected = rank(score, held_out, 10**6)
+            expected = rank(score, held_out, OF_BASELINES)
             assert ranks[prefix + kind].tolist() == expected.tolist()
             public = f"test/{prefix}{'full_' if kind == 'full' else ''}hr_10"
             assert found[public] == pytest.approx(float((expected <= 10).double().mean()))
@@ -292,7 +293,7 @@ def test_predictions_are_the_best_unseen_items() -> None:
     (score,) = running.predict(federated, datamodule=source)  # type: ignore[misc]
     held_out = HeldOut.of(source.split, "test")
     users = held_out.users
-    items, scores = top_items(score, held_out, federated.tiles().items, 3)
+    items, scores = top_items(score, held_out, federated.tiles(), 3)
     everything = federated.scorer()(users, torch.arange(source.num_items)[None])
     for user in users.tolist():
         seen = held_out.seen_items[held_out.seen_indptr[user] : held_out.seen_indptr[user + 1]].tolist()

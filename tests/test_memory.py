@@ -18,6 +18,7 @@ from fedrec.client import LocalTraining
 from fedrec.client.stores import DecayedRows, FullTables
 from fedrec.client.stores.tuned_rows import TunedRows
 from fedrec.evaluation.ranking import full_ranks, sampled_ranks, top_items
+from fedrec.evaluation.tiles import Tiles
 from fedrec.models import NCF
 from fedrec.models.recommender import Recommender
 from tests.compositions import Composition, composition, names
@@ -130,9 +131,9 @@ def test_an_evaluation_allocates_nothing_above_budget_and_model(method: str, roo
     with Allocations() as allocations:
         for mean_private in (False, True):
             score = module.scorer(mean_private)
-            sampled_ranks(score, data, module.tiles().candidates)
-            full_ranks(score, data, module.tiles().items)
-            top_items(score, data, module.tiles().items, 10)
+            sampled_ranks(score, data, module.tiles())
+            full_ranks(score, data, module.tiles())
+            top_items(score, data, module.tiles(), 10)
     index = 8 * max(data.candidates.numel() + len(data.items), len(data.seen_items), 10 * USERS)
     allowed = max(module.budget, model_size(module), index)
     above = {entry for entry in allocations.made if entry[0] > allowed}
@@ -140,11 +141,11 @@ def test_an_evaluation_allocates_nothing_above_budget_and_model(method: str, roo
     assert allowed < 4 * USERS * ITEMS * 32  # not even the narrowest activations of all users and items
 
 
-def test_candidates_are_scored_in_the_caches_and_within_the_budget() -> None:
-    # 4 bytes * (4 * 128 + 2 * (128 + 64 + 32) + 3 * 32 = 1,056 floats) a pair: 24 MiB hold 5,957 pairs.
+def test_pairs_are_scored_in_the_caches_and_within_the_budget() -> None:
+    # 4 bytes * (4 * 128 + 2 * (128 + 64 + 32) + 3 * 32 = 1,056 floats) a pair: 24 MiB hold 5,957. 32 bytes a score.
     roomy, tight = (federation(NCF(32, 3), LocalTraining(), 2, 3, budget_mib=mib) for mib in (64.0, 1.0))
-    assert [roomy.tiles().items, roomy.tiles().candidates] == [15_887, 5_957]
-    assert tight.tiles().items == tight.tiles().candidates == 248
+    assert roomy.tiles() == Tiles(pairs=5_957, scores=2**21)
+    assert tight.tiles() == Tiles(pairs=248, scores=2**15)
 
 
 def evaluated() -> Any:

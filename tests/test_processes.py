@@ -24,7 +24,8 @@ from torch.testing import assert_close
 from fedrec.data.cohort import share_of
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.errors import InputError
-from fedrec.evaluation.ranking import Tiles, evaluate
+from fedrec.evaluation.ranking import evaluate
+from fedrec.evaluation.tiles import Tiles
 from fedrec.exchange import Upload
 from fedrec.processes import Processes, _packed, _unpacked
 from fedrec.runs.round_table import read_rounds

@@ -12,10 +12,11 @@ from fedrec.client.private import PrivateState
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.evaluation.baselines import popularity_score
 from fedrec.evaluation.histogram import RankHistogram
-from fedrec.evaluation.ranking import Tiles, evaluate, full_ranks, ranks_of_item, sampled_ranks
+from fedrec.evaluation.ranking import evaluate, full_ranks, ranks_of_item, sampled_ranks
 from fedrec.evaluation.results import test_metrics
 from fedrec.evaluation.scores import Score, Scorer
 from fedrec.evaluation.table import PROMOTED
+from fedrec.evaluation.tiles import Tiles
 from fedrec.models.recommender import Recommender
 from fedrec.processes import Processes
 from fedrec.server import Server
@@ -76,9 +77,9 @@ class EvaluatedModule(L.LightningModule):
         """Rank the selection items among their candidates and, where asked to, among all unseen items."""
         score = self.scorer(private=self.served(held_out))
         own = held_out.share(self.processes.rank, self.processes.world)
-        self._among_candidates.update(sampled_ranks(score, own, self.tiles().candidates))
+        self._among_candidates.update(sampled_ranks(score, own, self.tiles()))
         if self.ranks_all:
-            self._among_all.update(full_ranks(score, own, self.tiles().items))
+            self._among_all.update(full_ranks(score, own, self.tiles()))
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the users of all processes."""
@@ -105,7 +106,7 @@ class EvaluatedModule(L.LightningModule):
         share = held_out.share(self.processes.rank, self.processes.world)
         own = evaluate(scores, share, self.tiles())
         if self.uploads.promoted is not None:
-            own[PROMOTED] = ranks_of_item(scores[""], share, self.tiles().items, self.uploads.promoted)
+            own[PROMOTED] = ranks_of_item(scores[""], share, self.tiles(), self.uploads.promoted)
         parts = self.processes.gather(own)
         found = {name: HeldOut.joined([part[name] for part in parts]).cpu() for name in own}
         self.log_dict(test_metrics(found, held_out.to("cpu")), batch_size=len(held_out.users))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,41 +12,7 @@ from fedrec.data.protocol.heldout import HeldOut
 from fedrec.evaluation.lists import LENGTH, first_places, rank_correlation
 from fedrec.evaluation.measures import ranks
 from fedrec.evaluation.scores import Score
-from fedrec.evaluation.tiles import all_scores, candidate_scores, unseen_items
-
-# Share of a GPU's free memory that an evaluation takes, where that is more than the budget: a large tile keeps it busy.
-OF_GPU = 4
-# Working memory in bytes with which candidates are scored on a CPU: it then stays in the processor's caches.
-CACHED = 24 * 2**20
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """How many pairs of a user and an item are scored at once.
-
-    Attributes:
-        candidates: Where held-out items are ranked among their candidates.
-        items: Where they are ranked among all items.
-    """
-
-    candidates: int
-    items: int
-
-    @classmethod
-    def within(cls, budget: int, floats: int, device: torch.device | str = "cpu") -> Tiles:
-        """As many pairs as fit into the working memory; on a GPU into a quarter of what it has free, if that is more.
-
-        Args:
-            budget: Bytes of working memory.
-            floats: Working memory of a pair, in float32 numbers.
-            device: Where scores are computed.
-        """
-        kind = torch.device(device).type
-        if kind == "cuda":
-            budget = max(budget, torch.cuda.mem_get_info(device)[0] // OF_GPU)
-        items = max(1, budget // (4 * floats))
-        cached = max(1, CACHED // (4 * floats))
-        return cls(min(items, cached) if kind == "cpu" else items, items)
+from fedrec.evaluation.tiles import Tiles, all_scores, candidate_scores, unseen_items
 
 
 def evaluate(scores: Mapping[str, Score], held_out: HeldOut, tiles: Tiles) -> dict[str, Tensor]:
@@ -79,7 +44,7 @@ def evaluate(scores: Mapping[str, Score], held_out: HeldOut, tiles: Tiles) -> di
         ...     rows=torch.tensor([1, 1]),
         ... )
         >>> popular = lambda users, items: held_out.popularity[items].expand(len(users), -1)
-        >>> found = evaluate({"popular": popular}, held_out, Tiles(candidates=100, items=100))
+        >>> found = evaluate({"popular": popular}, held_out, Tiles(pairs=100, scores=100))
         >>> found["popular_sampled"].tolist(), found["popular_full"].tolist()
         ([2, 1], [3, 1])
         >>> found["popular_list"][:, :3].tolist()
@@ -88,8 +53,8 @@ def evaluate(scores: Mapping[str, Score], held_out: HeldOut, tiles: Tiles) -> di
     by_name: dict[str, Tensor] = {}
     for name, score in scores.items():
         prefix = f"{name}_" if name else ""
-        sampled, correlation = among_candidates(score, held_out, tiles.candidates)
-        full, lists = among_all(score, held_out, tiles.items)
+        sampled, correlation = among_candidates(score, held_out, tiles)
+        full, lists = among_all(score, held_out, tiles)
         found = {"sampled": sampled, "full": full, "list": lists, "correlation": correlation}
         by_name |= {f"{prefix}{kind}": values for kind, values in found.items()}
     return by_name
@@ -100,43 +65,43 @@ def ranks_of(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: values for name, values in found.items() if values.dim() == 1 and not values.is_floating_point()}
 
 
-def sampled_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:
+def sampled_ranks(score: Score, held_out: HeldOut, tiles: Tiles) -> Tensor:
     """Ranks of the held-out items among their candidates, ``int64 [V]``.
 
     Args:
         score: Scores.
         held_out: Users, their held-out items and candidates.
-        tile: Pairs of a user and an item that are scored at once.
+        tiles: How much is scored at once.
     """
-    parts = [ranks(scores[:, 0], scores[:, 1:]) for _, scores in candidate_scores(score, held_out, tile)]
+    parts = [ranks(scores[:, 0], scores[:, 1:]) for _, scores in candidate_scores(score, held_out, tiles)]
     return torch.cat([held_out.items[:0], *parts])  # there may be nobody to rank
 
 
-def among_candidates(score: Score, held_out: HeldOut, tile: int) -> tuple[Tensor, Tensor]:
+def among_candidates(score: Score, held_out: HeldOut, tiles: Tiles) -> tuple[Tensor, Tensor]:
     """Ranks as :func:`sampled_ranks` gives them; how the candidates' order follows popularity, ``float64 [V]``."""
     parts, follow = [], []
-    for users, scores in candidate_scores(score, held_out, tile):
+    for users, scores in candidate_scores(score, held_out, tiles):
         parts.append(ranks(scores[:, 0], scores[:, 1:]))
         follow.append(rank_correlation(scores[:, 1:], held_out.popularity[held_out.candidates[users]]))
     nobody = held_out.items[:0]
     return torch.cat([nobody, *parts]), torch.cat([nobody.double(), *follow])
 
 
-def full_ranks(score: Score, held_out: HeldOut, tile: int) -> Tensor:
+def full_ranks(score: Score, held_out: HeldOut, tiles: Tiles) -> Tensor:
     """Ranks of the held-out items among all items that their users have not seen, ``int64 [V]``.
 
     Args:
         score: Scores.
         held_out: Users, their held-out items and what they have seen.
-        tile: Pairs of a user and an item that are scored at once.
+        tiles: How much is scored at once.
     """
-    return among_all(score, held_out, tile)[0]
+    return among_all(score, held_out, tiles)[0]
 
 
-def among_all(score: Score, held_out: HeldOut, tile: int) -> tuple[Tensor, Tensor]:
+def among_all(score: Score, held_out: HeldOut, tiles: Tiles) -> tuple[Tensor, Tensor]:
     """Ranks as :func:`full_ranks` gives them, and the first places among all unseen items, ``int64 [V, 10]``."""
     parts, lists = [], []
-    for users, scores in all_scores(score, held_out, tile):
+    for users, scores in all_scores(score, held_out, tiles):
         items = held_out.items[users, None]
         allowed = unseen_items(held_out, users)
         numbers = scores if scores.is_floating_point() else scores.double()
@@ -147,17 +112,17 @@ def among_all(score: Score, held_out: HeldOut, tile: int) -> tuple[Tensor, Tenso
     return torch.cat([nobody, *parts]), torch.cat([nobody.new_empty(0, LENGTH), *lists])
 
 
-def ranks_of_item(score: Score, held_out: HeldOut, tile: int, item: int) -> Tensor:
+def ranks_of_item(score: Score, held_out: HeldOut, tiles: Tiles, item: int) -> Tensor:
     """Ranks of one item among all items that each user has not seen, ``int64 [V]``; 0 for users who have seen it.
 
     Args:
         score: Scores.
         held_out: Users and what they have seen.
-        tile: Pairs of a user and an item that are scored at once.
+        tiles: How much is scored at once.
         item: The item.
     """
     parts = []
-    for users, scores in all_scores(score, held_out, tile):
+    for users, scores in all_scores(score, held_out, tiles):
         allowed = unseen_items(held_out, users)
         new = allowed[:, item].clone()
         allowed[:, item] = False
@@ -165,7 +130,7 @@ def ranks_of_item(score: Score, held_out: HeldOut, tile: int, item: int) -> Tens
     return torch.cat([held_out.items[:0], *parts])  # there may be nobody to rank
 
 
-def top_items(score: Score, held_out: HeldOut, tile: int, k: int) -> tuple[Tensor, Tensor]:
+def top_items(score: Score, held_out: HeldOut, tiles: Tiles, k: int) -> tuple[Tensor, Tensor]:
     """The K best unseen items of each user, best first, with their scores: ``int64 [V, K]`` and ``[V, K]``.
 
     Places for which a user has no unseen item left hold the item -1 and the score minus infinity.
@@ -173,7 +138,7 @@ def top_items(score: Score, held_out: HeldOut, tile: int, k: int) -> tuple[Tenso
     Args:
         score: Scores.
         held_out: Users and what they have seen.
-        tile: Pairs of a user and an item that are scored at once.
+        tiles: How much is scored at once.
         k: How many items each user gets.
 
     Example:
@@ -188,12 +153,12 @@ def top_items(score: Score, held_out: HeldOut, tile: int, k: int) -> tuple[Tenso
         ...     rows=torch.tensor([1]),
         ... )
         >>> popular = lambda users, items: held_out.popularity[items].float().expand(len(users), -1)
-        >>> items, scores = top_items(popular, held_out, tile=100, k=2)  # item 1 was seen
+        >>> items, scores = top_items(popular, held_out, Tiles(pairs=100, scores=100), k=2)  # item 1 was seen
         >>> items.tolist(), scores.tolist()
         ([[2, 0]], [[6.0, 4.0]])
     """
     items, values = [], []
-    for users, scores in all_scores(score, held_out, tile):
+    for users, scores in all_scores(score, held_out, tiles):
         scores = scores.masked_fill(~unseen_items(held_out, users), float("-inf"))
         best = pad(scores, (0, max(0, k - scores.shape[1])), value=float("-inf")).topk(k, dim=1)
         values.append(best.values)

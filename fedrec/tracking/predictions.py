@@ -49,7 +49,7 @@ class PredictionWriter(Callback):
         """Find the users' best items by the scores that the module gives; of several processes, the first does."""
         if not trainer.is_global_zero:
             return
-        items, scores = top_items(outputs, batch, pl_module.tiles().items, self.top_k)  # type: ignore[operator]
+        items, scores = top_items(outputs, batch, pl_module.tiles(), self.top_k)  # type: ignore[operator]
         self._parts.append((batch.users.cpu(), items.cpu(), scores.cpu()))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

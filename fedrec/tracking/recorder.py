@@ -21,6 +21,7 @@ from fedrec.errors import InputError, LostProcessError
 from fedrec.evaluation.baselines import popularity_score
 from fedrec.evaluation.measures import hit_rate, ndcg
 from fedrec.evaluation.ranking import full_ranks, sampled_ranks
+from fedrec.evaluation.tiles import OF_BASELINES
 from fedrec.files import replacing
 from fedrec.runs.checkpoints import rounds_done
 from fedrec.runs.folder import RunFolder
@@ -29,7 +30,6 @@ from fedrec.runs.settings import OBJECTIVES, ROUND
 from fedrec.stopping import Noted, handling, stop
 
 OBJECTIVE = OBJECTIVES["sampled"]
-TILE = 2**20  # pairs of a user and an item that are ranked by popularity at once
 
 
 class RoundRecorder(Checkpoint):
@@ -217,8 +217,8 @@ def most_popular(held_out: HeldOut, among_all: bool = False) -> dict[str, float]
         among_all: Whether also among all items that their users have not seen.
     """
     score = popularity_score(held_out.popularity)
-    ranks = {"": sampled_ranks(score, held_out, TILE)} | (
-        {"full_": full_ranks(score, held_out, TILE)} if among_all else {}
+    ranks = {"": sampled_ranks(score, held_out, OF_BASELINES)} | (
+        {"full_": full_ranks(score, held_out, OF_BASELINES)} if among_all else {}
     )
     measures = {"hr_10": hit_rate, "ndcg_10": ndcg}
     return {f"{k}{name}": float(of(rank, 10).mean()) for k, rank in ranks.items() for name, of in measures.items()}

@@ -11,9 +11,10 @@ from fedrec.data.federated import FederatedData
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.evaluation.baselines import popularity_score
 from fedrec.evaluation.histogram import RankHistogram
-from fedrec.evaluation.ranking import Tiles, evaluate, sampled_ranks
+from fedrec.evaluation.ranking import evaluate, sampled_ranks
 from fedrec.evaluation.references import REFERENCES, Values
 from fedrec.evaluation.scores import Score
+from fedrec.evaluation.tiles import OF_BASELINES
 from fedrec.files import write_text
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.round_table import RoundTable
@@ -21,8 +22,6 @@ from fedrec.runs.settings import REFERENCE, ROUND, said
 from fedrec.tracking.provenance import write_config, write_fingerprint, write_provenance
 from fedrec.tracking.recorder import OBJECTIVE, beside_popular, most_popular
 from fedrec.tracking.results import record_test
-
-TILES = Tiles.within(64 * 2**20, floats=2)
 
 
 def measure(
@@ -52,7 +51,7 @@ def measure(
     if best < len(tried) - 1:  # the weights of one setting are held at a time
         scores = reference.scores(split, seed, tried[best])
     held_out = HeldOut.of(split, "test")
-    found = evaluate({**scores, "popular": popularity_score(held_out.popularity)}, held_out, TILES)
+    found = evaluate({**scores, "popular": popularity_score(held_out.popularity)}, held_out, OF_BASELINES)
     model = {"method": reference.title, **tried[best]}
     _begin(folder, {"seed_everything": seed, REFERENCE: name, "model": model, "data": dict(content)}, data, rows[best])
     about: dict[str, Any] = {
@@ -84,7 +83,7 @@ def _begin(folder: RunFolder, config: Mapping[str, Any], data: FederatedData, ro
 def _row(score: Score, held_out: HeldOut) -> dict[str, float]:
     """Figures on the selection item, under the names that rounds have them."""
     metrics = RankHistogram()
-    metrics.update(sampled_ranks(score, held_out, TILES.candidates))
+    metrics.update(sampled_ranks(score, held_out, OF_BASELINES))
     row = {f"val/{name}": float(value) for name, value in metrics.compute().items()}
     best = {f"{OBJECTIVE}_best": row[OBJECTIVE]}
     return {ROUND: 1.0, **row, **beside_popular(row, most_popular(held_out)), **best}

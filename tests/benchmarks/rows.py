@@ -110,7 +110,7 @@ class Rounds:
 
     def _evaluate(self) -> None:
         scorer = self.module.scorer(private=self.module.served(self.held_out))
-        self.module.processes.gather(sampled_ranks(scorer, self.own, self.module.tiles().candidates))
+        self.module.processes.gather(sampled_ranks(scorer, self.own, self.module.tiles()))
 
     def take(self, found: dict[str, float]) -> None:
         """Take what was timed elsewhere."""

@@ -15,9 +15,10 @@ from torch import Tensor
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.evaluation.baselines import popularity_score
 from fedrec.evaluation.learned import auc, gini, learned, over_some_users, told_figures, worst_tenth
-from fedrec.evaluation.ranking import Tiles, evaluate
+from fedrec.evaluation.ranking import evaluate
 from fedrec.evaluation.strata import STRATA, strata
 from fedrec.evaluation.table import MODELS
+from fedrec.evaluation.tiles import Tiles
 from tests.small import generator, held_out
 
 USERS, ITEMS = 24, 40

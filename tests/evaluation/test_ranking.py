@@ -17,6 +17,7 @@ from fedrec.data.protocol.heldout import HeldOut
 from fedrec.evaluation.baselines import popularity_score
 from fedrec.evaluation.ranking import full_ranks, sampled_ranks, top_items
 from fedrec.evaluation.scores import Score, Scorer
+from fedrec.evaluation.tiles import Tiles, all_scores
 from fedrec.models import NCF, PFedRec
 from fedrec.models.recommender import Recommender
 from tests.reference.adapter import BareFederation
@@ -49,12 +50,35 @@ def seen_by(data: HeldOut, user: int) -> set[int]:
     return set(data.seen_items[data.seen_indptr[user] : data.seen_indptr[user + 1]].tolist())
 
 
-TILES = st.integers(1, 2 * ITEMS) | st.just(1000)
+ALL = Tiles(pairs=1000, scores=1000)
+ONE = Tiles(pairs=1, scores=1)
+SIZES = st.integers(1, 2 * ITEMS) | st.just(1000)
+TILES = st.builds(Tiles, pairs=SIZES, scores=SIZES)
 
 
 @settings(max_examples=40, deadline=None)
-@given(problem=problems(), tile=TILES)
-def test_ranks_are_those_of_a_loop(problem: tuple[Tensor, HeldOut], tile: int) -> None:
+@given(problem=problems(), tiles=TILES, block=st.integers(1, ITEMS + 1))
+def test_no_more_is_scored_or_held_at_once(problem: tuple[Tensor, HeldOut], tiles: Tiles, block: int) -> None:
+    table, data = problem
+    asked: list[int] = []
+
+    def score(users: Tensor, items: Tensor) -> Tensor:
+        asked.append(len(users) * items.shape[1])
+        return table[users[:, None], items]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fedrec.evaluation.tiles.BLOCK", block)
+        slices = list(all_scores(score, data, tiles))
+    assert torch.equal(torch.cat([scores for _, scores in slices]), table)
+    assert max(asked) <= tiles.pairs
+    assert all(len(scores) == 1 or scores.numel() <= tiles.scores for _, scores in slices)
+    # Users who are scored together are so for a block of items at least.
+    assert all(len(scores) * min(block, ITEMS) <= tiles.pairs for _, scores in slices if len(scores) > 1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(problem=problems(), tiles=TILES)
+def test_ranks_are_those_of_a_loop(problem: tuple[Tensor, HeldOut], tiles: Tiles) -> None:
     table, data = problem
     sampled, full = [], []
     for user, item in enumerate(data.items.tolist()):
@@ -62,15 +86,15 @@ def test_ranks_are_those_of_a_loop(problem: tuple[Tensor, HeldOut], tile: int) -
         sampled.append(1 + sum(own[c] >= own[item] for c in data.candidates[user].tolist()))
         others = set(range(ITEMS)) - seen_by(data, user) - {item}
         full.append(1 + sum(own[other] >= own[item] for other in others))
-    assert sampled_ranks(table_score(table), data, tile).tolist() == sampled
-    assert full_ranks(table_score(table), data, tile).tolist() == full
+    assert sampled_ranks(table_score(table), data, tiles).tolist() == sampled
+    assert full_ranks(table_score(table), data, tiles).tolist() == full
 
 
 @settings(max_examples=40, deadline=None)
-@given(problem=problems(), tile=TILES, k=st.integers(1, ITEMS))
-def test_best_items_are_those_of_a_loop(problem: tuple[Tensor, HeldOut], tile: int, k: int) -> None:
+@given(problem=problems(), tiles=TILES, k=st.integers(1, ITEMS))
+def test_best_items_are_those_of_a_loop(problem: tuple[Tensor, HeldOut], tiles: Tiles, k: int) -> None:
     table, data = problem
-    items, scores = top_items(table_score(table), data, tile, k)
+    items, scores = top_items(table_score(table), data, tiles, k)
     assert items.shape == scores.shape == (USERS, k)
     for user in range(USERS):
         unseen = sorted(set(range(ITEMS)) - seen_by(data, user))
@@ -87,26 +111,26 @@ def test_best_items_are_those_of_a_loop(problem: tuple[Tensor, HeldOut], tile: i
 
 def test_more_items_are_asked_for_than_there_are() -> None:
     data = held_out([0], [[1]], [[2, 3]], 4)
-    items, scores = top_items(table_score(torch.tensor([[1.0, 3.0, 2.0, 5.0]])), data, 100, 6)
+    items, scores = top_items(table_score(torch.tensor([[1.0, 3.0, 2.0, 5.0]])), data, ALL, 6)
     assert items.tolist() == [[1, 0, -1, -1, -1, -1]]
     assert scores.tolist() == [[3.0, 1.0, *[float("-inf")] * 4]]
 
 
-@pytest.mark.parametrize("tile", [1, 3, 100])
-def test_a_user_who_has_seen_all_but_the_held_out_item(tile: int) -> None:
+@pytest.mark.parametrize("tiles", [ONE, Tiles(pairs=3, scores=8), ALL])
+def test_a_user_who_has_seen_all_but_the_held_out_item(tiles: Tiles) -> None:
     # It competes with nothing, whatever its score; and the best unseen item is that one alone.
     data = held_out([2], [[0]], [[0, 1, 3]], 4)
     score = table_score(torch.tensor([[9.0, 8.0, -5.0, 7.0]]))
-    assert full_ranks(score, data, tile).tolist() == [1]
-    assert top_items(score, data, tile, 2)[0].tolist() == [[2, -1]]
+    assert full_ranks(score, data, tiles).tolist() == [1]
+    assert top_items(score, data, tiles, 2)[0].tolist() == [[2, -1]]
 
 
 def test_a_held_out_item_among_the_seen_ones_is_ranked_all_the_same() -> None:
     # Item 1 (score 5) is held out and seen, item 3 (score 9) is seen: only item 0 (score 6) stands before it.
     data = held_out([1], [[0]], [[1, 3]], 4)
     score = table_score(torch.tensor([[6.0, 5.0, 4.0, 9.0]]))
-    assert full_ranks(score, data, 100).tolist() == [2]
-    assert top_items(score, data, 100, 3)[0].tolist() == [[0, 2, -1]]  # but it is not recommended again
+    assert full_ranks(score, data, ALL).tolist() == [2]
+    assert top_items(score, data, ALL, 3)[0].tolist() == [[0, 2, -1]]  # but it is not recommended again
 
 
 def test_users_without_a_held_out_item_may_be_missing() -> None:
@@ -117,7 +141,9 @@ def test_users_without_a_held_out_item_may_be_missing() -> None:
     some = torch.tensor([1, 4])
     part = replace(data, users=some, items=data.items[some], candidates=data.candidates[some])
     for find in (sampled_ranks, full_ranks):
-        assert find(table_score(table), part, 7).tolist() == find(table_score(table), data, 100)[some].tolist()
+        assert (
+            find(table_score(table), part, Tiles(7, 20)).tolist() == find(table_score(table), data, ALL)[some].tolist()
+        )
 
 
 def test_popularity_is_the_number_of_training_rows() -> None:
@@ -126,8 +152,8 @@ def test_popularity_is_the_number_of_training_rows() -> None:
     assert score(torch.tensor([0, 1]), torch.tensor([[0, 2], [1, 1]])).tolist() == [[3, 7], [0, 0]]
     assert score(torch.tensor([0, 1]), torch.arange(4)[None]).tolist() == [[3, 0, 7, 3]] * 2
     data = replace(held_out([0, 2], [[1, 3], [0, 1]], [[], [0]], 4), popularity=popularity)
-    assert sampled_ranks(score, data, 1).tolist() == [2, 1]  # item 3 is as popular as item 0: a tie counts against
-    assert full_ranks(score, data, 1).tolist() == [3, 1]
+    assert sampled_ranks(score, data, ONE).tolist() == [2, 1]  # item 3 is as popular as item 0: a tie counts against
+    assert full_ranks(score, data, ONE).tolist() == [3, 1]
 
 
 # ---------------------------------------------------------------------- the model's scores
@@ -173,16 +199,16 @@ def test_mean_private_replaces_all_that_is_private(recommender: Recommender) -> 
 
 
 @pytest.mark.parametrize("recommender", [NCF(4, 2), PFedRec(3)])
-@pytest.mark.parametrize("tile", [1, 5, 12, 1000])
-def test_the_tile_makes_no_difference_to_the_model(recommender: Recommender, tile: int) -> None:
+@pytest.mark.parametrize("tiles", [ONE, Tiles(5, 1), Tiles(12, 20), Tiles(12, 1000)])
+def test_the_tile_makes_no_difference_to_the_model(recommender: Recommender, tiles: Tiles) -> None:
     module = trained(recommender)
     data = held_out([0, 3, 8, 2, 5], [[1, 2], [0, 8], [1, 7], [0, 6], [3, 4]], [[4], [], [2, 3], [1], [0, 8]], ITEMS)
     for mean_private in (False, True):
         score = module.scorer(mean_private)
-        assert sampled_ranks(score, data, tile).tolist() == sampled_ranks(score, data, 10**6).tolist()
-        assert full_ranks(score, data, tile).tolist() == full_ranks(score, data, 10**6).tolist()
-        best, scores = top_items(score, data, tile, 4)
-        best_at_once, scores_at_once = top_items(score, data, 10**6, 4)
+        assert sampled_ranks(score, data, tiles).tolist() == sampled_ranks(score, data, ALL).tolist()
+        assert full_ranks(score, data, tiles).tolist() == full_ranks(score, data, ALL).tolist()
+        best, scores = top_items(score, data, tiles, 4)
+        best_at_once, scores_at_once = top_items(score, data, ALL, 4)
         assert_close(scores, scores_at_once, rtol=1e-9, atol=1e-12)
         assert mean_private or best.tolist() == best_at_once.tolist()
 

@@ -17,8 +17,9 @@ from fedrec.data.protocol.split import Split, split
 from fedrec.data.synthetic import Plan, synthetic
 from fedrec.evaluation.baselines import measured, popular_ranks, repeat
 from fedrec.evaluation.measures import hit_rate, ndcg
-from fedrec.evaluation.ranking import Tiles, evaluate, ranks_of
+from fedrec.evaluation.ranking import evaluate, ranks_of
 from fedrec.evaluation.references import REFERENCES, grid
+from fedrec.evaluation.tiles import OF_BASELINES
 from tests.compositions import composition
 from tests.reference.adapter import BareFederation
 
@@ -62,7 +63,7 @@ def test_repeat_has_a_users_own_items_first_and_equals_by_popularity(protocol: s
 
 def test_repeat_is_the_audits_figure() -> None:
     data = made("fedrecgel")
-    found = evaluate(REFERENCES["repeat"].scores(data, 0, {}), HeldOut.of(data, "test"), Tiles(10**6, 10**6))
+    found = evaluate(REFERENCES["repeat"].scores(data, 0, {}), HeldOut.of(data, "test"), OF_BASELINES)
     audited = repeat(data, "test", 10)
     ranks = found["sampled"].numpy()
     assert (hit_rate(ranks, 10).mean(), ndcg(ranks, 10).mean()) == pytest.approx((audited.hr, audited.ndcg))
@@ -72,7 +73,7 @@ def test_repeat_is_the_audits_figure() -> None:
 def test_popular_is_the_baseline_of_every_test() -> None:
     data = made()
     held_out = HeldOut.of(data, "test")
-    ranks = evaluate(REFERENCES["popular"].scores(data, 0, {}), held_out, Tiles(10**6, 10**6))
+    ranks = evaluate(REFERENCES["popular"].scores(data, 0, {}), held_out, OF_BASELINES)
     counted = np.bincount(data.train_item, minlength=data.num_items)
     assert torch.equal(everything(data, "popular")[""], torch.from_numpy(counted).expand(data.num_users, -1))
     assert ranks_of(ranks).keys() == {"sampled", "full"}
@@ -137,7 +138,7 @@ def test_they_learn_what_popularity_does_not_know(name: str) -> None:
     held_out = HeldOut.of(data, "test")
     defaults = REFERENCES[name].options
     scores = {**REFERENCES[name].scores(data, 0, defaults), "popular": REFERENCES["popular"].scores(data, 0, {})[""]}
-    ranks = evaluate(scores, held_out, Tiles(10**6, 10**6))
+    ranks = evaluate(scores, held_out, OF_BASELINES)
     hits = {model: float((ranks[f"{model}full"] <= 10).double().mean()) for model in ("", "popular_")}
     assert hits[""] > hits["popular_"] + 0.1
 

@@ -186,8 +186,8 @@ def test_ranks_after_a_round(case: Case, budget: str, seed: int) -> None:
         return
     module.training_step(cohort_of(setting, case.rounds[0], torch.float64), 0)
     held_out, seen = draw_held_out(setting, np.random.default_rng(seed))
-    among_candidates = sampled_ranks(module.scorer(), held_out, module.tiles().items).tolist()
-    among_all = full_ranks(module.scorer(), held_out, module.tiles().items).tolist()
+    among_candidates = sampled_ranks(module.scorer(), held_out, module.tiles()).tolist()
+    among_all = full_ranks(module.scorer(), held_out, module.tiles()).tolist()
     for user, item in enumerate(held_out.items.tolist()):
         assert among_candidates[user] == rank(reference, recommender, user, item, held_out.candidates[user])
         assert among_all[user] == full_rank(reference, recommender, user, item, setting.num_items, seen[user])
