@@ -156,12 +156,13 @@ class RaggedRows(nn.Module):
         self._lent = False
 
     def over(self, base: Tensor, name: str, clients: Tensor, items: Tensor) -> Tensor:
-        """Rows ``[B, M, D]`` of ``clients [B]`` at ``items [B, M]``: their own where there are some, else ``base``."""
+        """Rows ``[B, M, D]`` of ``clients [B]`` at ``items [B, M]`` or ``[1, M]``: their own, where none ``base``."""
         if not len(self.keys):
             return base
         keys = clients[:, None] * self.num_items + items
         place = torch.searchsorted(self.keys, keys).clamp(max=len(self.keys) - 1)
-        return torch.where((self.keys[place] == keys)[..., None], self.rows[name][place], base)
+        own = self.rows[name].index_select(0, place.flatten()).view(*place.shape, base.shape[-1])
+        return torch.where((self.keys[place] == keys)[..., None], own, base)
 
     def num_bytes(self) -> int:
         """Bytes of keys and rows."""

@@ -150,11 +150,12 @@ class _Tuned:
 
     def rows(self, clients: Tensor, items: Tensor) -> Tensor:
         """See :class:`~fedrec.exchange.Table`."""
-        items = items.expand(len(clients), -1)
         served = self.served.rows(clients, items)
         versions = self.store.versions.get(self.name)
         if versions is None:
-            return served
-        version = self.store.table_of[clients][:, None].expand_as(items)
-        base = torch.where((version >= 0)[..., None], versions[version.clamp(min=0), items], served)
+            return served.expand(len(clients), -1, -1)
+        version = self.store.table_of[clients][:, None]
+        places = version.clamp(min=0) * versions.shape[1] + items
+        theirs = versions.flatten(0, 1).index_select(0, places.flatten()).view(*places.shape, versions.shape[2])
+        base = torch.where((version >= 0)[..., None], theirs, served)
         return self.store.own.over(base, self.name, clients, items)
