@@ -70,7 +70,7 @@ bench: $(INSTALLED) ## measure a round and an evaluation, print a table, write b
 results: $(INSTALLED) ## write README's tables from notebooks/results; FROM="methods/filmtrust ..." takes results over first
 	$(BIN)/python -m tests.results $(FROM)
 
-table: $(INSTALLED) ## every method on every data set, both protocols: hours, or minutes with RUNS=--quick; restartable
+table: $(INSTALLED) ## every method on every data set, both protocols: hours, or minutes with RUNS="--quick --data.evaluate_users 500"; restartable
 	$(BIN)/fedrec methods filmtrust --parallel 2 $(RUNS)
 	$(BIN)/fedrec methods ml-100k --parallel 2 $(RUNS)
 	$(BIN)/fedrec methods lastfm-2k --only $(FAST) --parallel 2 $(RUNS)

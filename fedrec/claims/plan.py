@@ -12,7 +12,7 @@ from fedrec.claims.file import Claim, ClaimsFile, Setting
 from fedrec.cli.arguments import data_configuration
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.errors import InputError
-from fedrec.jobs.runs import QUICK_ROUNDS, ReferenceRun, TestedRun
+from fedrec.jobs.runs import ReferenceRun, TestedRun, cut_short
 from fedrec.report.rows import PLACES
 
 FAIR = "fair"
@@ -28,7 +28,7 @@ class Plan:
         file: The claims.
         out: Folder of all runs.
         further: Further options of ``fedrec fit``, each with its value in one word.
-        quick: One seed and :data:`QUICK_ROUNDS` rounds, to see that everything works; figures then say nothing.
+        quick: One seed and five rounds at most, to see that everything works; figures then say nothing.
         seeds: How many of a claim's seeds to take, the first ones; None: all.
     """
 
@@ -47,9 +47,8 @@ class Plan:
         """The runs of one method of a claim under a protocol, a seed each."""
         files = [data_configuration(claim.data), f"method/{setting.method}.yaml", *setting.configs]
         options = [f"--{name}={_word(value)}" for name, value in sorted(setting.options.items())]
-        own = [*(f"--config={name}" for name in files), f"--data.protocol={protocol}", *options, *self._further]
-        if self._quick:
-            own.append(f"--trainer.max_epochs={QUICK_ROUNDS}")
+        own = [*(f"--config={name}" for name in files), f"--data.protocol={protocol}", *options]
+        own += [*(cut_short(own) if self._quick else ()), *self._further]
         name = f"{Path(claim.data).stem}-{setting.method}-{protocol}-{_digest(own)}"
         return [
             TestedRun(self._out, f"{name}-{seed}", [*own, f"--seed_everything={seed}"]) for seed in self.seeds(claim)

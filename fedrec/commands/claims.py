@@ -79,5 +79,7 @@ def _parser() -> Parser:
     parser.add_argument("--out", type=Path, help="folder of the runs (default: claim_runs/<name of the file>)")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
     parser.add_argument("--seeds", type=int, metavar="N", help="the first N seeds of every claim (default: all)")
-    parser.add_argument("--quick", action="store_true", help="one seed and five rounds, to see that everything works")
+    parser.add_argument(
+        "--quick", action="store_true", help="one seed and five rounds at most, to see that everything works"
+    )
     return parser

@@ -13,7 +13,7 @@ from fedrec.commands.sweep import enter
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.errors import InputError
 from fedrec.files import write_text
-from fedrec.jobs.runs import QUICK_ROUNDS, ReferenceRun, TestedRun, run_all
+from fedrec.jobs.runs import ReferenceRun, TestedRun, cut_short, run_all
 
 OPTIONS = "options.json"  # with which the runs of a folder were made
 FAIR, SEEDS = "fair", 3
@@ -41,9 +41,10 @@ def main(argv: Sequence[str]) -> int:
     data = data_configuration(options.data)
     out = options.out or Path("methods") / _folder(data, options)
     every, seeds = _chosen(options.only, data, options.tuned), options.seeds or (1 if options.quick else SEEDS)
-    quick = [f"--trainer.max_epochs={QUICK_ROUNDS}"] * options.quick
-    fixed = [f"--data.protocol={options.protocol}", *quick, *joined(further)]
-    made_with = [data, *["--tuned"] * options.tuned, *fixed]
+    if options.quick:
+        every = {name: [*configs, *cut_short(configs)] for name, configs in every.items()}
+    fixed = [f"--data.protocol={options.protocol}", *joined(further)]
+    made_with = [data, *["--tuned"] * options.tuned, *["--quick"] * options.quick, *fixed]
     with ExitStack() as inside:
         _require_same(out, made_with)
         enter(out, inside)
@@ -64,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _jobs(out: Path, files: Mapping[str, Sequence[str]], seeds: int, options: Sequence[str]) -> list[TestedRun]:
-    """Every method, by the words that name its configurations, with every seed: those with the first seed first."""
+    """Every method, by the options that say what it is, with every seed: those with the first seed first."""
     return [
         TestedRun(out, f"{name}-{seed}", [*configs, f"--seed_everything={seed}", *options])
         for seed in range(seeds)
@@ -139,7 +140,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="one seed and five rounds unless other options say more, to see that everything works",
+        help="one seed and five rounds at most unless other options say more, to see that everything works",
     )
     add_mix_fingerprints(parser)
     return parser

@@ -57,11 +57,12 @@ class Scorer:
 
     def __call__(self, users: Tensor, items: Tensor) -> Tensor:
         """Scores ``[B, M]`` of ``items [B, M]`` (or ``[1, M]``, the same for all) for ``users [B]``."""
+        own: Mapping[str, Tensor]
         if self.mean is None:
-            dense, own = self.private.kept.dense(self.shared, users), self.private.values(users)
-        else:
-            dense = self.shared
-            own = {name: value.expand(len(users), *value.shape[1:]) for name, value in self.mean.items()}
-        rows = {name: table.rows(users, items) for name, table in self.tables.items()}
-        own |= {name: table.rows(users, items) for name, table in self.own_tables.items()}
-        return self.recommender.forward({**dense, **rows}, own).expand(len(users), -1)
+            of, dense, own = users, self.private.kept.dense(self.shared, users), self.private.values(users)
+        else:  # whose scores of the same items are the same for everybody
+            of = users[:1] if len(items) == 1 else users
+            dense, own = self.shared, {name: v.expand(len(of), *v.shape[1:]) for name, v in self.mean.items()}
+        rows = {name: table.rows(of, items) for name, table in self.tables.items()}
+        own_rows = {name: table.rows(of, items) for name, table in self.own_tables.items()}
+        return self.recommender.forward({**dense, **rows}, {**own, **own_rows}).expand(len(users), -1)

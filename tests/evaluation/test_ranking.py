@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -218,3 +220,16 @@ def test_items_are_prepared_once() -> None:
     prepared = Scorer.prepared(module.recommender, dict(module.server.shared), module.private)
     assert set(prepared.tables) == {"item_gmf", "item_half"}
     assert {table.shape[0] for table in prepared.tables.values()} == {ITEMS}
+
+
+def test_mean_private_scores_of_all_items_are_worked_out_once_for_a_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, clients = trained(NCF(4, 2)), []
+
+    def forward(self: NCF, shared: Mapping[str, Any], private: Mapping[str, Tensor], of: Any = NCF.forward) -> Tensor:
+        clients.append(len(private["user_gmf"]))
+        return of(self, shared, private)
+
+    monkeypatch.setattr(NCF, "forward", forward)
+    assert module.scorer(mean_private=True)(EVERYBODY, EVERYTHING).shape == (USERS, ITEMS)
+    assert module.scorer(mean_private=False)(EVERYBODY, EVERYTHING).shape == (USERS, ITEMS)
+    assert clients == [1, USERS]
