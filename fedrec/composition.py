@@ -58,6 +58,16 @@ def _check_what_is_sent(client: Client, server: Server, uploads: UploadPath) -> 
             f"model.client={client_name} sends {sent} of item tables, model.server={server_name} takes {taken}; "
             "expected model.client.upload=LowRankUpload together with model.server=LowRankServer, or neither"
         )
+    if client.needs_personal_tables and not server.personal_tables:
+        raise InputError(
+            f"model.client={client_name} holds item tables near personal ones, model.server={server_name} sends none; "
+            "expected model.server=GraphServer, or reg=0 of model.client.upload"
+        )
+    if server.personal_tables and not (client.whole or any(step.whole for step in uploads)):
+        raise InputError(
+            f"model.server={server_name} needs whole item tables, model.client={client_name} sends rows; expected "
+            "model.client.upload=RegularisedTables"
+        )
 
 
 def _check_alone(recommender: Recommender, client: Client, server: Server, uploads: UploadPath) -> None:

@@ -21,7 +21,7 @@ from fedrec.errors import InputError
 from fedrec.federation import FederatedRecommender
 from fedrec.models import MF, NCF, ItemBias, PFedRec
 from fedrec.models.recommender import Recommender
-from fedrec.server import LastUpdate, LocalOnlyServer, LowRankServer, MeanServer, RowFrequency, Server
+from fedrec.server import GraphServer, LastUpdate, LocalOnlyServer, LowRankServer, MeanServer, RowFrequency, Server
 from fedrec.uploads import (
     Clip,
     ErrorFeedback,
@@ -173,3 +173,22 @@ def test_whole_tables_arrive_without_a_list_of_items_and_their_bytes_are_counted
     assert float(module.logged["train/bytes_down_touched"]) == 4 * D * sum(distinct)
     if not any(isinstance(step, TopK) for step in steps):
         assert float(module.logged["train/bytes_up_touched"]) == module.logged["train/bytes_up"] == 3 * 4 * 12 * D
+
+
+# ---------------------------------------------------------------------- tables of each client's own
+
+
+@pytest.mark.parametrize("server", [kind for kind in SERVERS if kind not in (GraphServer, LowRankServer)])
+def test_personal_tables_are_what_a_server_of_their_kind_sends(server: type[Server]) -> None:
+    held = RegularisedTables(lr=0.1, lr_per_item=False, reg=0.1)
+    with pytest.raises(InputError, match=rf"item tables near personal ones, .*server={server.__name__} sends none"):
+        made(training(held), server())
+    made(training(held), GraphServer())
+
+
+@pytest.mark.parametrize("upload", [None, DeltaUpload("sgd", 1.0)])
+def test_a_graph_of_users_needs_whole_tables(upload: Any) -> None:
+    with pytest.raises(InputError, match=r"server=GraphServer needs whole item tables, .*LocalTraining sends rows; ex"):
+        made(training(upload), GraphServer())
+    made(training(TABLES), GraphServer())
+    made(training(upload), GraphServer(), [Clip(1.0), LocalNoise(0.1)])

@@ -45,6 +45,11 @@ class Client(ABC):
     sends_numbers: bool = True
     sends_factors: bool = False
 
+    @property
+    def needs_personal_tables(self) -> bool:
+        """Whether training needs item tables of each client's own (``Server.personal_tables``)."""
+        return False
+
     def check(self, recommender: Recommender) -> None:  # noqa: B027
         """Refuse a recommender that this client cannot train.
 

@@ -55,12 +55,13 @@ class RegularisedTables(DeltaUpload):
             raise InputError(f"model.client.upload.reg={reg}: expected a finite number of at least 0")
         self.reg = reg
 
-    def begin(self, origin: Origin, bucket: Bucket, uploads: Uploads) -> SharedSide:
-        """See base class.
+    @property
+    def needs_personal_tables(self) -> bool:
+        """See base class."""
+        return self.reg > 0
 
-        Raises:
-            InputError: If the server sends no table for each client.
-        """
+    def begin(self, origin: Origin, bucket: Bucket, uploads: Uploads) -> SharedSide:
+        """See base class."""
         return _MovingTables(self, origin, bucket)
 
     def working_floats(self, dense: int, row: int, items: int = 0) -> tuple[int, int]:
@@ -90,12 +91,9 @@ class _MovingTables(MovingCopy):
         return {name: table.rows(clients, self._everything()) for name, table in self.origin.tables.items()}
 
     def _personal(self, name: str) -> Tensor:
-        table = self.origin.broadcast.extras.get(f"personal.{name}")
-        if table is None or isinstance(table, Tensor):
-            raise InputError(
-                f"model.client.upload=RegularisedTables: the server sends no personal table for {name}; expected "
-                "model.server=GraphServer, or reg=0"
-            )
+        table = self.origin.broadcast.extras[f"personal.{name}"]
+        if isinstance(table, Tensor):
+            raise TypeError(f"personal.{name}: expected a table, not a parameter")
         return table.rows(self.bucket.clients, self._everything())
 
     def upload(self) -> Upload:

@@ -122,6 +122,11 @@ class LocalTraining(Client):
         self.whole, self.sends_factors = self.upload.whole, self.upload.factors
         self._check_options()
 
+    @property
+    def needs_personal_tables(self) -> bool:
+        """See base class."""
+        return self.upload.needs_personal_tables
+
     def _check_options(self) -> None:
         check_radii(self.radii)
         check_rate("model.client.lr", self.lr)

@@ -78,6 +78,11 @@ class UploadRule(ABC):
     decays = False
     rates = Rates()
 
+    @property
+    def needs_personal_tables(self) -> bool:
+        """Whether they need item tables of each client's own beside those of the federation."""
+        return False
+
     @abstractmethod
     def begin(self, origin: Origin, bucket: Bucket, uploads: Uploads) -> SharedSide:
         """The shared side of a bucket at the beginning of its training.

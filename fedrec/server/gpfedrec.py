@@ -48,6 +48,7 @@ class GraphServer(MeanServer):
     """
 
     uploads: Uploads = "per_client"
+    personal_tables = True
 
     def __init__(
         self,
@@ -114,16 +115,7 @@ class GraphServer(MeanServer):
         self._received.clear()
 
     def aggregate(self, upload: Upload) -> None:
-        """See base class; tables are held until the round ends.
-
-        Raises:
-            InputError: If clients send rows of their own items instead of whole tables.
-        """
-        if upload.rows or upload.dense.keys() < set(self.item_tables):
-            raise InputError(
-                "model.server=GraphServer: needs whole item tables from its clients; expected "
-                "model.client.upload=fedrec.client.gpfedrec.RegularisedTables"
-            )
+        """See base class; tables are held until the round ends."""
         tables = {name: upload.dense[name] for name in self.item_tables}
         self._received.append((upload.clients, tables))
         rest = {name: value for name, value in upload.dense.items() if name not in tables}

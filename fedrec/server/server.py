@@ -48,6 +48,7 @@ class Server(nn.Module, ABC):
             numbers.
         takes_factors: Whether it draws a basis of the item tables in every round, and needs of clients factors of that
             (``Client.sends_factors``) in place of rows.
+        personal_tables: Whether it sends every client item tables of its own, and needs whole tables of clients.
         budget: Bytes of working memory, as the federation has it.
     """
 
@@ -55,6 +56,7 @@ class Server(nn.Module, ABC):
     exchanges: bool = True
     takes_lists: bool = False
     takes_factors: bool = False
+    personal_tables: bool = False
     adds_up: bool = False
     aggregates: Aggregates = "each"
     budget: int = 64 * 2**20
