@@ -95,21 +95,29 @@ def full_ranks(score: Score, held_out: HeldOut, tiles: Tiles) -> Tensor:
         held_out: Users, their held-out items and what they have seen.
         tiles: How much is scored at once.
     """
-    return among_all(score, held_out, tiles)[0]
+    parts = [
+        _among_unseen(scores, held_out.items[users, None], unseen_items(held_out, users))
+        for users, scores in all_scores(score, held_out, tiles)
+    ]
+    return torch.cat([held_out.items[:0], *parts])
 
 
 def among_all(score: Score, held_out: HeldOut, tiles: Tiles) -> tuple[Tensor, Tensor]:
     """Ranks as :func:`full_ranks` gives them, and the first places among all unseen items, ``int64 [V, 10]``."""
     parts, lists = [], []
     for users, scores in all_scores(score, held_out, tiles):
-        items = held_out.items[users, None]
-        allowed = unseen_items(held_out, users)
+        unseen = unseen_items(held_out, users)
         numbers = scores if scores.is_floating_point() else scores.double()
-        lists.append(first_places(numbers.masked_fill(~allowed, float("-inf"))))
-        allowed.scatter_(1, items, value=False)
-        parts.append(ranks(scores.gather(1, items)[:, 0], scores, allowed))
+        lists.append(first_places(numbers.masked_fill(~unseen, float("-inf"))))
+        parts.append(_among_unseen(scores, held_out.items[users, None], unseen))
     nobody = held_out.items[:0]
     return torch.cat([nobody, *parts]), torch.cat([nobody.new_empty(0, LENGTH), *lists])
+
+
+def _among_unseen(scores: Tensor, items: Tensor, unseen: Tensor) -> Tensor:
+    """Ranks of ``items [b, 1]`` by ``scores [b, I]`` among the others that are ``unseen [b, I]``, which is used up."""
+    unseen.scatter_(1, items, value=False)
+    return ranks(scores.gather(1, items)[:, 0], scores, unseen)
 
 
 def ranks_of_item(score: Score, held_out: HeldOut, tiles: Tiles, item: int) -> Tensor:
