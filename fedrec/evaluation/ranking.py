@@ -117,7 +117,8 @@ def among_all(score: Score, held_out: HeldOut, tiles: Tiles) -> tuple[Tensor, Te
 def _among_unseen(scores: Tensor, items: Tensor, unseen: Tensor) -> Tensor:
     """Ranks of ``items [b, 1]`` by ``scores [b, I]`` among the others that are ``unseen [b, I]``, which is used up."""
     unseen.scatter_(1, items, value=False)
-    return ranks(scores.gather(1, items)[:, 0], scores, unseen)
+    found: Tensor = ranks(scores.gather(1, items)[:, 0], scores, unseen)
+    return found
 
 
 def ranks_of_item(score: Score, held_out: HeldOut, tiles: Tiles, item: int) -> Tensor:
