@@ -15,7 +15,7 @@ from fedrec.files import written_on
 from fedrec.report.methods import mean_and_half
 from fedrec.report.rows import CONFIGURATION, FINGERPRINT, METHOD, configuration_hash
 from fedrec.runs.added import with_the_same_options
-from fedrec.runs.changes import changed_rates, settings_of
+from fedrec.runs.changes import own_rates, settings_of
 from fedrec.runs.fingerprint import read_fingerprint
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.plain import load_plain
@@ -52,7 +52,7 @@ def disclosure_rows(folders: Sequence[Path]) -> pd.DataFrame:
         except OSError:
             raise InputError(f"{run.path}: not measured; expected `fedrec privacy {run.path}` first") from None
         about = {"data": found["data"], METHOD: method, RUN: run.id, **{name: found[name] for name in ABOUT}}
-        about |= {CONFIGURATION: configuration_hash(config, changed_rates(run)), FINGERPRINT: read_fingerprint(run)}
+        about |= {CONFIGURATION: configuration_hash(config, own_rates(run)), FINGERPRINT: read_fingerprint(run)}
         about["date"] = written_on(run.disclosure)
         stages = list(dict.fromkeys(area[AFTER] for area in found["areas"]))
         for place, stage in enumerate(stages):

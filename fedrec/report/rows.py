@@ -20,7 +20,7 @@ from fedrec.errors import InputError
 from fedrec.evaluation.table import EXPOSURE, MEASURES, MODELS
 from fedrec.files import write_text, written_on
 from fedrec.runs.added import with_the_same_options
-from fedrec.runs.changes import changed_rates, settings_of
+from fedrec.runs.changes import own_rates, settings_of
 from fedrec.runs.costs import spent
 from fedrec.runs.folder import RunFolder
 from fedrec.runs.identity import deciding_settings
@@ -89,7 +89,7 @@ def _row(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
         RUN: run.id,
         "data": about["data"],
         "protocol": about["protocol"],
-        CONFIGURATION: configuration_hash(config, changed_rates(run)),
+        CONFIGURATION: configuration_hash(config, own_rates(run)),
         FINGERPRINT: found.get(FINGERPRINT, ""),
         "seed": config.get(SEED, 0),
         "rounds": done_rounds(run) if trained else None,
@@ -104,19 +104,19 @@ def _row(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
     return row | {name: costs.get(name) for name in COSTS} | {"date": written_on(run.test)}
 
 
-def configuration_hash(config: Mapping[str, Any], changed: Mapping[str, str] = MappingProxyType({})) -> str:
+def configuration_hash(config: Mapping[str, Any], own: Mapping[str, Any] = MappingProxyType({})) -> str:
     """A hash of what decides a run's state, but its seed, and of its number of rounds.
 
     Args:
         config: The resolved configuration.
-        changed: Rates that were changed on the way, see :func:`fedrec.runs.changes.changed_rates`.
+        own: Rates of the run that are not the configuration's, see :func:`fedrec.runs.changes.own_rates`.
 
     Example:
         >>> same = [configuration_hash({"seed_everything": seed, "data": {"negatives": 4}}) for seed in (0, 1)]
         >>> same[0] == same[1] != configuration_hash({"seed_everything": 0, "data": {"negatives": 5}})
         True
     """
-    deciding = deciding_settings(config) | dict(changed)
+    deciding = deciding_settings(config) | dict(own)
     deciding[ROUNDS] = flat_settings(config).get(ROUNDS)
     told = {name: deciding[name] for name in experiment_settings(pd.DataFrame(columns=[*deciding]))}
     text = json.dumps(told, sort_keys=True, default=str)

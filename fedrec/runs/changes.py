@@ -62,6 +62,18 @@ def rates_before(folder: RunFolder) -> dict[str, Any]:
     return {name: before for _, name, before, _ in changes if name in RATES and isinstance(before, int | float)}
 
 
+def own_rates(folder: RunFolder) -> dict[str, Any]:
+    """Rates of a run that are not as ``config.yaml`` says: those of before a change without a round, and changed ones.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        InputError: If ``provenance.jsonl`` or ``metrics.csv`` is damaged.
+    """
+    return rates_before(folder) | changed_rates(folder)
+
+
 def named_rates(folder: RunFolder) -> set[str]:
     """Every setting that a process began to change, whether it computed a round or was killed before.
 

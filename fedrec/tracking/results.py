@@ -18,7 +18,7 @@ from fedrec.evaluation.learned import over_some_users
 from fedrec.evaluation.ranking import ranks_of
 from fedrec.evaluation.results import test_metrics, write_results
 from fedrec.evaluation.table import EXPOSURE, MEASURES, MODELS, PROMOTED
-from fedrec.runs.changes import changed_rates, rates_before
+from fedrec.runs.changes import own_rates
 from fedrec.runs.checkpoints import rounds_done
 from fedrec.runs.costs import spent
 from fedrec.runs.folder import RunFolder
@@ -64,7 +64,7 @@ class TestReport(Callback):
             return
         split = trainer.datamodule.split  # type: ignore[attr-defined]
         settings = flat_settings(load(self._folder.config))
-        settings |= rates_before(self._folder) | changed_rates(self._folder)
+        settings |= own_rates(self._folder)
         about = {
             "method": method_name(settings),
             "settings": ", ".join(said(name, settings[name]) for name in SHORT_NAMES if name in settings),

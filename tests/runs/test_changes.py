@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,17 @@ def test_a_changed_run_stands_apart_in_every_table(tmp_path: Path, capsys: pytes
     out = " ".join(capsys.readouterr().out.split())
     assert f"{clean} (2 seeds) against {changed} (1 seed)" in out
     assert changed in report(str(tmp_path))
+
+
+def test_a_run_that_was_killed_before_it_had_its_new_rate_has_the_hash_of_the_old_one(tmp_path: Path) -> None:
+    killed = changed_run(tmp_path, "killed", [(1, {}), (5, {CLIENT: [0.1, 0.5]})])
+    text = (killed / "config.yaml").read_text()
+    clean = changed_run(tmp_path, "clean", [(1, {})])
+    (clean / "config.yaml").write_text(re.sub(r"\b0\.5\b", "0.1", text))
+    changed_run(tmp_path, "new", [(1, {})])
+    rows = result_rows(tmp_path, {}).set_index("run")
+    assert rows.loc["killed", "method"] == rows.loc["clean", "method"] == "FedNCF, client lr 0.1"
+    assert rows.loc["killed", "configuration"] == rows.loc["clean", "configuration"] != rows.loc["new", "configuration"]
 
 
 def test_alone_a_changed_run_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
