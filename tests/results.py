@@ -9,7 +9,7 @@ written by hand, holds figures that these say in words. ``points_DATA`` is what 
 ``make results FROM="methods/filmtrust claim_runs/leak found.json"`` first takes over what ``fedrec methods`` and
 ``fedrec claims`` left in these two, a row per run and pages of claims with their numbers and curves, what a folder of
 sweeps found (``sweep_runs/operating_point_DATA_full``), and what ``fedrec data audit`` or ``fedrec data leaks`` printed
-with ``--json``.
+with ``--json``. Methods and sweeps that the folder does not have stay as they are.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fedrec.report.disclosure import AFTER, disclosure_markdown
 from fedrec.report.methods import markdown, method_table
 from fedrec.report.overview import overview_markdown
 from fedrec.report.points import CHOSEN_BY, points_markdown
-from fedrec.report.rows import FINGERPRINT, METHOD, read_rows, write_rows
+from fedrec.report.rows import CONFIGURATION, FINGERPRINT, METHOD, read_rows, read_table, write_rows
 from tests import data_results
 
 ROOT = Path(__file__).parents[1]
@@ -113,16 +113,32 @@ def _take_over(folder: Path) -> None:
     if len(points):
         if points["data"].nunique() != 1 or not points[CHOSEN_BY].eq("full").any():
             sys.exit(f"{folder}: expected sweeps of one data set, with --select full")
-        write_rows(points, RESULTS / f"{POINTS}{points['data'].iloc[0]}.csv")
+        _join(points, RESULTS / f"{POINTS}{points['data'].iloc[0]}.csv", ["sweep", CHOSEN_BY])
         return
     if not (folder / "results.csv").exists() or folder.resolve().name.endswith("-quick"):
         sys.exit(f"{folder}: expected a folder of fedrec methods, claims or sweeps, whole ones, without --quick")
     name, claims = folder.resolve().name, (folder / "claims.csv").exists()
-    shutil.copyfile(folder / "results.csv", RESULTS / (f"runs_{name}.csv" if claims else f"methods_{name}.csv"))
-    for kind in (".csv", ".md") if claims else ():
+    if not claims:
+        _join(read_rows(folder / "results.csv"), RESULTS / f"methods_{name}.csv", [METHOD, "seed"])
+        return
+    shutil.copyfile(folder / "results.csv", RESULTS / f"runs_{name}.csv")
+    for kind in (".csv", ".md"):
         shutil.copyfile(folder / f"claims{kind}", RESULTS / f"claims_{name}{kind}")
-    if claims and (folder / "curves.csv").exists():
+    if (folder / "curves.csv").exists():
         shutil.copyfile(folder / "curves.csv", RESULTS / f"curves_{name}.csv")
+
+
+def _join(rows: pd.DataFrame, file: Path, order: list[str]) -> None:
+    """Write rows beside those that stand in the file of methods or sweeps that the new ones do not have."""
+    if file.exists():
+        texts = (CONFIGURATION, FINGERPRINT, "command", "options")
+        others = read_table(file, order, "results that were taken over before", texts)
+        rows = pd.concat([others[~others[order[0]].isin(rows[order[0]])], rows])
+        if rows[FINGERPRINT].dropna().nunique() > 1:
+            sys.exit(
+                f"{file}: its rows are of other data or another protocol; remove it, or take over all methods anew"
+            )
+    write_rows(rows.sort_values(order, kind="stable"), file)
 
 
 def main(sources: list[str]) -> None:

@@ -221,3 +221,28 @@ def test_what_the_data_commands_print_becomes_rows_and_tables(
     for one in leaks["clients_alone"]:
         share = [one[name] / one["users"] for name in ("hits", "low", "high")]
         assert "{:.3f} ({:.3f} to {:.3f})".format(*share) in text
+
+
+def test_methods_that_are_measured_later_join_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = read_rows(results.RESULTS / "methods_ml-100k_tuned.csv")
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "PAGES", ())
+    folder, file = tmp_path / "ml-100k_tuned", tmp_path / "results" / "methods_ml-100k_tuned.csv"
+    folder.mkdir()
+
+    def take_over(rows: pd.DataFrame) -> pd.DataFrame:
+        write_rows(rows, folder / "results.csv")
+        results.main([str(folder)])
+        return read_rows(file)
+
+    before = take_over(shipped[shipped["method"].isin(["FCF", "FedMF"])])
+    later = shipped[shipped["method"].isin(["FedMF", "FedNCF"])].assign(full_ndcg_10=0.5)
+    after = take_over(later)
+    assert after["method"].value_counts().to_dict() == {"FCF": 3, "FedMF": 3, "FedNCF": 3}
+    assert after.loc[after["method"] != "FCF", "full_ndcg_10"].eq(0.5).all()
+    of_fcf, as_before = (rows[rows["method"] == "FCF"].reset_index(drop=True) for rows in (after, before))
+    pd.testing.assert_frame_equal(of_fcf, as_before, check_dtype=False)
+    text = file.read_text()
+    with pytest.raises(SystemExit, match="its rows are of other data or another protocol"):
+        take_over(later[later["method"] == "FedMF"].assign(fingerprint="0" * 16))
+    assert file.read_text() == text
