@@ -149,9 +149,9 @@ def test_tiles_are_as_large_as_a_gpu_holds(monkeypatch: pytest.MonkeyPatch) -> N
     free = 2**33
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 2 * free))
     tiles = Tiles.within(budget=2**20, floats=256, device="cuda")
-    assert tiles == Tiles(pairs=free // 4 // (4 * 256), scores=free // 4 // (4 * 8))
-    assert Tiles.within(budget=2**40, floats=256, device="cuda").pairs == 2**30
-    assert Tiles.within(budget=2**20, floats=256, device="cpu") == Tiles(pairs=2**10, scores=2**15)
+    assert tiles == Tiles(pairs=3 * free // 16 // (4 * 256), scores=free // 16 // (4 * 8))
+    assert Tiles.within(budget=2**40, floats=256, device="cuda").pairs == 3 * 2**28
+    assert Tiles.within(budget=2**20, floats=256, device="cpu") == Tiles(pairs=3 * 2**8, scores=2**13)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,12 +15,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from fedrec.allocator import keep_freed_memory
-from fedrec.client import LocalTraining
+from fedrec.client import DeltaUpload, LocalTraining
 from fedrec.client.stores import DecayedRows, FullTables
 from fedrec.client.stores.tuned_rows import TunedRows
-from fedrec.evaluation.ranking import full_ranks, sampled_ranks, top_items
+from fedrec.evaluation.ranking import among_all, full_ranks, sampled_ranks, top_items
 from fedrec.evaluation.tiles import Tiles
-from fedrec.models import NCF
+from fedrec.models import MF, NCF, PFedRec
 from fedrec.models.recommender import Recommender
 from tests.compositions import Composition, composition, names
 from tests.reference.adapter import BareFederation, local_options, local_training, server_of, strangers, working_floats
@@ -49,19 +50,32 @@ ROOM = [10, 60, 200]
 
 
 class Allocations(TorchDispatchMode):
-    """Notes the size of every storage that an operation makes, in bytes, with the operation and the tensor's shape."""
+    """Notes the size of every storage that an operation makes, in bytes, with the operation and the tensor's shape.
+
+    Attributes:
+        made: The storages.
+        peak: Bytes of those that were there at the same time, at most.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.made: list[tuple[int, str, tuple[int, ...]]] = []
+        self._now = self.peak = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = {leaf.untyped_storage().data_ptr() for leaf in tensors((args, kwargs))}
         result = func(*args, **(kwargs or {}))
         for leaf in tensors(result):
-            if leaf.untyped_storage().data_ptr() not in given:
-                self.made.append((leaf.untyped_storage().nbytes(), str(func), tuple(leaf.shape)))
+            storage = leaf.untyped_storage()
+            if storage.data_ptr() not in given:
+                self.made.append((storage.nbytes(), str(func), tuple(leaf.shape)))
+                self._now += storage.nbytes()
+                self.peak = max(self.peak, self._now)
+                weakref.finalize(storage, self._freed, storage.nbytes())
         return result
+
+    def _freed(self, size: int) -> None:
+        self._now -= size
 
 
 def tensors(tree: Any) -> Iterator[Tensor]:
@@ -141,11 +155,27 @@ def test_an_evaluation_allocates_nothing_above_budget_and_model(method: str, roo
     assert allowed < 4 * USERS * ITEMS * 32  # not even the narrowest activations of all users and items
 
 
+@pytest.mark.parametrize("mib", [2.0, 8.0, 64.0])
+@pytest.mark.parametrize("recommender", [MF(32), PFedRec(32), NCF(16, 3)], ids=type)
+def test_all_that_is_held_while_all_items_are_ranked_is_within_the_budget(recommender: Recommender, mib: float) -> None:
+    users, items = 60, 6000
+    store = TunedRows() if isinstance(recommender, PFedRec) else None
+    client = LocalTraining(lr=0.1, upload=DeltaUpload("sgd", 0.1), store=store)
+    module = federation(recommender, client, users, items, dtype=torch.float32, budget_mib=mib)
+    module.training_step(random_cohort(list(range(users)), [40] * users, items), 0)
+    data = held_out([0] * users, [[1, 2]] * users, [[3, 4]] * users, items)
+    for mean_private in (False, True):
+        score = module.scorer(mean_private)
+        with Allocations() as allocations:
+            among_all(score, data, module.tiles())
+        assert allocations.peak <= module.budget
+
+
 def test_pairs_are_scored_in_the_caches_and_within_the_budget() -> None:
-    # 4 bytes * (4 * 128 + 2 * (128 + 64 + 32) + 3 * 32 = 1,056 floats) a pair: 24 MiB hold 5,957. 32 bytes a score.
+    # 4 bytes * (4 * 128 + 2 * (128 + 64 + 32) + 3 * 32 = 1,056 floats) a pair: 4,468 in 18 MiB. 32 bytes a score.
     roomy, tight = (federation(NCF(32, 3), LocalTraining(), 2, 3, budget_mib=mib) for mib in (64.0, 1.0))
-    assert roomy.tiles() == Tiles(pairs=5_957, scores=2**21)
-    assert tight.tiles() == Tiles(pairs=248, scores=2**15)
+    assert roomy.tiles() == Tiles(pairs=4_468, scores=196_608)
+    assert tight.tiles() == Tiles(pairs=186, scores=2**13)
 
 
 def evaluated() -> Any:

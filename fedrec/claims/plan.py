@@ -10,9 +10,10 @@ from typing import Any
 
 from fedrec.claims.file import Claim, ClaimsFile, Setting
 from fedrec.cli.arguments import data_configuration
+from fedrec.cli.quick import cut_short
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.errors import InputError
-from fedrec.jobs.runs import ReferenceRun, TestedRun, cut_short
+from fedrec.jobs.runs import ReferenceRun, TestedRun
 from fedrec.report.rows import PLACES
 
 FAIR = "fair"
@@ -28,7 +29,8 @@ class Plan:
         file: The claims.
         out: Folder of all runs.
         further: Further options of ``fedrec fit``, each with its value in one word.
-        quick: One seed and five rounds at most, to see that everything works; figures then say nothing.
+        quick: One seed and two rounds at most, unless further options say more, to see that everything works;
+            figures then say nothing.
         seeds: How many of a claim's seeds to take, the first ones; None: all.
     """
 

@@ -148,6 +148,24 @@ def data_configuration(name: str) -> str:
     raise InputError(f"{name or 'blank'}: no such data set or configuration; there are {known}; {own}")
 
 
+def require_data_alone(command: str, file: Path) -> None:
+    """Refuse a configuration of more than data; one that cannot be read is left to the parser.
+
+    Args:
+        command: What takes data alone, for the message.
+        file: The configuration.
+
+    Raises:
+        InputError: If it sets something else.
+    """
+    try:
+        more = sorted(load(file).keys() - {"data"})
+    except (OSError, InputError):
+        return
+    if more:
+        raise InputError(f"--config {file.name}: {command} takes data alone, and it sets {', '.join(more)}")
+
+
 def _check_not_a_run(command: str, options: Sequence[tuple[str, str | None]]) -> None:
     """Point to ``--resume`` where a run was named without it, or where nothing says what to measure."""
     runs = [name for name, _ in options if not name.startswith("-") and RunFolder(Path(name)).config.is_file()]

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
-from fedrec.cli.arguments import prepare
+from fedrec.cli.arguments import prepare, require_data_alone
 from fedrec.cli.options import Parser
 from fedrec.cli.values import check_values
 from fedrec.data.datamodule import FederatedData
@@ -40,7 +40,7 @@ def read_data(command: str, arguments: Sequence[str]) -> tuple[FederatedData, di
     parser.add_lightning_class_args(FederatedData, "data", subclass_mode=True)
     words = prepare([command, *arguments]).argv[1:]
     for file in (file for option, file in pairwise(words) if option == "--config"):
-        _require_data_alone(command, Path(file))
+        require_data_alone(command, Path(file))
     config = parser.parse_args(words)
     content: dict[str, Any] = yaml.safe_load(parser.dump(config, skip_unset=False))
     try:
@@ -51,14 +51,3 @@ def read_data(command: str, arguments: Sequence[str]) -> tuple[FederatedData, di
     except InputError as error:
         raise worded(error, lambda group, field: f"--data.{group}.{field}") from error.__cause__
     return data, content["data"]
-
-
-def _require_data_alone(command: str, file: Path) -> None:
-    """Refuse a configuration of more than data; one that cannot be read is left to the parser."""
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return
-    more = sorted(map(str, content.keys() - {"data"})) if isinstance(content, dict) else []
-    if more:
-        raise InputError(f"--config {file.name}: {command} takes data alone, and it sets {', '.join(more)}")

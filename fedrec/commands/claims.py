@@ -80,6 +80,8 @@ def _parser() -> Parser:
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
     parser.add_argument("--seeds", type=int, metavar="N", help="the first N seeds of every claim (default: all)")
     parser.add_argument(
-        "--quick", action="store_true", help="one seed and five rounds at most, to see that everything works"
+        "--quick",
+        action="store_true",
+        help="one seed and two rounds at most unless other options say more, to see that everything works",
     )
     return parser

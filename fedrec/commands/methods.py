@@ -13,7 +13,7 @@ from fedrec.commands.sweep import enter
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.errors import InputError
 from fedrec.files import write_text
-from fedrec.jobs.runs import ReferenceRun, TestedRun, cut_short, run_all
+from fedrec.jobs.runs import ReferenceRun, TestedRun, run_all
 
 OPTIONS = "options.json"  # with which the runs of a folder were made
 FAIR, SEEDS = "fair", 3
@@ -33,12 +33,19 @@ def main(argv: Sequence[str]) -> int:
         InputError: If an option cannot be used, or runs keep failing.
     """
     options, further = _parser().parse_known_args(argv)
+    if any(word.partition("=")[0] in ("--config", "-c") for word in further):
+        raise InputError(
+            "--config: every method has its own; expected options one by one, and DATA for a data set of yours"
+        )
     for name, value in {"--seeds": options.seeds, "--parallel": options.parallel}.items():
         if value is not None and value < 1:
             raise InputError(f"{name} {value}: expected at least 1")
-    from fedrec.cli.arguments import data_configuration  # --help is not to wait for the parser of options
+    # --help is not to wait for the parser of options
+    from fedrec.cli.arguments import configuration_path, data_configuration, require_data_alone
+    from fedrec.cli.quick import cut_short
 
     data = data_configuration(options.data)
+    require_data_alone("fedrec methods, which measures references, too,", configuration_path(data))
     out = options.out or Path("methods") / _folder(data, options)
     every, seeds = _chosen(options.only, data, options.tuned), options.seeds or (1 if options.quick else SEEDS)
     if options.quick:
@@ -140,7 +147,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="one seed and five rounds at most unless other options say more, to see that everything works",
+        help="one seed and two rounds at most unless other options say more, to see that everything works",
     )
     add_mix_fingerprints(parser)
     return parser

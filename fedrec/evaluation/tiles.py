@@ -19,6 +19,8 @@ CACHED = 24 * 2**20
 BLOCK = 1024
 # Float32 numbers that a score among all items takes until it is a rank: copies without the items seen, and masks.
 OF_SCORE = 8
+# What is held of scores is one part in so many of the working memory; the others are for scoring.
+HELD = 4
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,10 @@ class Tiles:
         scores: Scores of all items that are held at once: one user's, and more users' if they are within this.
 
     Example:
-        NCF's 1,056 numbers a pair: as many pairs as fit into the caches, and a budget's 2 million scores.
+        NCF's 1,056 numbers a pair, in 24 MiB of caches:
 
         >>> Tiles.within(budget=64 * 2**20, floats=1056)
-        Tiles(pairs=5957, scores=2097152)
+        Tiles(pairs=4468, scores=196608)
     """
 
     pairs: int
@@ -52,7 +54,8 @@ class Tiles:
         if kind == "cuda":
             budget = max(budget, torch.cuda.mem_get_info(device)[0] // OF_GPU)
         working = min(budget, CACHED) if kind == "cpu" else budget
-        return cls(max(1, working // (4 * floats)), max(1, budget // (4 * OF_SCORE)))
+        held = working // HELD
+        return cls(max(1, (working - held) // (4 * floats)), max(1, held // (4 * OF_SCORE)))
 
 
 # For scores that are looked up: two numbers a pair.

@@ -6,34 +6,13 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fedrec.cli.arguments import configuration_path
 from fedrec.errors import InputError
 from fedrec.jobs import warm
 from fedrec.jobs.driver import FEDREC, TOO_MANY_FAILURES, Work, drive
 from fedrec.jobs.process import Job, JobProcess, last_line
 from fedrec.runs.folder import RunFolder
-from fedrec.runs.plain import load
 from fedrec.runs.progress import done_rounds, planned_rounds
-from fedrec.runs.settings import flat_settings
 from fedrec.runs.tested import is_tested
-
-QUICK_ROUNDS = 5  # at most, of every run of a comparison that is to show that everything works
-
-
-def cut_short(options: Sequence[str]) -> list[str]:
-    """The option of ``fedrec fit`` that ends a run after :data:`QUICK_ROUNDS`; none where it has no more by itself.
-
-    Args:
-        options: Options of the run, each with its value in one word: the configurations that say how many it has.
-
-    Example:
-        >>> cut_short(["--config=method/fedncf.yaml"]), cut_short(["--config=method/fedease.yaml"])
-        (['--trainer.max_epochs=5'], [])
-    """
-    named = [option.removeprefix("--config=") for option in options if option.startswith("--config=")]
-    values = [flat_settings(load(configuration_path(name))) for name in named]
-    rounds = [own["trainer.max_epochs"] for own in values if "trainer.max_epochs" in own][-1:]
-    return [] if rounds and 0 <= rounds[0] <= QUICK_ROUNDS else [f"--trainer.max_epochs={QUICK_ROUNDS}"]
 
 
 class TestedRun(Job):

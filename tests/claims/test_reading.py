@@ -221,7 +221,10 @@ def test_runs_are_shared_and_named_by_what_they_compute(tmp_path: Path) -> None:
     quick = Plan(file, tmp_path, [], True).jobs()
     assert len(quick) == 4 * 2 + 1
     assert not {job.name for job in quick} & set(names) - {name for name in names if "repeat" in name}
-    assert all("--trainer.max_epochs=5" in job.command for job in quick if "repeat" not in job.name)
+    assert all("--trainer.max_epochs=2" in job.command for job in quick if "repeat" not in job.name)
+    (more, *_) = Plan(file, tmp_path, ["--trainer.max_epochs=7"], True).jobs()
+    rounds = [word.partition("=")[2] for word in more.command if "max_epochs" in word]
+    assert rounds == ["2", "7"]  # the last word counts
 
 
 def test_the_repeat_reference_is_of_the_data_of_a_claim(tmp_path: Path) -> None:

@@ -104,14 +104,14 @@ def test_a_folder_is_named_after_what_is_compared(tmp_path: Path, monkeypatch: p
         rows = pd.read_csv(tmp_path / "methods" / name / "results.csv").set_index("run")
         assert set(rows.index) - {"fedease-0"} == {f"{method}-0", "random-0", "item-knn-0", "ease-0"}
         rounds = rows["command"].str.extract("--trainer.max_epochs=(.*?)(?: |$)")[0].dropna()
-        assert dict(rounds) == {f"{method}-0": "5"}  # FedEASE has one round by itself
+        assert dict(rounds) == {f"{method}-0": "2"}  # FedEASE has one round by itself
 
 
 def test_options_that_nothing_was_made_with_may_change(tmp_path: Path) -> None:
-    assert run(tmp_path, "--only", "fedmf,fedncf", "--seeds", "1", "--quick", "--trainer.max_epochs", "2") == 1
+    assert run(tmp_path, "--only", "fedmf,fedncf", "--seeds", "1", "--quick", "--trainer.max_epochs", "7") == 1
     rows = pd.read_csv(tmp_path / "results.csv").set_index("run")
     words = [word for word in rows.loc["fedncf-0", "command"].split() if "max_epochs" in word]
-    assert words == ["--trainer.max_epochs=5", "--trainer.max_epochs=2"]  # one's own win
+    assert words == ["--trainer.max_epochs=2", "--trainer.max_epochs=7"]  # one's own win
     (tmp_path / "typo").mkdir()
     (tmp_path / "typo" / "options.json").write_text(
         '["data/synthetic.yaml", "--data.protocol=fair", "--trainer.max=2"]'
@@ -157,6 +157,8 @@ def test_nothing_but_failures_ends_it(tmp_path: Path) -> None:
         (["synthetic", "--only", "fedavg"], "--only fedavg: no such method; there are .*fedncf"),
         (["movies"], "movies: no such data set or configuration; there are amazon-video, "),
         ([], "the following arguments are required: DATA"),
+        (["synthetic", "--quick", "--config", "mine.yaml"], "--config: every method has its own; expected opt"),
+        (["synthetic-1m"], "synthetic-1m.yaml: fedrec methods, .* takes data alone, and it sets checkpoint, t"),
     ],
 )
 def test_what_cannot_be_used_is_one_message(options: list[str], message: str, tmp_path: Path) -> None:

@@ -153,9 +153,12 @@ class _Tuned:
         served = self.served.rows(clients, items)
         versions = self.store.versions.get(self.name)
         if versions is None:
-            return served.expand(len(clients), -1, -1)
+            return served
         version = self.store.table_of[clients][:, None]
         places = version.clamp(min=0) * versions.shape[1] + items
-        theirs = versions.flatten(0, 1).index_select(0, places.flatten()).view(*places.shape, versions.shape[2])
-        base = torch.where((version >= 0)[..., None], theirs, served)
+        base = torch.where(  # nothing is named that the rows of the clients' own would have to wait for
+            (version >= 0)[..., None],
+            versions.flatten(0, 1).index_select(0, places.flatten()).view(*places.shape, versions.shape[2]),
+            served,
+        )
         return self.store.own.over(base, self.name, clients, items)

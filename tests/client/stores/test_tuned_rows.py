@@ -54,7 +54,7 @@ def test_a_state_before_the_first_round_is_saved_too(rounds: int) -> None:
     second.play([Round({0: [1]})] * rounds)
     second.store.load_state_dict(first.store.state_dict())
     assert isinstance(second.store, TunedRows)
-    assert torch.equal(tables(second.store, server), server.expand(USERS, -1, -1))
+    assert torch.equal(tables(second.store, server), server[None])  # one for all
 
 
 def test_tables_that_no_client_tunes_are_passed_through() -> None:
@@ -62,7 +62,10 @@ def test_tables_that_no_client_tunes_are_passed_through() -> None:
     Played(store).play([Round({0: [1]})])
     feature = normal(60, ITEMS, 3)
     found = store.tables({"e": OneTable(normal(50, ITEMS, 2)), "g": OneTable(feature)})
-    assert torch.equal(found["g"].rows(EVERYBODY, EVERYTHING), feature.expand(USERS, -1, -1))
+    rows = found["g"].rows(EVERYBODY, EVERYTHING)
+    assert torch.equal(rows, feature[None])  # one for all
+    rows.mul_(2)  # which the caller may
+    assert torch.equal(found["g"].rows(EVERYBODY, EVERYTHING), feature[None])
 
 
 def one_row(**options: object) -> Copy:
