@@ -11,7 +11,7 @@ from fedrec.client.stores import TunedRows
 from fedrec.client.stores.store import Copy
 from fedrec.errors import InputError
 from fedrec.exchange import Broadcast, OneTable, TablePerClient
-from tests.client.stores.tables import EVERYBODY, EVERYTHING, ITEMS, USERS, Played, Round, histories
+from tests.client.stores.tables import EVERYBODY, EVERYTHING, ITEMS, Played, Round, histories
 from tests.small import normal
 
 
