@@ -112,7 +112,7 @@ def test_ranks_do_not_depend_on_the_memory_budget() -> None:
         with torch.no_grad(), bfloat16_products():
             module.training_step(data.cohort(0, 0, 1), 0)
             found.append(module.test_step(HeldOut.of(data.split, "test"), 0))
-    assert module.tiles().items > data.num_items
+    assert module.tiles().pairs > data.num_items
     assert found[0].keys() == found[1].keys()
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 

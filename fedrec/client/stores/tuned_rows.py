@@ -150,15 +150,14 @@ class _Tuned:
 
     def rows(self, clients: Tensor, items: Tensor) -> Tensor:
         """See :class:`~fedrec.exchange.Table`."""
-        served = self.served.rows(clients, items)
         versions = self.store.versions.get(self.name)
-        if versions is None:
-            return served
+        if versions is None:  # in the shape of later rounds, so that scores of who has not taken part keep their bits
+            return self.served.rows(clients, items.expand(len(clients), -1))
         version = self.store.table_of[clients][:, None]
         places = version.clamp(min=0) * versions.shape[1] + items
         base = torch.where(  # nothing is named that the rows of the clients' own would have to wait for
             (version >= 0)[..., None],
             versions.flatten(0, 1).index_select(0, places.flatten()).view(*places.shape, versions.shape[2]),
-            served,
+            self.served.rows(clients, items),
         )
         return self.store.own.over(base, self.name, clients, items)

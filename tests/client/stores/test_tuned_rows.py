@@ -11,7 +11,7 @@ from fedrec.client.stores import TunedRows
 from fedrec.client.stores.store import Copy
 from fedrec.errors import InputError
 from fedrec.exchange import Broadcast, OneTable, TablePerClient
-from tests.client.stores.tables import EVERYBODY, EVERYTHING, ITEMS, Played, Round, histories
+from tests.client.stores.tables import EVERYBODY, EVERYTHING, ITEMS, USERS, Played, Round, histories
 from tests.small import normal
 
 
@@ -54,7 +54,7 @@ def test_a_state_before_the_first_round_is_saved_too(rounds: int) -> None:
     second.play([Round({0: [1]})] * rounds)
     second.store.load_state_dict(first.store.state_dict())
     assert isinstance(second.store, TunedRows)
-    assert torch.equal(tables(second.store, server), server[None])  # one for all
+    assert torch.equal(tables(second.store, server), server.expand(USERS, -1, -1))
 
 
 def test_tables_that_no_client_tunes_are_passed_through() -> None:
@@ -63,9 +63,9 @@ def test_tables_that_no_client_tunes_are_passed_through() -> None:
     feature = normal(60, ITEMS, 3)
     found = store.tables({"e": OneTable(normal(50, ITEMS, 2)), "g": OneTable(feature)})
     rows = found["g"].rows(EVERYBODY, EVERYTHING)
-    assert torch.equal(rows, feature[None])  # one for all
+    assert torch.equal(rows, feature.expand(USERS, -1, -1))
     rows.mul_(2)  # which the caller may
-    assert torch.equal(found["g"].rows(EVERYBODY, EVERYTHING), feature[None])
+    assert torch.equal(found["g"].rows(EVERYBODY, EVERYTHING), feature.expand(USERS, -1, -1))
 
 
 def one_row(**options: object) -> Copy:
