@@ -155,7 +155,7 @@ class _Tuned:
             return self.served.rows(clients, items.expand(len(clients), -1))
         version = self.store.table_of[clients][:, None]
         places = version.clamp(min=0) * versions.shape[1] + items
-        base = torch.where(  # nothing is named that the rows of the clients' own would have to wait for
+        base = torch.where(  # without names, so that nothing of it is held while the clients' own rows are looked up
             (version >= 0)[..., None],
             versions.flatten(0, 1).index_select(0, places.flatten()).view(*places.shape, versions.shape[2]),
             self.served.rows(clients, items),
