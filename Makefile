@@ -12,6 +12,8 @@ PROGRESS := awk -v terminal="$$(test -t 2 && echo yes)" ' \
 	/^ *Downloading/ && terminal { say(found " found: fetching " $$2 " " $$3 " " $$4) } \
 	/^Installing/ { say(found " found: unpacking them, another minute or two") } \
 	/^Successfully/ { say("done\n") }'
+# Tests start hundreds of processes, each of which would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests whose figures differ between processors by rounding, and by no more.
 NUMERIC := tests/reference tests/client tests/server tests/models tests/test_replay.py
 

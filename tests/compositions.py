@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
 from fedrec.cli.arguments import SHIPPED
 from fedrec.client import Client
@@ -49,16 +50,28 @@ def names(folder: Path = METHODS) -> list[str]:
 
 def composition(name: str, folder: Path = METHODS, small: Mapping[str, Any] = SMALL) -> Composition:
     """Make the parts of a method, with the sizes of ``small``."""
-    parser = ArgumentParser(exit_on_error=False)
-    for part, kind in PARTS.items():
-        parser.add_subclass_arguments(kind, part)
-    parser.add_argument("--uploads", type=list[UploadStep], default=[])
-    parser.add_argument("--privacy", type=UserLevelPrivacy | None, default=None)
-    model = yaml.safe_load((folder / f"{name}.yaml").read_text())["model"]
-    given: dict[str, Any] = {part: shrunk(model[part], small) for part in PARTS}
-    given |= {"uploads": model.get("uploads", []), "privacy": model.get("privacy")}
-    made = parser.instantiate(parser.parse_object(given))
+    made = parser().instantiate(parsed(folder / f"{name}.yaml", tuple(sorted(small.items()))).clone())
     return Composition(made.recommender, made.client, made.server, made.uploads, made.privacy)
+
+
+@cache
+def parser() -> ArgumentParser:
+    """The options of a composition."""
+    options = ArgumentParser(exit_on_error=False)
+    for part, kind in PARTS.items():
+        options.add_subclass_arguments(kind, part)
+    options.add_argument("--uploads", type=list[UploadStep], default=[])
+    options.add_argument("--privacy", type=UserLevelPrivacy | None, default=None)
+    return options
+
+
+@cache
+def parsed(path: Path, small: tuple[tuple[str, Any], ...]) -> Namespace:
+    """The options of a file, of which tests make parts hundreds of times."""
+    model = yaml.safe_load(path.read_text())["model"]
+    given: dict[str, Any] = {part: shrunk(model[part], dict(small)) for part in PARTS}
+    given |= {"uploads": model.get("uploads", []), "privacy": model.get("privacy")}
+    return parser().parse_object(given)
 
 
 def shrunk(part: str | Mapping[str, Any], small: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,11 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-import torch
-from hypothesis import settings
+
+import fedrec.tracking.first  # noqa: F401 (see there: before PyTorch)
+
+import torch  # isort: skip
+from hypothesis import settings  # isort: skip
 
 # How long an example takes says something about the machine and nothing about the code.
 settings.register_profile("any machine", deadline=None)
