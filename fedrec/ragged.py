@@ -164,6 +164,26 @@ class RaggedRows(nn.Module):
         own = self.rows[name].index_select(0, place.flatten()).view(*place.shape, base.shape[-1])
         return torch.where((self.keys[place] == keys)[..., None], own, base)
 
+    def among(self, clients: Tensor, items: Tensor) -> tuple[Tensor, Params]:
+        """The rows that clients have among consecutive items, side by side.
+
+        Args:
+            clients: ``int64 [B]``.
+            items: ``int64 [M]``, each one more than the item before.
+
+        Returns:
+            Where in ``items`` the rows belong, ``int64 [B, P]``, M for padding; and the rows ``[B, P, D]`` by table. P
+            is the largest number of any client.
+        """
+        start = clients * self.num_items
+        first, end = (torch.searchsorted(self.keys, start + item) for item in (items[0], items[-1] + 1))
+        place = first[:, None] + torch.arange(int((end - first).max()), device=first.device)
+        real, place = place < end[:, None], place.clamp(max=len(self.keys) - 1)
+        column = torch.where(real, self.keys[place] - start[:, None] - items[0], len(items))
+        return column, {
+            n: x.index_select(0, place.flatten()).view(*place.shape, x.shape[1]) for n, x in self.rows.items()
+        }
+
     def num_bytes(self) -> int:
         """Bytes of keys and rows."""
         return sum(value.numel() * value.element_size() for value in (self.keys, *self.rows.values()))

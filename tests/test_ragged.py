@@ -72,6 +72,31 @@ def test_rows_are_those_of_a_dictionary(rounds: list[dict[int, tuple[list[int], 
             assert torch.equal(rows.rows[name], torch.stack([kept[pair][name] for pair in sorted(kept)]))
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    own=st.dictionaries(st.integers(0, 4), st.lists(st.integers(0, ITEMS - 1), max_size=4, unique=True).map(sorted)),
+    clients=st.lists(st.integers(0, 4), min_size=1, max_size=5),
+    ends=st.lists(st.integers(0, ITEMS), min_size=2, max_size=2, unique=True).map(sorted),
+)
+def test_rows_among_some_items_are_those_of_a_dictionary(
+    own: dict[int, list[int]], clients: list[int], ends: list[int]
+) -> None:
+    rows, kept = made(), dict[tuple[int, int], Params]()
+    for client, items in own.items():
+        kept |= hand_in(rows, client, items, 10 * client)
+    rows.merge()
+    items = range(*ends)
+    column, found = rows.among(torch.tensor(clients), torch.tensor(items))
+    assert column.shape[1] == max(len([item for item in items if (client, item) in kept]) for client in clients)
+    for b, client in enumerate(clients):
+        expected = [item for item in items if (client, item) in kept]
+        padding = [len(items)] * (column.shape[1] - len(expected))
+        assert column[b].tolist() == [item - items.start for item in expected] + padding
+        for name in TABLES:
+            for k, item in enumerate(expected):
+                assert torch.equal(found[name][b, k], kept[client, item][name])
+
+
 def test_rows_of_the_same_pairs_are_overwritten_where_they_are() -> None:
     for forget in (False, True):
         rows = made()

@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from fedrec.client import DeltaUpload, LocalTraining
-from fedrec.client.stores import TunedRows
+from fedrec.client.stores import OwnCopy, TunedRows, tuned_rows
 from fedrec.data.protocol.heldout import HeldOut
 from fedrec.evaluation.baselines import popularity_score
 from fedrec.evaluation.ranking import full_ranks, sampled_ranks, top_items
 from fedrec.evaluation.scores import Score, Scorer
 from fedrec.evaluation.tiles import Tiles, all_scores
-from fedrec.models import NCF, PFedRec
+from fedrec.models import MF, NCF, PFedRec
 from fedrec.models.recommender import Recommender
 from tests.reference.adapter import BareFederation
 from tests.small import federation, generator, held_out, random_cohort
@@ -184,6 +184,26 @@ def test_scores_are_those_of_one_user_and_item_after_another(recommender: Recomm
             )
     some, items = torch.tensor([3, 0]), torch.randint(ITEMS, (2, 4), generator=generator(3))
     assert_close(score(some, items), whole[some[:, None], items], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("recommender", [PFedRec(3), MF(3), NCF(4, 2)], ids=type)
+@pytest.mark.parametrize("store", [TunedRows, OwnCopy])
+def test_where_all_have_one_table_below_their_own_rows_it_is_scored_once(
+    recommender: Recommender, store: type[TunedRows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuned_rows, "FEW", 1.0)
+    client = LocalTraining(lr=0.3, upload=DeltaUpload(lr=0.5), store=store())
+    module = federation(recommender, client, USERS, ITEMS)
+    everybody = list(range(USERS))
+    for number, took_part in enumerate([everybody, [1, 3], everybody]):
+        module.training_step(random_cohort(took_part, [4] * len(took_part), ITEMS, number=number), 0)
+        score = module.scorer()
+        assert (score.below is None) == (took_part != everybody)
+        whole = score(EVERYBODY, EVERYTHING)
+        assert_close(whole, replace(score, below=None)(EVERYBODY, EVERYTHING), rtol=1e-9, atol=1e-12)
+        assert_close(score(torch.tensor([3, 0]), EVERYTHING[:, 2:5]), whole[[3, 0], 2:5], rtol=1e-9, atol=1e-12)
+    monkeypatch.setattr(tuned_rows, "FEW", 0.01)
+    assert module.scorer().below is None, "most are rows of their own"
 
 
 @pytest.mark.parametrize("recommender", [NCF(4, 2), PFedRec(3)])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fedrec.exchange import Broadcast, Table
 from fedrec.models.recommender import Params
+from fedrec.ragged import RaggedRows
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,13 @@ class Store(nn.Module, ABC):
         Args:
             served: The server's tables of the same names, for clients that keep nothing yet.
         """
+
+    def below(self) -> tuple[Params, RaggedRows] | None:
+        """The tables ``[I, D]`` that all clients read, and the few rows of their own that they read instead.
+
+        None, which is the default, if it is not so.
+        """
+        return None
 
     def dense(self, served: Params, clients: Tensor) -> Params:
         """The dense parameters that ``clients [B]`` use: the server's ``[*shape]``, or their own ``[B, *shape]``."""

@@ -23,6 +23,9 @@ from fedrec.limit import Limit
 from fedrec.models.recommender import Params
 from fedrec.ragged import RaggedRows
 
+# Share of all pairs of a client and an item up to which it is faster to score the clients' own rows a second time.
+FEW = 0.5
+
 
 class TunedRows(Store):
     """Item rows that clients tuned, over the server's table of the round in which each client last took part.
@@ -116,6 +119,13 @@ class TunedRows(Store):
     def tables(self, served: Mapping[str, Table]) -> Mapping[str, Table]:
         """See base class."""
         return {name: _Tuned(self, name, table) for name, table in served.items()}
+
+    def below(self) -> tuple[Params, RaggedRows] | None:
+        """See base class: all clients took part in one round, the last, and few items are anybody's own."""
+        few = len(self.own.keys) < FEW * len(self.table_of) * self._num_items
+        if not few or self._versions.number != 1 or bool((self.table_of < 0).any()):
+            return None
+        return {name: tables[0] for name, tables in self.versions.items()}, self.own
 
     def num_bytes(self) -> int:
         """See base class."""
