@@ -165,24 +165,24 @@ class RaggedRows(nn.Module):
         return torch.where((self.keys[place] == keys)[..., None], own, base)
 
     def among(self, clients: Tensor, items: Tensor) -> tuple[Tensor, Params]:
-        """The rows that clients have among consecutive items, side by side.
+        """The rows that clients have among some items, side by side.
 
         Args:
             clients: ``int64 [B]``.
-            items: ``int64 [M]``, each one more than the item before.
+            items: ``int64 [M]``, no two the same.
 
         Returns:
             Where in ``items`` the rows belong, ``int64 [B, P]``, M for padding; and the rows ``[B, P, D]`` by table. P
-            is the largest number of any client.
+            is the largest number of rows that a client has from the smallest of the items to the largest.
         """
         start = clients * self.num_items
-        first, end = (torch.searchsorted(self.keys, start + item) for item in (items[0], items[-1] + 1))
+        first, end = (torch.searchsorted(self.keys, start + item) for item in (items.min(), items.max() + 1))
         place = first[:, None] + torch.arange(int((end - first).max()), device=first.device)
         real, place = place < end[:, None], place.clamp(max=len(self.keys) - 1)
-        column = torch.where(real, self.keys[place] - start[:, None] - items[0], len(items))
-        return column, {
-            n: x.index_select(0, place.flatten()).view(*place.shape, x.shape[1]) for n, x in self.rows.items()
-        }
+        column = torch.full((self.num_items,), len(items), device=items.device)
+        column[items] = torch.arange(len(items), device=items.device)
+        rows = {n: x.index_select(0, place.flatten()).view(*place.shape, x.shape[1]) for n, x in self.rows.items()}
+        return torch.where(real, column[self.keys[place] % self.num_items], len(items)), rows
 
     def num_bytes(self) -> int:
         """Bytes of keys and rows."""
