@@ -40,8 +40,11 @@ class _Pair:
 
     @property
     def change(self) -> Floats:
-        """By how much the measure of every user differs, ``[U]``, each side averaged over its seeds."""
-        return np.asarray(self.own.mean(0) - self.other.mean(0))
+        """By how much the measure of every user differs, ``[U]``, each side averaged over its seeds.
+
+        Without the last digits: means of equal figures differ there by the number of seeds.
+        """
+        return np.asarray((self.own.mean(0) - self.other.mean(0)).round(12))
 
     @property
     def of_hits(self) -> bool:
@@ -84,8 +87,8 @@ def differences(
         ``p_seeds`` (NaN where a side has one seed) and ``verdict``.
 
     Raises:
-        InputError: The runs have several fingerprints, do not rank the same users, or the baseline is no setting that
-            was tested.
+        InputError: The runs have several fingerprints, do not rank the same users, or two are of one setting and seed;
+            or the baseline is no setting that was tested.
 
     Example:
         >>> runs = pd.DataFrame({"run": ["a", "b"], "setting": ["FedNCF", "FedRecGEL"]})
@@ -119,7 +122,6 @@ def _p_values(pairs: Sequence[_Pair]) -> list[float]:
 
 def _discordant(change: Floats) -> tuple[int, int]:
     """For how many users the setting is better, and for how many worse."""
-    change = change.round(12)  # means over seeds that are equal but for rounding
     return int((change > 0).sum()), int((change < 0).sum())
 
 
@@ -160,7 +162,12 @@ def _tested(frame: pd.DataFrame, ranks: Mapping[str, pd.DataFrame]) -> dict[str,
                 f"run {run[RUN]} ranks other users than the runs before it ({len(own)} and {len(users)}); "
                 "differences user by user need the same users in all runs"
             )
-        by_setting.setdefault(str(run[SETTING]), {})[int(run.get(SEED, 0))] = own.loc[users]
+        setting, seed = str(run[SETTING]), run.get(SEED, 0)
+        seed = 0 if pd.isna(seed) else int(seed)  # what has no training seed stands among runs that have one
+        seeds = by_setting.setdefault(setting, {})
+        if seed in seeds:
+            raise InputError(f"run {run[RUN]}: there is another run of {setting} with seed {seed}; leave one out")
+        seeds[seed] = own.loc[users]
     return by_setting
 
 

@@ -180,4 +180,5 @@ def unsteadiness(frame: pd.DataFrame, metric: str = "val/ndcg_10", share: float 
         return float((late.diff().dropna() ** 2).mean() ** 0.5 / 2**0.5)
 
     ordered = frame.dropna(subset=[metric]).sort_values([RUN, ROUND])
-    return ordered.groupby(RUN)[metric].apply(one).rename("unsteadiness")
+    found = ordered.groupby(RUN)[metric].apply(one).rename("unsteadiness")
+    return found.reindex(sorted(frame[RUN].unique()))

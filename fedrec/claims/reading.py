@@ -23,6 +23,8 @@ from fedrec.sweep.document import Lines, read_document
 COMPARED = ("than", "by")
 DEFAULTS = ("source", "data", "protocol", "seeds", "run", *COMPARED, "metric", "tolerance", "options")
 OWN = ("says", "value", "cost", "each")
+# Options that follow from a claim's keys, in whose place they would change what a verdict says it is of.
+KEYS = {"data.protocol": "protocol", "seed_everything": "seeds", "config": "configs, of run or than"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _OPTION = re.compile(r"[a-z_]+(\.[a-z_+]+)*")
 
@@ -95,12 +97,14 @@ class _Reader:
         return Setting(method, tuple(configs), {**shared, **own})
 
     def options(self, value: Any, at: tuple[str, ...]) -> dict[str, Any]:
-        """Options of ``fedrec fit`` with their values."""
+        """Options of ``fedrec fit`` with their values, but those for which a claim has keys of its own."""
         if not isinstance(value, dict):
             raise self.error(at, "options of fedrec fit, such as model.client.lr: 0.1", value)
         for option in value:
             if not _OPTION.fullmatch(option):
                 raise self.error((*at, option), "the dotted name of an option of fedrec fit", option)
+            if option in KEYS:
+                raise InputError(f"{self._where(at, option)}: no option of a claim; expected {KEYS[option]} instead")
         return value
 
 
@@ -153,6 +157,8 @@ def _claims(reader: _Reader, name: str, shared: Mapping[str, Any], own: Any) -> 
     for option, values in each.items():
         if not isinstance(values, list) or not values:
             raise reader.error((*place("each"), option), "a list of values", values)
+        if len({said(option, value) for value in values}) < len(values):
+            raise reader.error((*place("each"), option), "different values", values)
     claim = _claim(reader, name, content, place)
     for values in itertools.product(*each.values()):
         chosen = dict(zip(each, values, strict=True))
@@ -209,10 +215,8 @@ def _promoted(setting: Setting) -> object:
     """The item that a setting's upload steps promote; None: none."""
     steps = setting.options.get("model.uploads")
     found = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
-    items = [
-        step.get("init_args", {}).get("item") for step in found if str(step.get("class_path")).endswith("Promotion")
-    ]
-    return items[0] if items else None
+    options = [step.get("init_args") for step in found if str(step.get("class_path")).endswith("Promotion")]
+    return options[0].get("item") if options and isinstance(options[0], dict) else None
 
 
 def _asserted(reader: _Reader, content: Mapping[str, Any], place: Any, ranking: bool) -> Asserted:

@@ -18,12 +18,15 @@ open        else: the interval is wider than the tolerance      the interval hol
 A claim that fails is *not reproduced*, noise is *within noise*, an open one *cannot be shown by this measurement*. A
 claim that holds may still say nothing about the method. It is, in this order,
 
-- *explained by the leak* if the authors' protocol never trains a held-out item as a negative and the claim does not
-  hold under ``fair``, with all else the same (settings that were tuned under the leak may overstate the fall);
+- *explained by the leak* if the authors' protocol never trains a held-out item as a negative and under ``fair``, with
+  all else the same, the claim fails or is noise (settings that were tuned under the leak may overstate the fall); a
+  figure that fails because it is higher there is not; where it is open under ``fair``, it *cannot be shown*;
 - *explained by popularity* if the interval of the method minus most popular items, user by user, does not lie above 0;
 - *explained by repeats* if the protocol leaves held-out items in their users' own training rows, and the interval of
   the method minus recommending what a user already has ("repeat"), user by user, does not lie above 0;
 - else *reproduced*.
+
+An interval of infinite width over popularity or repeats (one run and no users) *cannot* show either.
 
 Of a claim of a cost (that B loses what A has: to an attack, to noise) neither repeats nor popularity are asked: that A
 is no better than they are does not explain what B loses.
@@ -155,12 +158,15 @@ def verdict(claim: Asserted, paper: Evidence | None, fair: Evidence | None) -> s
     found = answer(claim, paper)
     if found != "holds":
         return {"fails": NOT_REPRODUCED, "noise": NOISE, "open": CANNOT}[found]
-    if paper.leaks and fair is not None and answer(claim, fair) != "holds":
-        return LEAK
+    if paper.leaks and fair is not None:
+        without = answer(claim, fair)
+        if without == "open":
+            return CANNOT
+        if without != "holds" and (claim.value is None or fair.figure.mean < claim.value):
+            return LEAK
     if claim.cost:
         return REPRODUCED
-    if paper.over_popular is not None and paper.over_popular.low <= 0:
-        return POPULARITY
-    if paper.over_repeat is not None and paper.over_repeat.low <= 0:
-        return REPEATS
+    for over, explained in ((paper.over_popular, POPULARITY), (paper.over_repeat, REPEATS)):
+        if over is not None and over.low <= 0:
+            return CANNOT if math.isinf(over.half) else explained
     return REPRODUCED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -37,6 +38,19 @@ class Figures:
     examples: Tensor
     private_step: Tensor
     operations: Tensor
+
+    @classmethod
+    def of_steps(cls, losses: Sequence[Tensor], **others: Tensor) -> Figures:
+        """Figures of clients that perturb either side.
+
+        Args:
+            losses: Of every step, ``[4, B]``: at the clients' parameters, where the shared and where the private
+                gradients were taken, and before the shared side was moved.
+            others: All figures but losses.
+        """
+        # In float64: sharpness is a difference of two nearly equal losses.
+        loss, loss_shared, loss_private, loss_unmoved = torch.stack(list(losses)).sum(0, dtype=torch.float64)
+        return cls(loss, loss_shared, loss_private, loss_shared - loss_unmoved, **others)
 
     @classmethod
     def of_one_loss(cls, loss: Tensor, **others: Tensor) -> Figures:

@@ -245,13 +245,8 @@ class LocalTraining(Client):
             logits = [g.logits for g in (gradients.base, gradients.for_shared, gradients.for_private, unmoved)]
             losses.append(objective.loss(torch.stack(logits)))
             evaluated.append((step.weight > 0).sum(1) * objective.passes)
-        # In float64: sharpness is a difference of two nearly equal losses.
-        loss, loss_shared, loss_private, loss_unmoved = torch.stack(losses).sum(0, dtype=torch.float64)
-        figures = Figures(
-            loss=loss,
-            loss_shared=loss_shared,
-            loss_private=loss_private,
-            rise_shared=loss_shared - loss_unmoved,
+        figures = Figures.of_steps(
+            losses,
             blocks=stopping.blocks,
             examples=bucket.examples,
             private_step=private.length(),

@@ -6,12 +6,20 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from fedrec.commands.parser import Parser, joined
+from fedrec.commands.further import further_options, note_options
+from fedrec.commands.parser import Parser
 from fedrec.commands.shipped import shipped_or_own
 from fedrec.commands.sweep import enter
 from fedrec.errors import InputError
 from fedrec.files import write_text
 from fedrec.jobs.runs import run_all
+from fedrec.runs.settings import RUN
+
+OWN = {
+    "--config": "name them in the file, as configs",
+    "--data.protocol": "name it in the file, as protocol",
+    "--seed_everything": "name them in the file, as seeds",
+}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,11 +44,14 @@ def main(argv: Sequence[str]) -> int:
     from fedrec.claims.plan import Plan
     from fedrec.claims.reading import read_claims
     from fedrec.report.curves import write_curves
-    from fedrec.report.rows import result_rows, write_rows
+    from fedrec.report.rows import PLACES, result_rows, write_rows
 
-    file = read_claims(path)
+    file, own = read_claims(path), further_options(further, OWN)
+    most = max(len(claim.seeds) for claim in file.claims)
+    if options.seeds is not None and options.seeds > most:
+        raise InputError(f"--seeds {options.seeds}: no claim of {path} has more than {most}; add them to its seeds")
     out = options.out or Path("claim_runs") / (path.stem + "-quick" * options.quick)
-    plan = Plan(file, out, joined(further), options.quick, options.seeds)
+    plan = Plan(file, out, own, options.quick, options.seeds)
     jobs = plan.jobs()
     left = sum(not job.done for job in jobs)
     print(f"{len(file.claims)} claims, {len(jobs)} runs, {left} of them left to do", flush=True)
@@ -48,10 +59,12 @@ def main(argv: Sequence[str]) -> int:
         plan.check()
     with ExitStack() as inside:
         enter(out, inside)
+        note_options(out, [*["--quick"] * options.quick, *(word for word in own if not word.startswith(PLACES))])
         failed = run_all(jobs, options.parallel)
         table = claims_table(plan)
         write_rows(table, out / "claims.csv")
-        write_rows(result_rows(out, {job.name: job.command for job in jobs}), out / "results.csv")
+        rows = result_rows(out, {job.name: job.command for job in jobs})
+        write_rows(rows[rows[RUN].isin([job.name for job in jobs])], out / "results.csv")
         curves = curves_table(plan)
         if len(curves):
             write_curves(curves, out / "curves.csv")

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from fedrec.commands.parser import Parser, add_mix_fingerprints, chosen, joined
+from fedrec.commands.further import further_options, note_options
+from fedrec.commands.parser import Parser, add_mix_fingerprints, chosen
 from fedrec.commands.sweep import enter
 from fedrec.data.protocol.presets import PRESETS
 from fedrec.errors import InputError
 from fedrec.files import write_text
 from fedrec.jobs.runs import ReferenceRun, TestedRun, run_all
 
-OPTIONS = "options.json"  # with which the runs of a folder were made
+OWN = {
+    "--config": "expected options one by one, and DATA for a data set of yours",
+    "-c": "expected options one by one, and DATA for a data set of yours",
+    "--data.protocol": "say --protocol",
+    "--seed_everything": "say how many there are, --seeds",
+}
 FAIR, SEEDS = "fair", 3
 REFERENCES = ("random", "item-knn", "ease")  # most popular items are measured in every test
 
@@ -33,10 +38,6 @@ def main(argv: Sequence[str]) -> int:
         InputError: If an option cannot be used, or runs keep failing.
     """
     options, further = _parser().parse_known_args(argv)
-    if any(word.partition("=")[0] in ("--config", "-c") for word in further):
-        raise InputError(
-            "--config: every method has its own; expected options one by one, and DATA for a data set of yours"
-        )
     for name, value in {"--seeds": options.seeds, "--parallel": options.parallel}.items():
         if value is not None and value < 1:
             raise InputError(f"{name} {value}: expected at least 1")
@@ -50,12 +51,11 @@ def main(argv: Sequence[str]) -> int:
     every, seeds = _chosen(options.only, data, options.tuned), options.seeds or (1 if options.quick else SEEDS)
     if options.quick:
         every = {name: [*configs, *cut_short(configs)] for name, configs in every.items()}
-    fixed = [f"--data.protocol={options.protocol}", *joined(further)]
+    fixed = [f"--data.protocol={options.protocol}", *further_options(further, OWN)]
     made_with = [data, *["--tuned"] * options.tuned, *["--quick"] * options.quick, *fixed]
     with ExitStack() as inside:
-        _require_same(out, made_with)
         enter(out, inside)
-        write_text(out / OPTIONS, json.dumps(made_with))
+        note_options(out, made_with)
         jobs = _jobs(out, every, seeds, fixed)
         jobs += _references(out, data, fixed)
         failed = run_all(jobs, options.parallel)
@@ -90,18 +90,6 @@ def _folder(data: str, options: Namespace) -> str:
     """Name of a comparison's folder: the data set, and what else it is of."""
     kind = "_tuned" * options.tuned + f"_{options.protocol}" * (options.protocol != FAIR)
     return f"{Path(data).stem}{kind}{'-quick' * options.quick}"
-
-
-def _require_same(out: Path, options: Sequence[str]) -> None:
-    """Refuse a folder whose runs were made with other data or options: what is there would not be repeated."""
-    try:
-        made = json.loads((out / OPTIONS).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return
-    if made != options and any((out / "runs").glob("*/config.yaml")):
-        raise InputError(
-            f"--out {out}: its runs were made with {' '.join(made)}, here {' '.join(options)}; choose another"
-        )
 
 
 def _chosen(only: str | None, data: str, tuned: bool) -> dict[str, list[str]]:

@@ -144,5 +144,8 @@ def _configured(name: str) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    value = yaml.safe_load(text)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:  # a text with brackets or colons in it
+        return text
     return value if isinstance(value, int | float) and math.isfinite(value) else text

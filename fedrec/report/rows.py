@@ -33,6 +33,7 @@ from fedrec.runs.tested import is_tested, outdated
 METHOD, CONFIGURATION, FINGERPRINT = "method", "configuration", "fingerprint"
 ROUNDS = "trainer.max_epochs"
 COSTS = ("bytes_up", "bytes_up_touched", "bytes_down", "bytes_down_touched", "operations", "round_seconds")
+RESULTS = "results.csv"
 # Options that say where files are: somebody else's are elsewhere.
 PLACES = ("--data.root", "--data.path", "--trainer.default_root_dir")
 
@@ -42,7 +43,8 @@ def result_rows(folder: Path, commands: Mapping[str, Sequence[str]]) -> pd.DataF
 
     Args:
         folder: Where the runs are.
-        commands: Arguments of ``fedrec`` that made a run, by its id.
+        commands: Arguments of ``fedrec`` that made a run, by its id; those of other runs are the ones of their rows in
+            the folder's ``results.csv``.
 
     Returns:
         One row per run, in order of methods and seeds: ``method`` (and what else differs within a method on one data
@@ -66,8 +68,9 @@ def result_rows(folder: Path, commands: Mapping[str, Sequence[str]]) -> pd.DataF
     configs = [load_plain(run.config) for run in tested]
     settings = with_the_same_options([settings_of(run) for run in tested])
     names = settings_by_data(pd.DataFrame([{RUN: run.id, **own} for run, own in zip(tested, settings, strict=True)]))
+    before = _earlier_commands(folder / RESULTS)
     rows = [
-        {METHOD: name, **_row(run, config), "command": _said(commands.get(run.id, []))}
+        {METHOD: name, **_row(run, config), "command": _said(commands.get(run.id, [])) or before.get(run.id, "")}
         for name, run, config in zip(names, tested, configs, strict=True)
     ]
     table = pd.DataFrame(rows).sort_values([METHOD, "seed"], kind="stable", ignore_index=True)
@@ -76,6 +79,14 @@ def result_rows(folder: Path, commands: Mapping[str, Sequence[str]]) -> pd.DataF
     if table[exposure].isna().all():  # nowhere was an item promoted
         table = table.drop(columns=[exposure, f"{exposure}_half"])
     return table.assign(date=dates)
+
+
+def _earlier_commands(file: Path) -> dict[str, str]:
+    """By run, the commands of rows that stand in a folder already: of runs that this command is not about."""
+    if not file.is_file():
+        return {}
+    rows = read_rows(file)
+    return {str(run): str(command) for run, command in zip(rows[RUN], rows["command"].fillna(""), strict=True)}
 
 
 def _row(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:

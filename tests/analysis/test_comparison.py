@@ -34,6 +34,26 @@ def hits(users: int, gains: int, losses: int) -> tuple[list[int], list[int]]:
     return [99] * gains + [1] * losses + kept + missed, [1] * gains + [99] * losses + kept + missed
 
 
+@pytest.mark.parametrize("seeds", range(2, 12))
+def test_the_number_of_seeds_makes_no_difference_of_equal_figures(seeds: int) -> None:
+    """A mean of six equal numbers is that number but for the last digit."""
+    ranks = np.random.default_rng(0).integers(1, 60, 300).tolist()
+    names = ["one", *(f"many {seed}" for seed in range(seeds))]
+    frame, by_run = runs_of(*((name, ranks) for name in names))
+    frame = frame.assign(seed_everything=[0, *range(seeds)], **{SETTING: ["one", *["many"] * seeds]})
+    found = differences(frame, by_run, [Measure("ndcg")]).iloc[0]
+    assert found[["difference", "effect", "gains", "losses", "detectable"]].tolist() == [0] * 5
+    assert (found["p"], found["verdict"]) == (1, "within noise")
+
+
+def test_two_runs_of_one_setting_and_seed_are_refused_and_no_seed_is_one() -> None:
+    frame, ranks = runs_of(("a", [1] * 40), ("b", [50] * 40))
+    with pytest.raises(InputError, match="run b: there is another run of X with seed 0; leave one out"):
+        differences(frame.assign(**{SETTING: "X"}), ranks, [HR])
+    unseeded = frame.assign(seed_everything=[float("nan"), 0.0])
+    assert differences(unseeded, ranks, [HR])["verdict"].tolist() == ["worse"]
+
+
 def test_the_verdict_follows_from_the_test_and_not_from_the_detectable_difference() -> None:
     before, after = hits(943, 50, 26)
     found = differences(*runs_of(("one", before), ("two", after)), [HR]).iloc[0]

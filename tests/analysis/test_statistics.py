@@ -107,3 +107,6 @@ def test_unsteadiness() -> None:
     found = unsteadiness(runs)
     assert found["a"] == pytest.approx(2**-0.5)
     assert found["b"] == 0
+    found = unsteadiness(runs.assign(**{"val/ndcg_10": float("nan")}))
+    assert found.index.tolist() == ["a", "b"]
+    assert found.isna().all()

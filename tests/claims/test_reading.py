@@ -97,6 +97,25 @@ REFUSED = {
         "options: [1]\nsource: a",
         r"line 2: options is \[1\]; expected options of fedrec",
     ),
+    **{
+        f"{key} among options": (
+            "    than: fedncf",
+            f"    options: {{{key}: 1}}\n    than: fedncf",
+            rf"line 16: claims\.better\.options\.{key}: no option of a claim; expected {expected}",
+        )
+        for key, expected in {"data.protocol": "protocol", "seed_everything": "seeds", "config": "configs"}.items()
+    },
+    "a protocol of each": (
+        "model.client.rho_shared: [0.05, 0.1]",
+        "data.protocol: [fair]",
+        r"line 19: claims\.better\.each\.data\.protocol: no option of a claim; expected protocol instead",
+    ),
+    "each twice": ("[0.05, 0.1]", "[0.1, 0.10]", r"line 19: claims\.better\.each\.model.*; expected different values"),
+    "promotion without options": (
+        "    metric: full NDCG@10",
+        "    options: {model.uploads: [{class_path: Promotion, init_args: null}]}\n    metric: exposure@10",
+        r"metric is 'exposure@10'; expected it of settings that promote one item",
+    ),
     "option of a claim": (
         "    than: fedncf",
         "    options: {rho private: 1}\n    than: fedncf",

@@ -113,9 +113,32 @@ def test_fewer_seeds_are_the_first_ones_and_the_others_go_on(desk: Path, capsys:
     assert capsys.readouterr().out.startswith("6 claims, 9 runs, 4 of them left to do\n")
 
 
+def test_a_folder_is_of_one_set_of_options_and_its_rows_are_of_its_claims(desk: Path) -> None:
+    fewer = "\n".join(line for line in FILE.splitlines() if "pfedrec" not in line and "steadier" not in line)
+    (desk / "mine.yaml").write_text(fewer)
+    assert main(["mine.yaml", "--seeds", "1", "--data.root", "elsewhere"]) == 0
+    folder = desk / "claim_runs" / "mine"
+    before = {path.name: path.read_text() for path in folder.glob("claims.*")}
+    with pytest.raises(
+        InputError, match=r"made with no further options, here --model\.client\.lr=0\.2; choose another"
+    ):
+        main(["mine.yaml", "--seeds", "1", "--model.client.lr", "0.2"])
+    assert {path.name: path.read_text() for path in folder.glob("claims.*")} == before
+    (desk / "mine.yaml").write_text(fewer.replace("run: fedrecgel, than: fedncf", "run: fedncf, than: most popular"))
+    assert main(["mine.yaml", "--seeds", "1"]) == 0
+    rows = pd.read_csv(folder / "results.csv")
+    assert len(list((folder / "runs").iterdir())) == 5
+    assert len(rows) == 3  # FedNCF under both protocols and what repeats reach; FedRecGEL is in no claim any more
+    assert rows["command"].notna().all()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["mine.yaml", "--seeds", "3"], r"--seeds 3: no claim of mine.yaml has more than 2; add them to its seeds"),
+        (["mine.yaml", "--data.protocol", "fair"], r"--data.protocol: every run has its own; name it in the file"),
+        (["mine.yaml", "--seed_everything=4"], "--seed_everything: every run has its own; name them in the file"),
+        (["mine.yaml", "stray"], "stray: no option; expected options of fedrec fit"),
         (["mine.yaml", "--seeds", "0"], "--seeds 0: expected at least 1"),
         (["mine.yaml", "--parallel", "0"], "--parallel 0: expected at least 1"),
         (

@@ -64,6 +64,8 @@ def test_every_method_is_trained_and_tested_and_stands_in_the_table(
 
     assert run(tmp_path, "--only", "fedncf,fedrecgel", "--seeds", "2") == 0
     assert "done in" not in capsys.readouterr().out  # nothing is repeated
+    assert run(tmp_path, "--only", "fedncf", "--seeds", "1") == 0
+    assert pd.read_csv(tmp_path / "results.csv").set_index("run")["command"].to_dict() == rows["command"].to_dict()
 
 
 def test_methods_with_an_operating_point_run_with_it(tmp_path: Path) -> None:
@@ -157,7 +159,7 @@ def test_nothing_but_failures_ends_it(tmp_path: Path) -> None:
         (["synthetic", "--only", "fedavg"], "--only fedavg: no such method; there are .*fedncf"),
         (["movies"], "movies: no such data set or configuration; there are amazon-video, "),
         ([], "the following arguments are required: DATA"),
-        (["synthetic", "--quick", "--config", "mine.yaml"], "--config: every method has its own; expected opt"),
+        (["synthetic", "--quick", "--config", "mine.yaml"], "--config: every run has its own; expected opt"),
         (["synthetic-1m"], "synthetic-1m.yaml: fedrec methods, .* takes data alone, and it sets checkpoint, t"),
     ],
 )

@@ -39,6 +39,12 @@ def test_every_option_of_a_command_is_a_column() -> None:
     assert {"test/ndcg_10", "test/popular_full_ndcg_10", "rounds"} <= {*runs}
 
 
+@pytest.mark.parametrize("value", ["a: b: c", "[1", "{", "@x"])
+def test_a_value_that_is_no_yaml_is_a_text(value: str) -> None:
+    rows = pd.DataFrame({"method": ["FedNCF"], "command": [f"fedrec fit '--model.x={value}'"]})
+    assert as_runs(rows)["model.x"].tolist() == [value]
+
+
 OF_RUNS = sorted([*SHIPPED.glob("methods_*.csv"), *SHIPPED.glob("runs_*.csv")])
 
 

@@ -151,9 +151,7 @@ def audit_split(interactions: Interactions, made: Split) -> Audit:
     held_out = np.stack([made.validation, made.test])
     user_rows = np.diff(made.train_indptr) + np.count_nonzero(held_out >= 0, axis=0)
     item_rows = popularity + np.bincount(held_out[held_out >= 0], minlength=made.num_items)
-    repeats = made.train_item == held_out[:, made.train_user]
     popular = popular_ranks(made, "test")
-    repeated_validation, repeated = (len(np.unique(made.train_user[rows])) for rows in repeats)
     return Audit(
         name=made.name,
         source=made.source,
@@ -171,9 +169,7 @@ def audit_split(interactions: Interactions, made: Split) -> Audit:
         unused_time=interactions.unused_time,
         tied_at_test=int(made.tied_test.sum()),
         tied_at_validation=0 if made.tied_validation is None else int(made.tied_validation.sum()),
-        repeated=repeated,
-        repeated_validation=repeated_validation,
-        repeated_rows=int(repeats.sum()),
+        **_repeats(made, held_out),
         untrained=int(np.count_nonzero(popularity[made.test[made.test >= 0]] == 0)),
         few_unseen=int(np.count_nonzero(made.touched.num_outside < K)),
         concentration=Concentration.of(popularity),
@@ -189,6 +185,13 @@ def audit_split(interactions: Interactions, made: Split) -> Audit:
         user_rows=user_rows,
         popularity=popularity,
     )
+
+
+def _repeats(made: Split, held_out: Int64s) -> dict[str, int]:
+    """How many users' ``held_out [2, U]`` items are in their own training rows, and how many such rows there are."""
+    repeats = made.train_item == held_out[:, made.train_user]
+    validation, test = (len(np.unique(made.train_user[rows])) for rows in repeats)
+    return {"repeated": test, "repeated_validation": validation, "repeated_rows": int(repeats.sum())}
 
 
 def _distinct_pairs(interactions: Interactions) -> int:

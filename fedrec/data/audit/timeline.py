@@ -64,7 +64,8 @@ def timeline(interactions: Interactions, split: Split, k: int) -> Timeline | Non
     held = hold_out(kept_rows(interactions, split.protocol), split.protocol, split.split_seed)
     train, test = held.train, held.times[-1]
     times = np.sort(train.time)
-    since = times[np.maximum(np.searchsorted(times, test) - int(RECENT * len(times)), 0)]
+    recently = max(1, int(RECENT * len(times)))
+    since = times[np.maximum(np.searchsorted(times, test) - recently, 0)]
     popular, recent = (
         measured(baseline_ranks(popularity_then(train, test, first), split, "test"), k) for first in (None, since)
     )

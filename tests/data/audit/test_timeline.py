@@ -21,6 +21,15 @@ from fedrec.errors import InputError
 from tests.data.build import interactions, protocols, random_interactions
 
 
+def test_of_fewer_than_five_training_rows_the_last_one_is_of_late() -> None:
+    rows = [(0, 0, 1), (0, 1, 2), (0, 2, 5), (1, 0, 3), (1, 3, 4), (1, 4, 6)]
+    found = audit(interactions(rows), "fair", ProtocolOverrides(min_user_rows=3, candidates=1)).timeline
+    # Trained on is item 0 alone, and all held-out items are newer and equal to their one candidate, which counts
+    # against them.
+    assert found is not None
+    assert (found.younger, found.popular.hr, found.recent.hr) == (0, 1, 1)  # HR@10 of two candidates
+
+
 @given(random_interactions(), protocols(), st.sampled_from([None, 0.5]))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 def test_shares_and_popularity_are_counted_one_by_one(
@@ -53,7 +62,7 @@ def test_shares_and_popularity_are_counted_one_by_one(
         moment = when[user, int(made.test[user])]
         items = [int(made.test[user]), *made.candidates_test[place].tolist()]
         older = sum(time < moment for time in ordered)
-        for name, first in (("popular", ordered[0]), ("recent", ordered[max(0, older - len(ordered) // 5)])):
+        for name, first in (("popular", ordered[0]), ("recent", ordered[max(0, older - max(1, len(ordered) // 5))])):
             counts = [sum(one == item and first <= when[who, one] < moment for who, one in train) for item in items]
             ranks[name].append(1 + sum(count >= counts[0] for count in counts[1:]))
     found = timeline(data, made, k=2)
