@@ -276,6 +276,10 @@ FILES: dict[str, Case] = {
         reading(HEAD + "1,2,1304596800\n", **TIMED, time_format="iso"),
         "line 2: time is '1304596800'; expected a date",
     ),
+    "rating with a comma": (
+        reading(STARS + '1,2,"4,5"\n', **RATED),
+        "line 2: rating is '4,5'; expected a number, with a point and no comma.",
+    ),
     "rating is text": (reading(STARS + "1,2,four\n", **RATED), "line 2: rating is 'four'; expected a number."),
     "rating is no number": (
         reading(STARS + "1,2,4\n1,3,nan\n", **RATED),

@@ -56,6 +56,7 @@ def main(argv: Sequence[str]) -> int:
     left = sum(not job.done for job in jobs)
     print(f"{len(file.claims)} claims, {len(jobs)} runs, {left} of them left to do", flush=True)
     if left:
+        print("trying their options on fedrec fit ...", flush=True)
         plan.check()
     with ExitStack() as inside:
         enter(out, inside)

@@ -70,7 +70,8 @@ def _tested(sources: Sequence[str], by_run: bool, mix: bool) -> tuple[pd.DataFra
     frame = frame.drop_duplicates(RUN, keep="last")  # what was measured in test stands in all rows of a run
     frame = frame[~frame[RUN].isin(untested)]
     if frame.empty:
-        raise InputError("compare: no run was tested; `fedrec test --resume RUN ..` does it")
+        again = " as it is now" if len(untested) > len(new) else ""
+        raise InputError(f"compare: no run was tested{again}; `fedrec test --resume RUN ..` does it")
     require_one_fingerprint(frame, mix)
     if unknown := without_fingerprint(frame):
         print(f"fedrec: {unknown}", file=sys.stderr)

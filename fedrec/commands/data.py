@@ -150,11 +150,16 @@ def _options(arguments: argparse.Namespace) -> ProtocolOptions:
 def _audit(arguments: argparse.Namespace) -> int:
     from fedrec.data.audit.audit import audit
     from fedrec.data.audit.over_seeds import lines, over_split_seeds
-    from fedrec.data.audit.text import plain, table
+    from fedrec.data.audit.text import plain, table, understood
 
     options = _options(arguments)
     interactions = _interactions(arguments, options)
-    made = audit(interactions, options.protocol, options.overrides, options.split_seed)
+    try:
+        made = audit(interactions, options.protocol, options.overrides, options.split_seed)
+    except InputError:  # what was understood of the file shows why
+        if not arguments.json:
+            print("\n".join(understood(interactions)))
+        raise
     content, text = plain(made), table(made)
     if (seeds := arguments.split_seeds) is not None:
         figures = over_split_seeds(interactions, options.protocol, options.overrides, seeds)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
+from docstring_parser import parse
 
 from fedrec.cli.arguments import configuration_path
 from fedrec.data.protocol.presets import PRESETS, Protocol, ProtocolOverrides, Share
@@ -33,9 +34,11 @@ def add_protocol(group: argparse._ArgumentGroup) -> None:
     """Add the options; those that are not given stay out of the result."""
     group.add_argument("--protocol", choices=list(PRESETS), default=argparse.SUPPRESS, help="default: what fit takes")
     group.add_argument("--split_seed", type=int, default=argparse.SUPPRESS, help="default: what fit takes")
-    hints = get_type_hints(Protocol)
+    hints, told = get_type_hints(Protocol), parse(Protocol.__doc__ or "").params
+    about = {part.arg_name: _help(part.description or "") for part in told}
     for field in fields(ProtocolOverrides):
-        group.add_argument(f"--{field.name}", default=argparse.SUPPRESS, **_kind(hints[field.name]))
+        kind = _kind(hints[field.name])
+        group.add_argument(f"--{field.name}", default=argparse.SUPPRESS, help=about[field.name], **kind)
 
 
 def chosen(arguments: argparse.Namespace, name: str) -> ProtocolOptions:
@@ -52,6 +55,11 @@ def chosen(arguments: argparse.Namespace, name: str) -> ProtocolOptions:
     return ProtocolOptions(
         given["protocol"], ProtocolOverrides(**overrides), given.get("split_seed", 0), given.get("variant")
     )
+
+
+def _help(description: str) -> str:
+    """What a docstring says of a part, for a terminal."""
+    return " ".join(description.split()).replace("``", "").replace("%", "%%")
 
 
 def _kind(hint: Any) -> dict[str, Any]:

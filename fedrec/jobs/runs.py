@@ -128,5 +128,9 @@ def run_all(jobs: Sequence[TestedRun], parallel: int, program: warm.Program = FE
         KeyboardInterrupt: On Ctrl-C, after the running jobs have saved a checkpoint and ended.
     """
     runs = _Runs(jobs)
-    drive(runs, parallel, program)
+    try:
+        drive(runs, parallel, program)
+    except KeyboardInterrupt as stopped:
+        stopped.args = ("stopped; the same command goes on",)
+        raise
     return runs.failed

@@ -60,11 +60,12 @@ def result_rows(folder: Path, commands: Mapping[str, Sequence[str]]) -> pd.DataF
         InputError: If no run was tested, or a file of a run is damaged.
     """
     runs = [RunFolder(path) for path in run_folders(folder)]
-    for said in filter(None, map(outdated, runs)):
+    older = [*filter(None, map(outdated, runs))]
+    for said in older:
         warnings.warn(f"left out: {said}", stacklevel=2)
     tested = [run for run in runs if is_tested(run)]
     if not tested:
-        raise InputError(f"{folder}: no run was tested")
+        raise InputError(f"{folder}: no run was tested{' as it is now' * bool(older)}")
     configs = [load_plain(run.config) for run in tested]
     settings = with_the_same_options([settings_of(run) for run in tested])
     names = settings_by_data(pd.DataFrame([{RUN: run.id, **own} for run, own in zip(tested, settings, strict=True)]))

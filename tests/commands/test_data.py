@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -132,13 +133,26 @@ def test_every_part_of_a_protocol_can_be_set(clicks: Path, capsys: pytest.Captur
     found = json.loads(capsys.readouterr().out)
     assert found["protocol"] == {"name": "fair", **given}
     assert found["split_seed"] == 3
-    # The advice of a message is an option of the command.
+    # The advice of a message is an option of the command, and what was understood of the file stands above it.
     assert main(["data", "audit", str(clicks), *columns]) == 2
-    assert "candidates" in capsys.readouterr().err
-    assert main(["data", "audit", str(clicks), *columns, "--candidates=50"]) == 0
-    assert "fair (candidates=50)" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert re.search(r"^file +\S*clicks.*\n(.*\n)*it has +\d+ users, \d+ items, [\d,]+ rows\n$", said.out)
+    (most,) = re.findall(r"Lower --candidates to at most (\d+), or give more items", said.err)
+    assert main(["data", "audit", str(clicks), *columns, f"--candidates={int(most) + 1}"]) == 2
+    assert main(["data", "audit", str(clicks), *columns, "--candidates=many", "--json"]) == 2
+    assert capsys.readouterr().out.count("it has") == 1
+    assert main(["data", "audit", str(clicks), *columns, f"--candidates={most}"]) == 0
+    assert f"fair (candidates={most})" in capsys.readouterr().out
     assert main(["data", "audit", str(clicks), *columns, "--validation_item=no"]) == 2
     assert "'no' is neither true nor false" in capsys.readouterr().err
+
+
+def test_every_option_of_an_audit_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["data", "audit", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for words in ("Users with fewer rows are left out", "What a training negative may not be", "(k-core)"):
+        assert words in said
 
 
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ def few(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ((), "Lower {}candidates or give more items"),
+        ((), "Lower {}candidates to at most 4, or give more items"),
         (("min_user_rows", "2"), "{}min_user_rows is 2; it must be at least 3"),
         (("candidates", "0"), "{}candidates is 0; it must be at least 1"),
         (("min_item_rows", "0"), "{}min_item_rows is 0; it must be at least 1"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict, astuple
 
 from fedrec.data.audit.audit import Audit
 from fedrec.data.audit.findings import findings, percent
 from fedrec.data.audit.parts import Spread, Timestamps
-from fedrec.data.interactions import Counts
+from fedrec.data.interactions import Counts, Interactions
 
 _LABEL = 24
 _FILTER = 46
@@ -28,8 +29,7 @@ def table(audit: Audit) -> str:
     """
     lines = [
         f"{audit.name} under protocol {audit.protocol.label}, split seed {audit.split_seed}",
-        _line("file", audit.source),
-        *(_line("", part) for note in audit.notes for part in textwrap.wrap(note, _WIDTH - _LABEL)),
+        *_read(audit.source, audit.notes),
         _line("fingerprint", audit.fingerprint),
         "",
         *_counts(audit),
@@ -45,6 +45,18 @@ def table(audit: Audit) -> str:
     for number, one in enumerate(findings(audit), start=1):
         lines += ["", *textwrap.wrap(f"{number}. {one.finding} {one.consequence}", _WIDTH, subsequent_indent="   ")]
     return "\n".join(lines)
+
+
+def understood(interactions: Interactions) -> list[str]:
+    """What was read of a file, in lines: all that there is to say where no protocol can split it."""
+    counts = interactions.counts
+    held = f"{counts.users:,} users, {counts.items:,} items, {counts.rows:,} rows"
+    return [*_read(interactions.source, interactions.notes), _line("it has", held)]
+
+
+def _read(source: str, notes: Sequence[str]) -> list[str]:
+    parts = (part for note in notes for part in textwrap.wrap(note, _WIDTH - _LABEL))
+    return [_line("file", source), *(_line("", part) for part in parts)]
 
 
 def short(audit: Audit) -> str:

@@ -68,9 +68,11 @@ def require_untouched(
     if len(short):
         user = short[0]
         wanted = f"{stages} x {each} candidates" if stages > 1 else f"{each} candidates"
+        most = int(touched.num_outside[users].min()) // stages  # for whom the fewest are left
+        lower = f"Lower overrides.candidates to at most {most}" if most else "Leave out whom nothing is left for"
         raise InputError(
             f"{source}: too few items for the candidates of user {user_ids[user]!s}: {touched.num_items} items, of "
             f"which the user touched {touched.num_items - touched.num_outside[user]}, leave "
-            f"{touched.num_outside[user]} for {wanted} ({len(short)} of {len(users)} users are short). Lower "
-            f"overrides.candidates or give more items."
+            f"{touched.num_outside[user]} for {wanted} ({len(short)} of {len(users)} users are short). "
+            f"{lower}, or give more items."
         )

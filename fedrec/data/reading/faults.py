@@ -128,7 +128,8 @@ def number_fault(text: str) -> str | None:
             return None
     except ValueError:
         pass
-    return f"is {text!r}; expected a number"
+    comma = ", with a point and no comma" if re.fullmatch(r"[-+]?\d*,\d+", text) else ""
+    return f"is {text!r}; expected a number{comma}"
 
 
 def _is_iso(text: str, zone: bool) -> bool:

@@ -113,7 +113,8 @@ class Layout:
         if (self.rating is None) != (self.minimum_rating is None):
             raise InputError(
                 f"layout.rating is {self.rating!r} and layout.minimum_rating is {self.minimum_rating}; expected both "
-                "or neither: a rating is only read to compare it with the minimum."
+                "or neither: a rating is only read to compare it with the minimum, from the column that layout.rating "
+                "names."
             )
         if self.low_ratings != "ignored" and self.minimum_rating is None:
             raise InputError(f"layout.low_ratings is {self.low_ratings!r}; expected layout.minimum_rating beside it.")

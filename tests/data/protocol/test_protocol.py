@@ -212,8 +212,9 @@ def test_bad_options_are_one_clear_message(name: str, overrides: ProtocolOverrid
          "keeps users with at least 5 rows per user; that leaves one user of 2."),
         (others(0, range(10)) + [(2, item, 1) for item in range(9)], SMALL["fair"],
          "tiny.csv: too few items for the candidates of user 2: 10 items, of which the user touched 9, leave 1 for "
-         "2 x 1 candidates (1 of 3 users are short)."),
-        (others(0, range(100)), PRESETS["fair"], "touched 50, leave 50 for 2 x 99 candidates (2 of 2 users are short)"),
+         "2 x 1 candidates (1 of 3 users are short). Leave out whom nothing is left for, or give more items."),
+        (others(0, range(100)), PRESETS["fair"], "touched 50, leave 50 for 2 x 99 candidates (2 of 2 users are short). "
+         "Lower overrides.candidates to at most 25, or give"),
         (others(0, range(100)), PRESETS["fedrecgel"], "touched 50, leave 50 for 99 candidates (2 of 2 users"),
     ],
 )  # fmt: skip
