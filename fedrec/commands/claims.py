@@ -16,7 +16,7 @@ from fedrec.jobs.runs import run_all
 from fedrec.runs.settings import RUN
 
 OWN = {
-    "--config": "name them in the file, as configs",
+    **dict.fromkeys(("--config", "-c"), "name them in the file, as configs"),
     "--data.protocol": "name it in the file, as protocol",
     "--seed_everything": "name them in the file, as seeds",
 }

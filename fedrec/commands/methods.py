@@ -16,8 +16,7 @@ from fedrec.files import write_text
 from fedrec.jobs.runs import ReferenceRun, TestedRun, run_all
 
 OWN = {
-    "--config": "expected options one by one, and DATA for a data set of yours",
-    "-c": "expected options one by one, and DATA for a data set of yours",
+    **dict.fromkeys(("--config", "-c"), "expected options one by one, and DATA for a data set of yours"),
     "--data.protocol": "say --protocol",
     "--seed_everything": "say how many there are, --seeds",
 }
