@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedrec.commands.further import further_options, note_options
 from fedrec.commands.parser import Parser
@@ -14,6 +15,9 @@ from fedrec.errors import InputError
 from fedrec.files import write_text
 from fedrec.jobs.runs import run_all
 from fedrec.runs.settings import RUN
+
+if TYPE_CHECKING:
+    from fedrec.claims.plan import Plan
 
 OWN = {
     **dict.fromkeys(("--config", "-c"), "name them in the file, as configs"),
@@ -39,12 +43,9 @@ def main(argv: Sequence[str]) -> int:
         if value is not None and value < 1:
             raise InputError(f"{name} {value}: expected at least 1")
     path = shipped_or_own("claims", options.file)
-    from fedrec.claims.gather import claims_table, curves_table  # pandas takes a second
-    from fedrec.claims.page import page
-    from fedrec.claims.plan import Plan
+    from fedrec.claims.plan import Plan  # pandas takes a second
     from fedrec.claims.reading import read_claims
-    from fedrec.report.curves import write_curves
-    from fedrec.report.rows import PLACES, result_rows, write_rows
+    from fedrec.report.rows import PLACES
 
     file, own = read_claims(path), further_options(further, OWN)
     most = max(len(claim.seeds) for claim in file.claims)
@@ -62,19 +63,29 @@ def main(argv: Sequence[str]) -> int:
         enter(out, inside)
         note_options(out, [*["--quick"] * options.quick, *(word for word in own if not word.startswith(PLACES))])
         failed = run_all(jobs, options.parallel)
-        table = claims_table(plan)
-        write_rows(table, out / "claims.csv")
-        rows = result_rows(out, {job.name: job.command for job in jobs})
-        write_rows(rows[rows[RUN].isin([job.name for job in jobs])], out / "results.csv")
-        curves = curves_table(plan)
-        if len(curves):
-            write_curves(curves, out / "curves.csv")
-        text = page(file.title, table, options.quick)
-        write_text(out / "claims.md", text)
-    for claim in table.drop_duplicates("claim").to_dict("records"):
-        print(f"{claim['claim']}: {claim['verdict']}")
+        verdicts = _write(plan, out, options.quick)
+    for claim, verdict in verdicts.items():
+        print(f"{claim}: {verdict}")
     print(f"{out / 'claims.md'} has the numbers")
     return 1 if failed else 0
+
+
+def _write(plan: Plan, out: Path, quick: bool) -> dict[str, str]:
+    """Write what was measured and the page; the verdicts by claim."""
+    from fedrec.claims.gather import claims_table, curves_table
+    from fedrec.claims.page import page
+    from fedrec.report.curves import write_curves
+    from fedrec.report.rows import result_rows, write_rows
+
+    table, commands = claims_table(plan), {job.name: job.command for job in plan.jobs()}
+    write_rows(table, out / "claims.csv")
+    rows = result_rows(out, commands)
+    write_rows(rows[rows[RUN].isin(commands)], out / "results.csv")
+    curves = curves_table(plan)
+    if len(curves):
+        write_curves(curves, out / "curves.csv")
+    write_text(out / "claims.md", page(plan.file.title, table, quick))
+    return dict(zip(table["claim"], table["verdict"], strict=True))
 
 
 def _parser() -> Parser:
