@@ -25,9 +25,10 @@ def read_slowly(content: bytes, separator: str) -> Rows | None:
         table = [_fields(line, separator) for line in lines]
     except csv.Error:
         return None
-    if len(table) < 2 or any(table[0].count(name) != 1 for name in ("user", "item", "time")):
+    names = [name.strip() for name in table[0]] if table else []
+    if len(table) < 2 or any(names.count(name) != 1 for name in ("user", "item", "time")):
         return None
-    places = [table[0].index(name) for name in ("user", "item", "time")]
+    places = [names.index(name) for name in ("user", "item", "time")]
     rows = []
     for fields in table[1:]:
         if len(fields) != len(table[0]):

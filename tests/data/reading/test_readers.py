@@ -356,6 +356,7 @@ def read_or_refused(path: Path, layout: Layout) -> Interactions | str:
 @example(b'user,item,time\na,"b\n,1\n', ",")
 @example(b'user,item,time\n"a"b,c,1\n', ",")
 @example(b"user,item,time\na,b,1\x85c,d,2\n", ",")
+@example(b"\xc2\x85user, item,time\n0,0,0", ",")
 @example(b"user::item::time\n0:::0::0\n", "::")
 @example(b"user::item::time\n0::0:x:0\n", "::")
 @FUZZ
