@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class _Pair:
     own: Floats
     other: Floats
     same_runs: bool
+    by_seed: bool
 
     @property
     def change(self) -> Floats:
@@ -58,6 +60,7 @@ def differences(
     measures: Sequence[Measure] = COMPARED,
     baseline: str | None = None,
     mix_fingerprints: bool = False,
+    methods: Mapping[str, str] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """Every setting against most popular, against its mean-private model and against a baseline, user by user.
 
@@ -69,6 +72,9 @@ def differences(
     - seeds: where both sides have several, a t-test over the means of seeds is at most 5 % (Welch's; paired within the
       same runs). Of a single seed nobody knows what another one would have given: the verdict is then of these runs.
 
+    Two runs of one setting, told apart by their seeds, are within noise whatever the users show: their difference is
+    what a seed makes, and that is the noise.
+
     The interval is a 95 % bootstrap over users. The detectable difference says what so many users could have shown
     (80 % power at 5 %, corrected for all rows, seeds left aside); it decides nothing.
 
@@ -79,6 +85,7 @@ def differences(
         baseline: The setting that the others are held against; None: the first. ``most popular`` or ``mean-private``:
             that alone is what settings are held against.
         mix_fingerprints: Whether the runs may be of different data or protocols.
+        methods: Where settings are single runs: what each is but for its seed.
 
     Returns:
         In the order of the settings: ``setting``, ``against``, ``measure``, ``seeds`` and ``seeds_against`` (how many),
@@ -104,7 +111,7 @@ def differences(
     baseline = next(iter(by_setting)) if baseline is None else baseline
     if baseline not in (*by_setting, *REFERENCES):
         raise InputError(f"baseline {baseline}: no tested setting is called so; there are {'; '.join(by_setting)}")
-    pairs = list(_pairs(by_setting, baseline, measures))
+    pairs = list(_pairs(by_setting, baseline, measures, methods))
     intervals, alone = estimates({place: pair.change for place, pair in enumerate(pairs)}), _p_values(pairs)
     corrected = holm(alone)
     rows = [_row(pair, intervals[at], alone[at], corrected[at], len(pairs)) for at, pair in enumerate(pairs)]
@@ -127,7 +134,7 @@ def _discordant(change: Floats) -> tuple[int, int]:
 
 def _row(pair: _Pair, interval: Estimate, alone: float, corrected: float, comparisons: int) -> dict[str, Any]:
     over_seeds = over_seeds_p(pair.own.mean(1), pair.other.mean(1), pair.same_runs and len(pair.own) == len(pair.other))
-    shown = corrected <= LEVEL and (math.isnan(over_seeds) or over_seeds <= LEVEL)
+    shown = not pair.by_seed and corrected <= LEVEL and (math.isnan(over_seeds) or over_seeds <= LEVEL)
     gains, losses = _discordant(pair.change)
     return {
         SETTING: pair.setting,
@@ -171,7 +178,9 @@ def _tested(frame: pd.DataFrame, ranks: Mapping[str, pd.DataFrame]) -> dict[str,
     return by_setting
 
 
-def _pairs(by_setting: Mapping[str, BySeed], baseline: str, measures: Sequence[Measure]) -> Iterator[_Pair]:
+def _pairs(
+    by_setting: Mapping[str, BySeed], baseline: str, measures: Sequence[Measure], methods: Mapping[str, str]
+) -> Iterator[_Pair]:
     for setting, own in by_setting.items():
         others = {model: (own, model) for model in REFERENCES if baseline not in REFERENCES or model == baseline}
         if setting != baseline and baseline in by_setting:
@@ -179,7 +188,8 @@ def _pairs(by_setting: Mapping[str, BySeed], baseline: str, measures: Sequence[M
         for (against, (other, model)), measure in ((pair, measure) for pair in others.items() for measure in measures):
             values = _values(own, measure, MODEL), _values(other, measure, model)
             if all(len(side) for side in values):
-                yield _Pair(setting, against, measure, *values, same_runs=other is own)
+                by_seed = other is not own and setting in methods and methods[setting] == methods.get(against)
+                yield _Pair(setting, against, measure, *values, same_runs=other is own, by_seed=by_seed)
 
 
 def _values(ranks: BySeed, measure: Measure, model: str) -> Floats:

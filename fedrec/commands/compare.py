@@ -31,13 +31,15 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     # pandas and scipy take a second, which --help is not to wait for.
     from fedrec.analysis.comparison import differences
+    from fedrec.analysis.naming import SETTING, settings
     from fedrec.analysis.summary import results
     from fedrec.evaluation.table import MEASURES
     from fedrec.report.comparison import print_differences, print_results
 
     frame, ranks = _tested(options.runs, options.by_run, options.mix_fingerprints)
     found = results(frame, ranks)
-    table = differences(frame, ranks, MEASURES, options.baseline, options.mix_fingerprints)
+    methods = dict(zip(frame[SETTING].astype(str), settings(frame).astype(str), strict=True)) if options.by_run else {}
+    table = differences(frame, ranks, MEASURES, options.baseline, options.mix_fingerprints, methods)
     if options.csv:
         write_text(options.csv, table.to_csv(index=False))
     print_results(found, sum(name in ranks for name in frame["run"]))

@@ -19,7 +19,8 @@ The first minus the second, on the same users; of several seeds every user's mea
 bootstrap over users. Better, worse: users with such a difference. d: mean over standard deviation of the differences.
 Detectable: the smallest true difference that so many users show with 80 % power. p: randomisation test, of HR of one
 seed McNemar's; corrected by Holm's method for all {rows} rows. p seeds: t-test over seeds, where both sides have
-several; without it the verdict is of these runs, not of other seeds. Within noise: p or p seeds above 0.05."""
+several; without it the verdict is of these runs, not of other seeds. Within noise: p or p seeds above 0.05, and two
+runs that differ in the seed alone, whatever p: what a seed makes is the noise."""
 
 
 def print_results(found: pd.DataFrame, runs: int) -> None:

@@ -72,6 +72,21 @@ def test_runs_of_one_setting_are_held_against_each_other_one_by_one(
     assert told(capsys)["FedNCF, seed 1 against FedNCF, seed 0"] == ["within noise"] * 4
 
 
+def test_what_a_seed_makes_is_noise_and_what_a_method_makes_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Runs that users tell apart: two seeds of one setting, and another method."""
+    known_run(tmp_path, "a0", "FedNCF", 0, 0.4)
+    known_run(tmp_path, "a1", "FedNCF", 1, 0.6)
+    known_run(tmp_path, "b1", "FedRecGEL", 1, 0.6)
+    small_runs.call(["compare", str(tmp_path), "--by_run", f"--csv={tmp_path / 'found.csv'}"])
+    verdicts = told(capsys)
+    assert verdicts["FedNCF, seed 1 against FedNCF, seed 0"] == ["within noise"] * 4
+    assert verdicts["FedRecGEL, seed 1 against FedNCF, seed 0"] == ["better"] * 4
+    table = pd.read_csv(tmp_path / "found.csv").set_index(["setting", "against"])
+    assert (table.loc[("FedNCF, seed 1", "FedNCF, seed 0"), "p"] < 0.05).all()
+
+
 def test_runs_of_one_id_in_two_folders_are_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     known_run(tmp_path / "one", "a", "FedNCF", 0, 0.4)
     known_run(tmp_path / "two", "a", "FedRecGEL", 1, 0.6)
