@@ -99,10 +99,7 @@ class FederatedRecommender(EvaluatedModule):
     # ------------------------------------------------------------------ the round
 
     def training_step(self, cohort: Cohort, batch_idx: int) -> None:
-        """One communication round; where nobody of the cohort arrives, the server does not step.
-
-        Except if a step of the way must act in every round (``UploadStep.acts_alone``).
-        """
+        """One communication round; the server does not step where nobody arrives and no upload step ``acts_alone``."""
         broadcast = self.begin(cohort)
         figures = RoundFigures(cohort, self.client.exchanges and self.server.exchanges)
         self.rounds, nobody = cohort.round + 1, not len(cohort.everywhere)

@@ -72,11 +72,9 @@ def differences(
     - seeds: where both sides have several, a t-test over the means of seeds is at most 5 % (Welch's; paired within the
       same runs). Of a single seed nobody knows what another one would have given: the verdict is then of these runs.
 
-    Two runs of one setting, told apart by their seeds, are within noise whatever the users show: their difference is
-    what a seed makes, and that is the noise.
-
-    The interval is a 95 % bootstrap over users. The detectable difference says what so many users could have shown
-    (80 % power at 5 %, corrected for all rows, seeds left aside); it decides nothing.
+    Runs that differ in the seed alone are within noise whatever users show: what a seed makes is the noise. Intervals
+    are 95 % bootstraps over users. The detectable difference is what so many users could have shown (80 % power at 5 %,
+    corrected for all rows, seeds left aside); it decides nothing.
 
     Args:
         frame: One row per run, with a column ``setting``.

@@ -37,12 +37,15 @@ def note_options(out: Path, options: Sequence[str]) -> None:
     """Write down what the runs of a folder are made with.
 
     Raises:
-        InputError: If there are runs that were made with something else: what is there would not be repeated.
+        InputError: If there are runs that were made with something else: what is there would not be repeated; or what
+            is written there is damaged.
     """
     try:
         made = json.loads((out / OPTIONS).read_text(encoding="utf-8"))
     except FileNotFoundError:
         made = options
+    except ValueError:
+        raise InputError(f"{out / OPTIONS}: damaged; expected a list of options, as this command writes it") from None
     if made != options and any((out / "runs").glob("*/config.yaml")):
         was, here = (" ".join(words) or "no further options" for words in (made, options))
         raise InputError(f"--out {out}: its runs were made with {was}, here {here}; choose another")

@@ -63,7 +63,7 @@ class Scorer:
         return cls(recommender, dense, tables, own_tables, private, mean, below)
 
     def __call__(self, users: Tensor, items: Tensor) -> Tensor:
-        """Scores ``[B, M]`` of ``items [B, M]`` (or ``[1, M]``, the same for all) for ``users [B]``."""
+        """Scores ``[B, M]`` of ``items [B, M]`` for ``users [B]``, or of ``[1, M]``, no two the same."""
         if self.below and len(items) == 1:
             return self._over(*self.below, users, items[0])
         own: Mapping[str, Tensor]

@@ -86,7 +86,7 @@ def _earlier_commands(file: Path) -> dict[str, str]:
     """By run, the commands of rows that stand in a folder already: of runs that this command is not about."""
     if not file.is_file():
         return {}
-    rows = read_rows(file)
+    rows = read_rows(file).reindex(columns=[RUN, "command"])
     return {str(run): str(command) for run, command in zip(rows[RUN], rows["command"].fillna(""), strict=True)}
 
 

@@ -129,6 +129,9 @@ def test_a_folder_of_other_options_is_refused(tmp_path: Path, capsys: pytest.Cap
         with pytest.raises(InputError, match=r"made with .*=fair --trainer.max_epochs=2, here .*; choose another"):
             run(tmp_path, "--only", "fedncf", "--seeds", "1", *options)
     assert (tmp_path / "methods.csv").read_text() == table
+    (tmp_path / "options.json").write_text("[")
+    with pytest.raises(InputError, match=r"options\.json: damaged; expected a list of options"):
+        run(tmp_path, "--only", "fedncf", "--seeds", "1")
 
 
 def test_a_training_that_was_cut_off_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
